@@ -1,0 +1,114 @@
+// Package subject names everything that broker and gateway meet in: NATS
+// subjects, accounts, streams and consumers, and the limits that both sides of
+// a border must agree on.
+//
+// It must never connect to anything, and no name may carry anything but ids of
+// parties and channels, words for types and kinds, and numbers.
+package subject
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"karaula/internal/terms"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// Limits that both sides rely on (docs/spec/limits.md).
+const (
+	MaxEnvelope     = 1 << 20             // bytes of an envelope
+	MaxStreamMsg    = MaxEnvelope + 4<<10 // bytes of a stream message with headers; equal on OUT and IN streams
+	MaxPayload      = MaxEnvelope + 8<<10 // bytes that a broker takes from its own users
+	MaxLinkRequest  = 64 << 10            // bytes of a link request, and all that a partner may send at once
+	MaxLinkReply    = MaxEnvelope         // bytes of a link reply
+	MaxAckPending   = 5000                // statements in flight to one partner
+	MaxWaiting      = 8                   // pull requests of one partner that may wait
+	MaxRequestBatch = 5000                // statements in one pull request
+	QuarantineBytes = 64 << 20            // ring of bytes without a valid signature
+
+	AckWait           = 5 * time.Second  // redelivery after a cut
+	PullExpires       = 25 * time.Second // a pull waits at most this long
+	MaxRequestExpires = 30 * time.Second // limit the owner sets
+	ExportThreshold   = 60 * time.Second // memory of an export's reply subjects
+)
+
+// Token gives the last token of a statement's subject: the type's word for an
+// alert, the kind's word for anything else.
+func Token(kind karaulav1.Kind, typ karaulav1.AlertType) string {
+	if kind == karaulav1.Kind_KIND_ALERT {
+		return terms.TypeWord(typ)
+	}
+	return terms.KindWord(kind)
+}
+
+// Say is the subject on which self says something on a channel.
+func Say(channel, self, token string) string { return "k1." + channel + "." + self + "." + token }
+
+// SayAll covers everything that self says on a channel.
+func SayAll(channel, self string) string { return "k1." + channel + "." + self + ".>" }
+
+// In is the subject on which a gateway keeps what an origin said on a channel.
+func In(channel, origin string) string { return "in." + channel + "." + origin }
+
+// Verdict is the subject of the judgements about an origin's ledger.
+func Verdict(channel, origin string) string { return "verdict." + channel + "." + origin }
+
+// Stub is the subject of one statement whose content was erased.
+func Stub(channel, origin string, epoch, seq uint64) string {
+	return "stub." + channel + "." + origin + "." + strconv.FormatUint(epoch, 10) + "." + strconv.FormatUint(seq, 10)
+}
+
+// Quarantine is the subject of bytes that no valid signature covers.
+func Quarantine(channel, origin string) string { return "quarantine." + channel + "." + origin }
+
+// Desk is the subject of an entry of what an officer did.
+func Desk(deed string) string { return "desk." + deed }
+
+// Link is the subject of the link service that a broker's owner answers for a partner.
+func Link(partner string) string { return "k1.link." + partner }
+
+// Account is the name of a party's own account on its own broker.
+func Account(self string) string { return strings.ToUpper(self) }
+
+// PeerAccount is the name of a partner's account on somebody's broker.
+func PeerAccount(partner string) string { return "PEER_" + strings.ToUpper(partner) }
+
+// Out is the stream of what self says on a channel.
+func Out(channel string) string { return "OUT_" + channel }
+
+// InStream is the stream of what an origin said on a channel, as received.
+func InStream(channel, origin string) string { return "IN_" + channel + "_" + origin }
+
+// Streams that every node has once.
+const (
+	VerdictStream    = "VERDICT"
+	StubStream       = "STUB"
+	QuarantineStream = "QUARANTINE"
+	DeskStream       = "DESK"
+)
+
+// Consumer is the name of a partner's durable consumer on an OUT stream.
+func Consumer(partner string) string { return partner }
+
+// Next is the subject of a pull request for a channel's OUT stream.
+func Next(channel, partner string) string {
+	return "$JS.API.CONSUMER.MSG.NEXT." + Out(channel) + "." + Consumer(partner)
+}
+
+// Ack is the pattern of the acknowledgements of a partner's consumer, in the
+// form that names domain and account (feature flag js_ack_fc_v2).
+func Ack(domain, channel, partner string) string {
+	return "$JS.ACK." + domain + ".*." + Out(channel) + "." + Consumer(partner) + ".*.*.*.*.*"
+}
+
+// Inbox is the prefix of a partner's reply subjects on somebody's broker.
+func Inbox(partner string) string { return "_INBOX_" + partner }
+
+// Roles on a party's own broker.
+const (
+	RoleGateway = "gateway" // says, receives, judges
+	RoleKeeper  = "keeper"  // makes streams and consumers
+	RoleAudit   = "audit"   // reads, and nothing else
+	RoleOps     = "ops"     // sees the server's statistics
+)
