@@ -33,7 +33,9 @@ func Lines(text []byte) (lines []Line, articles string) {
 }
 
 // Field is one part of a line's rest: a word, a "quoted value", key=value or
-// key="quoted value" or key<=value.
+// key="quoted value" or key<=value. A key is a lower-case word of letters and
+// hyphens; anything else with an equals sign in it is a bare word, so that
+// base64 may stand as one.
 type Field struct {
 	Key    string // empty for a bare word or a bare quoted value
 	Op     string // "=" or "<="; empty where Key is
@@ -73,18 +75,15 @@ func field(s string) (f Field, n int, fault string) {
 		word = len(s)
 	}
 	head := s[:word]
-	key, value, hasKey := strings.Cut(head, "=")
-	if hasKey {
-		f.Op = "="
-		if k, ok := strings.CutSuffix(key, "<"); ok {
-			key, f.Op = k, "<="
+	value := head
+	if key, tail, ok := strings.Cut(head, "="); ok {
+		op := "="
+		if k, le := strings.CutSuffix(key, "<"); le {
+			key, op = k, "<="
 		}
-		if key == "" {
-			return f, 0, "a field has no name before its ="
+		if fieldKey(key) {
+			f.Key, f.Op, value = key, op, tail
 		}
-		f.Key = key
-	} else {
-		value = head
 	}
 	if word < len(s) && s[word] == '"' {
 		if value != "" {
@@ -102,4 +101,9 @@ func field(s string) (f Field, n int, fault string) {
 	}
 	f.Value = value
 	return f, word, ""
+}
+
+// fieldKey reports whether s may name a field: 1 to 32 of a-z and hyphen.
+func fieldKey(s string) bool {
+	return s != "" && len(s) <= 32 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz-") == ""
 }
