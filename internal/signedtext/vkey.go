@@ -106,3 +106,8 @@ func WeakKey(public ed25519.PublicKey) bool {
 	k[31] &= 0x7f
 	return slices.Contains(small, hex.EncodeToString(k))
 }
+
+// KeyDigest names a root key that is not shown yet: SHA-256 over the
+// characters of its verifier key, without a newline. Cards (next-root) and
+// agreements (next=) announce a party's next root by it.
+func KeyDigest(vkey string) [32]byte { return sha256.Sum256([]byte(vkey)) }
