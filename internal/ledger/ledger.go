@@ -93,8 +93,10 @@ func (t *Tree) Frontier() [][32]byte {
 func (t *Tree) Clone() *Tree { return &Tree{size: t.size, edge: slices.Clone(t.edge)} }
 
 // FromFrontier rebuilds a tree from its right edge, as [Tree.Frontier] gives
-// it. The edge needs no trust: it must hash to wantRoot, which the origin has
-// signed. Anything else is a problem of kind Verification.
+// it. The edge needs no trust: it must hash to wantRoot. Size and root must
+// both come from one signed statement (seq-1 and prev_root), because a root
+// alone does not name its size. Anything else is a problem of kind
+// Verification.
 func FromFrontier(size uint64, hashes [][32]byte, wantRoot [32]byte) (*Tree, error) {
 	t, err := FromEdge(size, hashes)
 	if err != nil {
