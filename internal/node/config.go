@@ -1,0 +1,137 @@
+package node
+
+import (
+	"time"
+)
+
+// Config is node.yaml. The comment of each field is its documentation: the
+// template that init writes and docs/configuration.md are made from it.
+type Config struct {
+	// Code of the party whose node this is: lower case, 2 to 12 letters and
+	// digits. It must be the code in the party's card.
+	Party string `yaml:"party"`
+
+	// Name of the authority, for people. It stands in the card too.
+	Name string `yaml:"name"`
+
+	// Address and port of the one public listener, on which partners fetch.
+	// Nothing else of a node listens on the network.
+	Listen string `yaml:"listen"`
+
+	// Addresses (host:port) that partners are told in the card, the first to be
+	// tried first. Empty: the listen address.
+	Advertise []string `yaml:"advertise"`
+
+	// Address and port of /metrics and /healthz, over plain HTTP without
+	// names of persons or contents. Empty: they are not served.
+	Metrics string `yaml:"metrics"`
+
+	// How far partners' clocks may be ahead of this node's before what they say
+	// is refused as coming from the future. 1s to 1h.
+	ClockSkew time.Duration `yaml:"clock-skew"`
+
+	// How long a channel may stay silent before the node says a heartbeat on
+	// it, so that partners notice when statements are withheld. 1s to 1h.
+	Heartbeat time.Duration `yaml:"heartbeat"`
+
+	// How long backups of this node's disks are kept. It is told to partners
+	// whenever content is erased, because until then a copy may exist. 0s means
+	// that there are no backups. At most 8760h.
+	BackupHorizon time.Duration `yaml:"backup-horizon"`
+
+	// Copies of every stream: 1, or 3 or 5 where the broker is a cluster.
+	Replicas int `yaml:"replicas"`
+
+	// Permissions of the node's socket, in octal. With "0600" only the user who
+	// runs the node reaches it; "0660" or "0666" let officers with other user
+	// ids in, who must stand below officers in any case.
+	SocketMode string `yaml:"socket-mode"`
+
+	// Operating-system users who may talk to the node, and as whom. A user who
+	// is not listed may not. Each has uid (number), id (a name that stays in
+	// this node; letters, digits, dot, hyphen and underscore) and role: officer
+	// (sends and reads), supervisor (also sends urgent and erases), auditor
+	// (reads and verifies), system (sends and reads, a programme), admin (sees
+	// states, never contents).
+	Officers []Officer `yaml:"officers"`
+
+	// Where the gateway finds its broker.
+	Broker BrokerConfig `yaml:"broker"`
+
+	// What the broker may keep on disk.
+	Store StoreConfig `yaml:"store"`
+
+	// What the node logs, to standard error. Neither names of persons nor
+	// contents are ever logged.
+	Log LogConfig `yaml:"log"`
+}
+
+// BrokerConfig says where the broker is.
+type BrokerConfig struct {
+	// Address of the broker as the gateway reaches it, like
+	// tls://broker.example.org:4222. Empty: the listen address of this node, in
+	// the same process or beside it.
+	URL string `yaml:"url"`
+}
+
+// StoreConfig bounds the store. Sizes are bytes, or numbers with KiB, MiB, GiB
+// or TiB.
+type StoreConfig struct {
+	// All streams together. The disk should have twice as much.
+	MaxBytes Size `yaml:"max-bytes"`
+
+	// A stream whose agreement names no quota.
+	Quota Size `yaml:"quota"`
+}
+
+// LogConfig says how the node logs.
+type LogConfig struct {
+	// Least important level: debug, info, warn or error.
+	Level string `yaml:"level"`
+
+	// Form of a line: text for people or json for machines.
+	Format string `yaml:"format"`
+}
+
+// Officer is an operating-system user who may talk to the node.
+type Officer struct {
+	UID  int    `yaml:"uid"`
+	ID   string `yaml:"id"`
+	Role string `yaml:"role"`
+}
+
+// The roles of officers.
+const (
+	RoleOfficer    = "officer"
+	RoleSupervisor = "supervisor"
+	RoleAuditor    = "auditor"
+	RoleSystem     = "system"
+	RoleAdmin      = "admin"
+)
+
+// Roles lists the roles of officers.
+func Roles() []string {
+	return []string{RoleOfficer, RoleSupervisor, RoleAuditor, RoleSystem, RoleAdmin}
+}
+
+// Default gives a configuration in which every field that has a default has it.
+func Default() *Config {
+	return &Config{
+		ClockSkew:     5 * time.Minute,
+		Heartbeat:     time.Hour,
+		BackupHorizon: 30 * 24 * time.Hour,
+		Replicas:      1,
+		SocketMode:    "0600",
+		Store:         StoreConfig{MaxBytes: 32 << 30, Quota: 1 << 30},
+		Log:           LogConfig{Level: "info", Format: "text"},
+	}
+}
+
+// Addresses gives what partners are told in the card: advertise, or else the
+// listen address.
+func (c *Config) Addresses() []string {
+	if len(c.Advertise) > 0 {
+		return c.Advertise
+	}
+	return []string{c.Listen}
+}

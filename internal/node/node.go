@@ -1,0 +1,120 @@
+// Package node knows the folder of a node: where each file lies in it, what its
+// configuration says, and how to meet on its socket.
+//
+// It must never hold or read a key, and the configuration must never hold a
+// secret or anything that an agreement decides: whom to talk to and about what
+// follows from signed texts alone.
+package node
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"karaula/internal/problem"
+)
+
+// Layout names the files of a node; Dir is its folder.
+type Layout struct{ Dir string }
+
+func (l Layout) in(parts ...string) string {
+	return filepath.Join(append([]string{l.Dir}, parts...)...)
+}
+
+// Config is the configuration, node.yaml.
+func (l Layout) Config() string { return l.in("node.yaml") }
+
+// Card is the party's own signed card, for example al.card.
+func (l Layout) Card(party string) string { return l.in(party + ".card") }
+
+// Register is the folder of partners' cards, agreements and notices: public.
+func (l Layout) Register() string { return l.in("register") }
+
+// GatewayKeys are the online keys of the gateway: secret.
+func (l Layout) GatewayKeys() string { return l.in("gateway", "keys") }
+
+// Journals is the folder of the signing journals.
+func (l Layout) Journals() string { return l.in("gateway", "journal") }
+
+// Journal is the signing journal of a channel.
+func (l Layout) Journal(channel string) string { return l.in("gateway", "journal", channel+".journal") }
+
+// BrokerKeys are the keys of the broker: secret, but open no content.
+func (l Layout) BrokerKeys() string { return l.in("broker", "keys") }
+
+// NATSConf is the compiled configuration of nats-server.
+func (l Layout) NATSConf() string { return l.in("broker", "nats.conf") }
+
+// Partners is the bundle of certificates that may connect.
+func (l Layout) Partners() string { return l.in("broker", "partners.pem") }
+
+// TLSCert is the broker's certificate for nats-server.
+func (l Layout) TLSCert() string { return l.in("broker", "tls.crt") }
+
+// TLSKey is the broker's TLS key for nats-server: secret.
+func (l Layout) TLSKey() string { return l.in("broker", "tls.key") }
+
+// Store is the folder of JetStream.
+func (l Layout) Store() string { return l.in("broker", "jetstream") }
+
+// Socket is the Unix socket on which the node answers its officers.
+func (l Layout) Socket() string { return l.in("api.sock") }
+
+// RootKey is where the root key lies unless a command names another file:
+// beside the folder, never in it.
+func (l Layout) RootKey() string { return l.beside(".root") }
+
+// NextRootKey is the pre-made root key that will follow, beside the folder.
+func (l Layout) NextRootKey() string { return l.beside(".root.next") }
+
+// beside names a file next to the folder, also where Dir is "." or relative.
+func (l Layout) beside(suffix string) string {
+	dir, err := filepath.Abs(l.Dir)
+	if err != nil {
+		dir = filepath.Clean(l.Dir)
+	}
+	return dir + suffix
+}
+
+// Inside reports whether path lies in the node's folder, where a root key must
+// not be. Symbolic links are followed as far as they exist.
+func (l Layout) Inside(path string) bool {
+	dir, err1 := realPath(l.Dir)
+	file, err2 := realPath(path)
+	if err1 != nil || err2 != nil {
+		return true // not to be told: the safe answer
+	}
+	rel, err := filepath.Rel(dir, file)
+	return err != nil || rel == "." || filepath.IsLocal(rel)
+}
+
+// realPath follows links in the longest part of path that exists.
+func realPath(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	rest := ""
+	for {
+		resolved, err := filepath.EvalSymlinks(path)
+		if err == nil {
+			return filepath.Join(resolved, rest), nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) || path == filepath.Dir(path) {
+			return "", err
+		}
+		path, rest = filepath.Dir(path), filepath.Join(filepath.Base(path), rest)
+	}
+}
+
+// Make creates the node's folders, readable by their owner alone. Folders that
+// exist are kept as they are.
+func (l Layout) Make() error {
+	for _, dir := range []string{l.Dir, l.Register(), l.Journals(), l.Store()} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return problem.Wrap(problem.Failed, err, "the node's folder was not made")
+		}
+	}
+	return nil
+}
