@@ -1,0 +1,90 @@
+// Package bus tells everybody in a gateway who listens what just happened.
+//
+// It must never make the teller wait: a listener that doesn't keep up is cut
+// off and told so. Events never carry content of alerts.
+package bus
+
+import (
+	"sync"
+
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// The events, as watchers see them.
+const (
+	Sent        = "sent"        // an own alert is stored and on its way
+	Accepted    = "accepted"    // a partner's alert passed the border check
+	Refused     = "refused"     // a partner's statement was refused
+	Held        = "held"        // a partner's statement waits for something
+	Quarantined = "quarantined" // bytes without a valid signature were put aside
+	Contested   = "contested"   // a partner has contradicted itself
+	Delivered   = "delivered"   // a partner's receipt came in
+	Link        = "link"        // a link came up or went down
+	Notice      = "notice"      // an agreement was suspended, resumed, changed
+)
+
+// Buffer is how many events a listener may be behind.
+const Buffer = 4096
+
+// Bus is safe for concurrent use. The zero value is ready.
+type Bus struct {
+	mu        sync.Mutex
+	listeners map[*Listener]bool
+}
+
+// Listener receives events until it leaves or falls behind.
+type Listener struct {
+	// C gives the events; it is closed when the listener left or fell behind.
+	C      <-chan *karaulav1.WatchResponse
+	c      chan *karaulav1.WatchResponse
+	bus    *Bus
+	behind bool
+}
+
+// Listen begins to receive events.
+func (b *Bus) Listen() *Listener {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.listeners == nil {
+		b.listeners = map[*Listener]bool{}
+	}
+	c := make(chan *karaulav1.WatchResponse, Buffer)
+	l := &Listener{C: c, c: c, bus: b}
+	b.listeners[l] = true
+	return l
+}
+
+// Tell gives an event to all listeners and never waits.
+func (b *Bus) Tell(e *karaulav1.WatchResponse) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for l := range b.listeners {
+		select {
+		case l.c <- e:
+		default:
+			l.behind = true
+			b.drop(l)
+		}
+	}
+}
+
+func (b *Bus) drop(l *Listener) {
+	if b.listeners[l] {
+		delete(b.listeners, l)
+		close(l.c)
+	}
+}
+
+// Leave ends a listener.
+func (l *Listener) Leave() {
+	l.bus.mu.Lock()
+	defer l.bus.mu.Unlock()
+	l.bus.drop(l)
+}
+
+// Behind reports whether the listener was cut off because it did not keep up.
+func (l *Listener) Behind() bool {
+	l.bus.mu.Lock()
+	defer l.bus.mu.Unlock()
+	return l.behind
+}
