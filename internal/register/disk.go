@@ -1,0 +1,183 @@
+package register
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"karaula/internal/problem"
+)
+
+// Names in the register folder.
+const (
+	partiesDir     = "parties"
+	agreementsDir  = "agreements"
+	noticesDir     = "notices"
+	tombstonesDir  = "tombstones"
+	conflictsDir   = "conflicts"
+	generationFile = "generation"
+	lockFile       = "lock"
+)
+
+// mark tells two states of the generation file apart. The file is always
+// replaced, so a change shows in inode or time; only a file younger than
+// settle is read as well, because clocks of file systems are coarse.
+type mark struct {
+	generation uint64
+	inode      uint64
+	modified   time.Time
+}
+
+const settle = 2 * time.Second
+
+// fresh reports whether the generation file is still the one of the mark.
+func (r *Register) fresh(m mark) bool {
+	info, err := os.Stat(filepath.Join(r.dir, generationFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return m.inode == 0
+	}
+	if err != nil || inode(info) != m.inode || !info.ModTime().Equal(m.modified) {
+		return false
+	}
+	if time.Since(m.modified) > settle {
+		return true
+	}
+	now, err := r.readMark()
+	return err == nil && now.generation == m.generation
+}
+
+// readMark reads the generation file; a missing one is generation 0.
+func (r *Register) readMark() (mark, error) {
+	f, err := os.Open(filepath.Join(r.dir, generationFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return mark{}, nil
+	}
+	if err != nil {
+		return mark{}, problem.Wrap(problem.Failed, err, "the register can't be read")
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return mark{}, problem.Wrap(problem.Failed, err, "the register can't be read")
+	}
+	body := make([]byte, 32)
+	n, _ := f.Read(body)
+	generation, err := strconv.ParseUint(strings.TrimSuffix(string(body[:n]), "\n"), 10, 64)
+	if err != nil {
+		return mark{}, problem.New(problem.Failed, "the register's file %s does not hold a number", generationFile).
+			WithHint("remove it: it is made again with the next change")
+	}
+	return mark{generation, inode(info), info.ModTime()}, nil
+}
+
+// inode gives a file's inode number, 0 where there is none.
+func inode(info fs.FileInfo) uint64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Ino
+	}
+	return 0
+}
+
+// lock takes the register's lock for this process, waiting for others.
+func (r *Register) lock() (unlock func(), err error) {
+	f, err := os.OpenFile(filepath.Join(r.dir, lockFile), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, problem.Wrap(problem.Failed, err, "the register can't be locked")
+	}
+	for {
+		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX); !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, problem.Wrap(problem.Failed, err, "the register can't be locked")
+	}
+	return func() { f.Close() }, nil
+}
+
+// editor changes files of the folder while the lock is held.
+type editor struct {
+	dir   string
+	state *state
+	wrote bool
+}
+
+// write puts a whole file into place: a temporary file, synced, renamed, and
+// the folders that it changed synced. path is relative to the register.
+func (e *editor) write(path string, body []byte) error {
+	full := filepath.Join(e.dir, path)
+	folder := filepath.Dir(full)
+	fail := func(err error) error {
+		return problem.Wrap(problem.Failed, err, "the register could not be written, nothing was changed")
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return fail(err)
+	}
+	f, err := os.CreateTemp(folder, ".new-*")
+	if err != nil {
+		return fail(err)
+	}
+	defer os.Remove(f.Name()) // gone already if all went well
+	_, err = f.Write(body)
+	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	if err != nil {
+		return fail(err)
+	}
+	if err := os.Rename(f.Name(), full); err != nil {
+		return fail(err)
+	}
+	e.wrote = true
+	return errors.Join(syncDir(folder), syncDir(filepath.Dir(folder)))
+}
+
+// remove deletes a file or a whole folder; one that is not there is no error.
+func (e *editor) remove(path string) error {
+	full := filepath.Join(e.dir, path)
+	if err := os.RemoveAll(full); err != nil {
+		return problem.Wrap(problem.Failed, err, "a file of the register could not be removed")
+	}
+	e.wrote = true
+	return syncDir(filepath.Dir(full))
+}
+
+// syncDir makes renames in a folder durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return problem.Wrap(problem.Failed, err, "a folder of the register could not be synced")
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		return problem.Wrap(problem.Failed, err, "a folder of the register could not be synced")
+	}
+	return nil
+}
+
+// maxConflicts bounds the evidence that is kept: contradicting texts are rare,
+// and nobody shall fill the disk with them.
+const maxConflicts = 1000
+
+// keepEvidence stores a contradicting signed text under conflicts. The first
+// text of a name stays; beyond the bound nothing more is kept.
+func (e *editor) keepEvidence(name string, body []byte) error {
+	path := filepath.Join(conflictsDir, name)
+	if _, err := os.Stat(filepath.Join(e.dir, path)); err == nil {
+		return nil
+	}
+	entries, err := os.ReadDir(filepath.Join(e.dir, conflictsDir))
+	if err != nil {
+		return problem.Wrap(problem.Failed, err, "the register can't be read")
+	}
+	if len(entries) >= maxConflicts {
+		return nil
+	}
+	return e.write(path, body)
+}
