@@ -1,0 +1,88 @@
+package link
+
+import (
+	"testing"
+	"time"
+)
+
+func TestBucketAdmitsBurstThenRate(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_700_000_000, 0)
+	b := newBucket(10, 3, now)
+	for i := range 3 {
+		if !b.take(now) {
+			t.Fatalf("request %d of the burst was refused", i)
+		}
+	}
+	if b.take(now) {
+		t.Fatal("a fourth one was admitted")
+	}
+	if w := b.wait(); w <= 0 || w > 100*time.Millisecond {
+		t.Errorf("wait = %s, want up to 100ms", w)
+	}
+	if !b.take(now.Add(100 * time.Millisecond)) {
+		t.Error("nothing was admitted after the wait")
+	}
+	now = now.Add(time.Hour)
+	for range 3 {
+		b.take(now)
+	}
+	if b.take(now) {
+		t.Error("an hour saved up more than the burst")
+	}
+	if b.take(now.Add(-time.Hour)) {
+		t.Error("a clock that goes back gave a token")
+	}
+}
+
+func TestMemoryNeverForgetsEarlyAndNeverGrows(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_700_000_000, 0)
+	m := newMemory(2)
+	id := func(b byte) [idSize]byte { return [idSize]byte{b} }
+	if !m.remember(id(1), now.Add(time.Minute), now) || !m.remember(id(2), now.Add(2*time.Minute), now) {
+		t.Fatal("no room")
+	}
+	if !m.known(id(1)) || m.known(id(3)) {
+		t.Error("known is wrong")
+	}
+	if m.remember(id(3), now.Add(time.Minute), now) {
+		t.Error("a third one was remembered instead of refused")
+	}
+	now = now.Add(61 * time.Second)
+	if !m.remember(id(3), now.Add(time.Minute), now) {
+		t.Error("the first one was not forgotten in time")
+	}
+	if m.known(id(1)) || !m.known(id(2)) || len(m.seen) != 2 {
+		t.Errorf("seen = %v", m.seen)
+	}
+}
+
+func TestBackoffStaysWithinBounds(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_700_000_000, 0)
+	b := &backoff{now: func() time.Time { return now }}
+	ceiling := 2 * minBackoff
+	for i := range 40 {
+		d := b.next()
+		if d < minBackoff || d >= ceiling {
+			t.Fatalf("failure %d waits %s, want from %s to %s", i, d, minBackoff, ceiling)
+		}
+		ceiling = min(maxBackoff, 2*ceiling)
+	}
+	b.good()
+	b.next()
+	if b.failures < 2 {
+		t.Error("a success that did not last ended the backoff")
+	}
+	b.good()
+	now = now.Add(stableTime)
+	if d := b.next(); d >= 2*minBackoff {
+		t.Errorf("after a lasting success it waits %s", d)
+	}
+	b.next()
+	b.reset()
+	if d := b.next(); d >= 2*minBackoff {
+		t.Errorf("after reset it waits %s", d)
+	}
+}
