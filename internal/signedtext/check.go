@@ -109,7 +109,9 @@ func (c *checker) runes(n int, line string, machine bool) {
 			c.add(n, code, text, hint)
 		}
 	}
+	free := c.human.in(line)
 	for i, r := range line {
+		free.pass(i, r)
 		if r < utf8.RuneSelf && r >= 0x20 && r != 0x7f {
 			continue
 		}
@@ -117,7 +119,7 @@ func (c *checker) runes(n int, line string, machine bool) {
 			once(code, fmt.Sprintf("%s U+%04X at byte %d", what, r, i+1), "remove it")
 			continue
 		}
-		if machine && !c.human.allows(line, i) {
+		if machine && !free.now {
 			once("not-ascii", fmt.Sprintf("character U+%04X at byte %d is not ASCII", r, i+1),
 				"machine lines are ASCII; other letters go into names, titles and the articles below "+Fence)
 		}
@@ -148,19 +150,32 @@ func refused(r rune) (code, what string) {
 	return "", ""
 }
 
-// allows reports whether human text may stand at byte i of a machine line.
-func (h Human) allows(line string, i int) bool {
+// humanPart follows a line from left to right and knows whether human text may
+// stand where it is.
+type humanPart struct {
+	where Where
+	after int // byte offset of the space behind the key
+	now   bool
+}
+
+// in begins at the left of a machine line.
+func (h Human) in(line string) humanPart {
 	key, _, found := strings.Cut(line, " ")
-	if !found || i <= len(key) {
-		return false
+	if !found {
+		return humanPart{}
 	}
-	switch h[key] {
-	case Rest:
-		return true
-	case Quoted:
-		return strings.Count(line[:i], `"`)%2 == 1
+	return humanPart{where: h[key], after: len(key)}
+}
+
+// pass goes on to the character r at byte i.
+func (p *humanPart) pass(i int, r rune) {
+	switch {
+	case i <= p.after:
+	case p.where == Rest:
+		p.now = true
+	case p.where == Quoted && r == '"':
+		p.now = !p.now
 	}
-	return false
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }

@@ -171,3 +171,13 @@ func FuzzCheckText(f *testing.F) {
 		}
 	})
 }
+
+// A line of a megabyte must cost no more than its length (found by fuzzing: the
+// quotes of a line were once counted anew for each letter).
+func BenchmarkCheckLongLine(b *testing.B) {
+	text := []byte(`name "` + strings.Repeat("ë", MaxText/2-8) + "\"\n")
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		CheckText(text, testHuman)
+	}
+}
