@@ -1,0 +1,275 @@
+package outbox
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"time"
+
+	"filippo.io/age"
+	"google.golang.org/protobuf/proto"
+
+	"karaula/internal/agreement"
+	"karaula/internal/problem"
+	"karaula/internal/register"
+	"karaula/internal/seal"
+	"karaula/internal/terms"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// enqueue gives every draft its time and place in the order, and starts sealing.
+// A change of card or agreement is said first, by itself.
+func (w *Writer) enqueue(ctx context.Context, drafts []Draft) ([]*ticket, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.mayTalk(); err != nil {
+		return nil, err
+	}
+	view := w.cfg.View()
+	ch, ok := view.Channel(w.cfg.Channel)
+	if !ok {
+		return nil, problem.New(problem.NotAllowed, "channel %s is not open; nothing was said", w.cfg.Channel)
+	}
+	if err := w.sayChanges(ctx, view, ch); err != nil {
+		return nil, err
+	}
+	var out []*ticket
+	for _, d := range drafts {
+		t, err := w.newTicket(view, ch, d)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, t)
+	}
+	for _, t := range out {
+		if err := w.push(ctx, t, w.edge); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (w *Writer) mayTalk() error {
+	if w.closed {
+		return problem.New(problem.Unreachable, "the gateway is stopping; nothing was said")
+	}
+	if w.halted != nil {
+		return w.halted
+	}
+	if !w.cfg.Connected() {
+		return problem.New(problem.Unreachable, "the own broker does not answer; nothing was said").
+			WithHint("start it with: karaula run --dir DIR (or broker run), then try again")
+	}
+	return nil
+}
+
+// Refresh says what has changed about the own card or the agreement since the
+// last statement, if anything. Safe to call often.
+func (w *Writer) Refresh(ctx context.Context) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.mayTalk() != nil || w.edge.fresh {
+		return nil
+	}
+	view := w.cfg.View()
+	ch, ok := view.Channel(w.cfg.Channel)
+	if !ok {
+		return nil
+	}
+	return w.sayChanges(ctx, view, ch)
+}
+
+// sayChanges queues AGREEMENT and CARD statements where the ledger's edge is behind.
+func (w *Writer) sayChanges(ctx context.Context, view *register.View, ch *register.ChannelView) error {
+	own, ok := view.Card(w.cfg.Self)
+	if !ok {
+		return problem.New(problem.Locked, "the own card is not in the register; nothing was said").
+			WithHint("karaula card issue --dir DIR")
+	}
+	if w.edge.fresh {
+		w.edge.card, w.edge.agreement = own.Digest, ch.Agreement.Digest
+		return nil
+	}
+	if w.edge.agreement != ch.Agreement.Digest {
+		entry, ok := view.AgreementByDigest(ch.Agreement.Digest)
+		if !ok {
+			return problem.New(problem.Failed, "the text in force of channel %s is not in the register", ch.ID)
+		}
+		body, err := proto.Marshal(&karaulav1.AgreementBody{Agreement: entry.File})
+		if err != nil {
+			return err
+		}
+		next := w.edge
+		next.agreement = ch.Agreement.Digest
+		if err := w.pushChange(ctx, view, ch, Draft{Kind: karaulav1.Kind_KIND_AGREEMENT, Body: body}, next); err != nil {
+			return err
+		}
+	}
+	if w.edge.card != own.Digest {
+		body, err := proto.Marshal(&karaulav1.CardBody{Card: own.Signed})
+		if err != nil {
+			return err
+		}
+		next := w.edge
+		next.card = own.Digest
+		if err := w.pushChange(ctx, view, ch, Draft{Kind: karaulav1.Kind_KIND_CARD, Body: body}, next); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *Writer) pushChange(
+	ctx context.Context, view *register.View, ch *register.ChannelView, d Draft, next edge,
+) error {
+	t, err := w.newTicket(view, ch, d)
+	if err != nil {
+		return err
+	}
+	return w.push(ctx, t, next)
+}
+
+// push puts a ticket into the order; behind it the ledger's edge is next.
+// Called with w.mu held.
+func (w *Writer) push(ctx context.Context, t *ticket, next edge) error {
+	next.saidAt, next.fresh = t.st.GetSaidAt(), false
+	t.after = next
+	select {
+	case w.queue <- t:
+		w.edge = next
+		return nil
+	case <-ctx.Done():
+		return problem.Wrap(problem.Unreachable, ctx.Err(), "too much is waiting to be said on channel %s; this was not said", w.cfg.Channel)
+	}
+}
+
+// newTicket fills in a statement but for its number, and starts sealing.
+func (w *Writer) newTicket(view *register.View, ch *register.ChannelView, d Draft) (*ticket, error) {
+	saidAt := max(w.cfg.Now().UnixMicro(), w.edge.saidAt)
+	if err := w.checkPhase(ch, d.Kind, time.UnixMicro(saidAt)); err != nil {
+		return nil, err
+	}
+	c, ok := view.CardByDigest(w.edge.card)
+	if !ok {
+		return nil, problem.New(problem.Locked, "the own card that rules on channel %s is not in the register; nothing was said", ch.ID)
+	}
+	st := &karaulav1.Statement{
+		Format: 1, Ledger: w.cfg.Ledger[:], Channel: w.cfg.Channel, Origin: w.cfg.Self, Mode: w.cfg.Mode,
+		SaidAt: saidAt, Agreement: w.edge.agreement[:], Card: w.edge.card[:], CardSerial: c.Serial,
+		Kind: d.Kind, Type: d.Type, Thread: d.Thread, EraseAfter: d.EraseAfter, Body: d.Body, Refs: d.Refs,
+	}
+	st = proto.Clone(st).(*karaulav1.Statement)
+	t := &ticket{draft: d, gen: w.gen, st: st, sealed: make(chan error, 1), result: make(chan error, 1)}
+	if d.Inner == nil {
+		t.sealed <- nil
+		return t, nil
+	}
+	if ch.Channel.SealedTypes {
+		st.Type = 0
+	}
+	rs, keys, err := w.recipients(view, ch)
+	if err != nil {
+		return nil, err
+	}
+	t.said.Inner = w.inner(st, d)
+	go w.seal(t, rs, keys, ch.Agreement.MaxSize)
+	return t, nil
+}
+
+// inner completes the sealed message with what the statement says outside.
+func (w *Writer) inner(st *karaulav1.Statement, d Draft) *karaulav1.Inner {
+	in := proto.Clone(d.Inner).(*karaulav1.Inner)
+	in.Ledger, in.Channel, in.Origin, in.Mode = st.GetLedger(), st.GetChannel(), st.GetOrigin(), st.GetMode()
+	in.Agreement, in.Thread, in.SaidAt = st.GetAgreement(), st.GetThread(), st.GetSaidAt()
+	in.Kind, in.Type = d.Kind, d.Type
+	return in
+}
+
+// checkPhase lets alerts and acts pass while the agreement is in force and no
+// longer, and the rest also while it is winding down.
+func (w *Writer) checkPhase(ch *register.ChannelView, kind karaulav1.Kind, at time.Time) error {
+	phase := ch.PhaseAt(at)
+	sealed := kind == karaulav1.Kind_KIND_ALERT || kind == karaulav1.Kind_KIND_ACT || kind == karaulav1.Kind_KIND_NULL
+	switch {
+	case phase == agreement.InForce, phase == agreement.WindingDown && !sealed:
+		return nil
+	default:
+		return problem.New(problem.NotAllowed, "agreement %s is %s; nothing was said", ch.Agreement.ID, phase).
+			WithHint("karaula agreement show %s", ch.Agreement.ID)
+	}
+}
+
+// recipients gives the keys that a main part is sealed to: every other party's
+// receiving key, the own archive key, and the auditors that the text names.
+func (w *Writer) recipients(
+	view *register.View, ch *register.ChannelView,
+) ([]*age.HybridRecipient, []*karaulav1.Recipient, error) {
+	var rs []*age.HybridRecipient
+	var keys []*karaulav1.Recipient
+	add := func(party string, use karaulav1.KeyUse) error {
+		c, ok := view.Card(party)
+		if !ok {
+			return problem.New(problem.Locked, "the card of %s is missing, so nothing can be sealed to it; nothing was said", party).
+				WithHint("karaula party add CARD --dir DIR")
+		}
+		r, id := c.Recipient(use)
+		if r == nil {
+			return problem.New(problem.Locked, "the card of %s has no %s key; nothing was said", party, terms.UseWord(use))
+		}
+		rs = append(rs, r)
+		keys = append(keys, &karaulav1.Recipient{Party: party, Use: use, KeyId: id[:]})
+		return nil
+	}
+	receive := karaulav1.KeyUse_KEY_USE_SEAL
+	if ch.Channel.Mode == karaulav1.Mode_MODE_EXERCISE {
+		receive = karaulav1.KeyUse_KEY_USE_EXERCISE_SEAL
+	}
+	for _, p := range ch.Parties {
+		use := receive
+		if p == w.cfg.Self {
+			use = karaulav1.KeyUse_KEY_USE_ARCHIVE
+		}
+		if err := add(p, use); err != nil {
+			return nil, nil, err
+		}
+	}
+	for _, a := range ch.Agreement.Auditors {
+		if err := add(a.Code, karaulav1.KeyUse_KEY_USE_AUDIT); err != nil {
+			return nil, nil, err
+		}
+	}
+	return rs, keys, nil
+}
+
+// seal frames and encrypts a ticket's inner message, on one of the seats.
+func (w *Writer) seal(t *ticket, rs []*age.HybridRecipient, keys []*karaulav1.Recipient, maxSize int64) {
+	w.cfg.Seats <- struct{}{}
+	defer func() { <-w.cfg.Seats }()
+	t.sealed <- func() error {
+		inner, err := proto.MarshalOptions{Deterministic: true}.Marshal(t.said.Inner)
+		if err != nil {
+			return problem.Wrap(problem.Invalid, err, "the alert cannot be written down; nothing was sent")
+		}
+		var salt [32]byte
+		rand.Read(salt[:]) //nolint:errcheck // never fails since Go 1.24
+		frame, err := seal.Frame(inner, salt)
+		if err != nil {
+			return problem.Wrap(problem.Invalid, err, "the alert is too large; nothing was sent")
+		}
+		part, err := seal.Seal(frame, rs)
+		if err != nil {
+			return problem.Wrap(problem.Failed, err, "sealing failed; nothing was sent")
+		}
+		if maxSize > 0 && int64(len(part)) > maxSize {
+			return problem.New(problem.Invalid, "the sealed alert has %d bytes, the agreement admits %d; nothing was sent", len(part), maxSize)
+		}
+		commitment := seal.Commitment(frame)
+		digest := sha256.Sum256(part)
+		t.part = part
+		t.st.Parts = []*karaulav1.Part{{
+			SealAlg: karaulav1.SealAlg_SEAL_ALG_AGE_HYBRID, Digest: digest[:], Size: uint64(len(part)),
+			Commitment: commitment[:], Recipients: keys, Label: karaulav1.Label_LABEL_MAIN,
+		}}
+		return nil
+	}()
+}
