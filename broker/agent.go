@@ -1,0 +1,287 @@
+package broker
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"maps"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+
+	"karaula/internal/problem"
+	"karaula/internal/subject"
+)
+
+// AgentOptions say what an [Agent] works with. Plan, Config and Keeper are
+// needed; the rest has defaults.
+type AgentOptions struct {
+	// Plan gives the plan as of now, and when it will change by itself (zero:
+	// not). It is asked at least every Poll and should be cheap.
+	Plan func() (Plan, time.Time, error)
+
+	Config string           // name of the configuration file, written and reloaded
+	Keeper nkeys.KeyPair    // user of role keeper; not Plan's business, which knows its public half
+	Cert   *tls.Certificate // the broker's certificate, among Plan.Own's: see [Embedded.Connect]
+
+	Poll  time.Duration // how often the plan is asked for; default 250 ms
+	Every time.Duration // how often streams and consumers are looked at without a change; default 1 min
+	Retry time.Duration // how long after a failure it is tried again; default 5 s
+	Flood FloodOptions
+	Log   *slog.Logger
+	Now   func() time.Time
+}
+
+// Agent keeps a running broker as its plan wants it: when the plan changes, it
+// stops consumers that may not go on, writes the configuration, reloads, cuts
+// partners that lost a right, and makes streams and consumers. Each of the
+// three walls is put up even if another one fails.
+type Agent struct {
+	o      AgentOptions
+	broker *Embedded
+	nc     *nats.Conn
+	keeper *Keeper
+	flood  *floodWatch
+
+	mu     sync.Mutex
+	status Status
+
+	want  Plan      // last plan that was asked for, bars included
+	live  Plan      // plan of the configuration that the server runs
+	fresh bool      // want is in force whole: configuration, streams and consumers
+	again time.Time // when to look at streams and consumers, or to try again
+}
+
+// Status is what an agent has done so far.
+type Status struct {
+	Applied time.Time            // when a plan last came into force
+	Reloads int                  // changes of the configuration that took effect
+	Failed  int                  // plans that could not be had or not be put in force
+	Problem string               // the last failure, empty when the plan is in force
+	Floods  map[string]int       // how often a partner was barred, since the start
+	Barred  map[string]time.Time // until when
+}
+
+// Start writes the plan, starts the broker, and makes streams and consumers.
+// [Agent.Run] then keeps it all; without it nothing changes any more.
+func Start(ctx context.Context, o AgentOptions) (*Agent, error) {
+	o.defaults()
+	a := &Agent{o: o, flood: newFloodWatch(o.Flood)}
+	plan, _, err := o.Plan()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := Prepare(plan, o.Config); err != nil {
+		return nil, err
+	}
+	if a.broker, err = Run(ctx, o.Config, o.Log); err != nil {
+		return nil, err
+	}
+	if a.nc, err = a.broker.Connect(subject.RoleKeeper, o.Keeper, o.Cert); err != nil {
+		a.broker.Shutdown()
+		return nil, err
+	}
+	a.keeper = NewKeeper(a.nc, o.Log)
+	a.want, a.live = plan, plan
+	a.keep(ctx, plan)
+	return a, nil
+}
+
+// RunAgent is [Start] and [Agent.Run]: a broker from beginning to end.
+func RunAgent(ctx context.Context, o AgentOptions) error {
+	a, err := Start(ctx, o)
+	if err != nil {
+		return err
+	}
+	return a.Run(ctx)
+}
+
+// Broker is the server that the agent runs.
+func (a *Agent) Broker() *Embedded { return a.broker }
+
+// Status says what was done so far.
+func (a *Agent) Status() Status {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.status
+	s.Floods, s.Barred = maps.Clone(a.flood.counts()), maps.Clone(a.flood.barred(a.o.Now()))
+	return s
+}
+
+// Run follows the plan until ctx ends, then stops the broker and waits for it.
+func (a *Agent) Run(ctx context.Context) error {
+	defer a.broker.Shutdown()
+	defer a.nc.Close()
+	for {
+		wait := a.step(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+	}
+}
+
+// step looks once, and says how long to wait for the next look.
+func (a *Agent) step(ctx context.Context) time.Duration {
+	now := a.o.Now()
+	for _, code := range a.flood.look(now, a.broker.traffic) {
+		a.o.Log.Warn("partner floods the broker and is barred", "party", code, "until", a.flood.barred(now)[code])
+	}
+	plan, next, err := a.o.Plan()
+	if err != nil {
+		a.note(err)
+		return a.o.Poll
+	}
+	a.hold(&plan, now)
+	a.flood.watch(plan.Peers)
+	switch {
+	case !reflect.DeepEqual(plan, a.want):
+		a.change(ctx, plan, now)
+	case !now.Before(a.again):
+		if a.fresh {
+			a.keep(ctx, plan)
+		} else {
+			a.change(ctx, plan, now)
+		}
+	}
+	if until := next.Sub(now); !next.IsZero() && until > 0 && until < a.o.Poll {
+		return until
+	}
+	return a.o.Poll
+}
+
+// hold keeps what a running server cannot change, so that a change of the
+// configuration never stands in the way of a change of rights, and leaves
+// barred partners out.
+func (a *Agent) hold(plan *Plan, now time.Time) {
+	plan.Listen, plan.StoreDir, plan.ServerName = a.live.Listen, a.live.StoreDir, a.live.ServerName
+	plan.MaxStore = max(plan.MaxStore, a.live.MaxStore)
+	barred := a.flood.barred(now)
+	plan.Peers = slices.Clone(plan.Peers)
+	for i := range plan.Peers {
+		_, out := barred[plan.Peers[i].Code]
+		plan.Peers[i].Barred = plan.Peers[i].Barred || out
+	}
+}
+
+// change puts a plan in force. First the consumers that may not go on stop:
+// pulls that wait already survive a reload. Then the configuration changes.
+// Then the connections of those who lost a right are cut, and with them the
+// pulls that they left waiting.
+func (a *Agent) change(ctx context.Context, plan Plan, now time.Time) {
+	a.want = plan
+	var failed []error
+	if err := a.keeper.Stop(ctx, plan); err != nil {
+		failed = append(failed, err)
+	}
+	lost := losers(a.live, plan)
+	if err := a.reload(plan); err != nil {
+		failed = append(failed, err)
+	}
+	for _, code := range lost {
+		if n := a.broker.kick(subject.PeerAccount(code)); n > 0 {
+			a.o.Log.Info("partner lost a right and was disconnected", "party", code, "connections", n)
+		}
+	}
+	if err := errors.Join(failed...); err != nil {
+		a.fresh, a.again = false, now.Add(a.o.Retry)
+		a.note(err)
+		return
+	}
+	a.keep(ctx, plan)
+}
+
+// reload writes the configuration and lets the server read it, if it says
+// something new or was not taken the last time.
+func (a *Agent) reload(plan Plan) error {
+	changed, err := Prepare(plan, a.o.Config)
+	if err != nil {
+		return err
+	}
+	if changed || !a.fresh {
+		if err := a.broker.Reload(); err != nil {
+			return err
+		}
+		a.count(func(s *Status) { s.Reloads++ })
+	}
+	a.live = plan
+	return nil
+}
+
+// keep makes streams and consumers.
+func (a *Agent) keep(ctx context.Context, plan Plan) {
+	now := a.o.Now()
+	kept, err := a.keeper.Apply(ctx, plan)
+	if !kept.Empty() {
+		a.o.Log.Info("streams and consumers follow the plan", "made", kept.Made, "changed", kept.Changed,
+			"paused", kept.Paused, "resumed", kept.Resumed, "dropped", kept.Dropped)
+	}
+	if err != nil {
+		a.fresh, a.again = false, now.Add(a.o.Retry)
+		a.note(err)
+		return
+	}
+	a.fresh, a.again = true, now.Add(a.o.Every)
+	a.count(func(s *Status) { s.Applied, s.Problem = now, "" })
+}
+
+// note remembers a failure, and logs it once until another one comes.
+func (a *Agent) note(err error) {
+	text := err.Error()
+	a.count(func(s *Status) {
+		s.Failed++
+		if s.Problem != text {
+			a.o.Log.Error("the plan is not in force", "error", text, "hint", problem.HintOf(err))
+		}
+		s.Problem = text
+	})
+}
+
+func (a *Agent) count(f func(*Status)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	f(&a.status)
+}
+
+// losers lists the partners that may do less under next than they may now.
+func losers(live, next Plan) []string {
+	var out []string
+	for _, peer := range live.Peers {
+		after := map[string]bool{}
+		for _, g := range grantsOf(next, peer.Code) {
+			after[g.subject] = true
+		}
+		lost := !slices.ContainsFunc(next.Peers, func(p Peer) bool { return p.Code == peer.Code && (!p.Barred || peer.Barred) })
+		for _, g := range grantsOf(live, peer.Code) {
+			lost = lost || !after[g.subject]
+		}
+		if lost {
+			out = append(out, peer.Code)
+		}
+	}
+	return out
+}
+
+func (o *AgentOptions) defaults() {
+	if o.Poll == 0 {
+		o.Poll = 250 * time.Millisecond
+	}
+	if o.Every == 0 {
+		o.Every = time.Minute
+	}
+	if o.Retry == 0 {
+		o.Retry = 5 * time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+}

@@ -1,0 +1,186 @@
+package broker
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+
+	"karaula/internal/problem"
+	"karaula/internal/subject"
+)
+
+const startTimeout = 20 * time.Second // recovery of a large store included
+
+// Embedded is a nats-server that runs in this process from a configuration
+// file, exactly as the stock command would run it.
+type Embedded struct {
+	srv  *server.Server
+	stop func() bool // forgets the context
+	down sync.Once
+}
+
+// Run starts an embedded server from a configuration file and waits until it
+// takes connections. It stops by itself when ctx ends; [Embedded.Shutdown]
+// waits for that. The file's name stays: [Embedded.Reload] reads it again.
+func Run(ctx context.Context, configFile string, log *slog.Logger) (*Embedded, error) {
+	opts, err := server.ProcessConfigFile(configFile)
+	if err != nil {
+		return nil, problem.Wrap(problem.Invalid, err, "nats-server does not take %s; the broker was not started", configFile).
+			WithHint("nats-server -t -c %s", configFile)
+	}
+	opts.NoSigs = true
+	srv, err := server.NewServer(opts)
+	if err != nil {
+		return nil, problem.Wrap(problem.Failed, err, "the broker was not started")
+	}
+	serverLog := newServerLog(log)
+	srv.SetLoggerV2(serverLog, false, false, false)
+	go srv.Start()
+	e := &Embedded{srv: srv}
+	if err := e.awaitReady(ctx, serverLog.fatal); err != nil {
+		e.Shutdown()
+		return nil, err
+	}
+	e.stop = context.AfterFunc(ctx, e.Shutdown)
+	return e, nil
+}
+
+func (e *Embedded) awaitReady(ctx context.Context, fatal <-chan string) error {
+	deadline := time.NewTimer(startTimeout)
+	defer deadline.Stop()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case text := <-fatal:
+			return problem.Wrap(problem.Failed, errors.New(text), "the broker could not start").
+				WithHint("is its port taken, or its store locked by another process?")
+		case <-ctx.Done():
+			return problem.Wrap(problem.Failed, ctx.Err(), "the broker was stopped before it was ready")
+		case <-deadline.C:
+			return problem.New(problem.Failed, "the broker was not ready after %s and was stopped", startTimeout)
+		case <-tick.C:
+			if e.srv.Addr() != nil && e.srv.ReadyForConnections(time.Second) {
+				return nil
+			}
+		}
+	}
+}
+
+// Reload reads the configuration file again. Connections whose user is gone
+// are closed; the others stay, with their new rights.
+func (e *Embedded) Reload() error {
+	if err := e.srv.Reload(); err != nil {
+		return problem.Wrap(problem.Failed, err, "the broker did not take its new configuration and keeps the old one").
+			WithHint("settings of store and listener change only with a restart")
+	}
+	return nil
+}
+
+// Shutdown stops the server and waits until its files are closed. It may be
+// called more than once.
+func (e *Embedded) Shutdown() {
+	e.down.Do(func() {
+		if e.stop != nil {
+			e.stop()
+		}
+		e.srv.Shutdown()
+	})
+	e.srv.WaitForShutdown()
+}
+
+// ClientURL is where the listener really is: "tls://127.0.0.1:4222".
+func (e *Embedded) ClientURL() string {
+	addr := e.srv.Addr()
+	if addr == nil {
+		return ""
+	}
+	return "tls://" + addr.String()
+}
+
+// InProcess gives connections to the server that never leave the process, for
+// nats.InProcessServer. A user still proves its nkey.
+func (e *Embedded) InProcess() nats.InProcessConnProvider { return e.srv }
+
+// Connect logs in within the process as one of the owner's users. Through the
+// handshake with cert the connection counts as one of a pinned key and outlives
+// a change of the pins; without cert it waits 50 ms and is cut with every such
+// change, and comes back by itself.
+func (e *Embedded) Connect(role string, user nkeys.KeyPair, cert *tls.Certificate) (*nats.Conn, error) {
+	public, err := user.PublicKey()
+	if err != nil {
+		return nil, problem.Wrap(problem.Locked, err, "the nkey of the %s cannot be used", role)
+	}
+	opts := []nats.Option{
+		nats.InProcessServer(e.srv),
+		nats.Nkey(public, user.Sign),
+		nats.CustomInboxPrefix(subject.Inbox(role)),
+		nats.Name(role),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(20 * time.Millisecond),
+		nats.ReconnectJitter(10*time.Millisecond, 10*time.Millisecond),
+		nats.IgnoreDiscoveredServers(),
+	}
+	if cert != nil {
+		opts = append(opts, nats.TLSHandshakeFirst(), nats.Secure(inProcessTLS(cert)))
+	}
+	nc, err := nats.Connect("", opts...)
+	if err != nil {
+		return nil, problem.Wrap(problem.Unreachable, err, "the %s could not log in to the own broker", role)
+	}
+	return nc, nil
+}
+
+// inProcessTLS shows a certificate and checks none: both ends are this process.
+func inProcessTLS(cert *tls.Certificate) *tls.Config {
+	return &tls.Config{
+		MinVersion:         tls.VersionTLS13,
+		Certificates:       []tls.Certificate{*cert},
+		InsecureSkipVerify: true, //nolint:gosec // the other end of a pipe within this process
+	}
+}
+
+// Varz gives the server's general statistics.
+func (e *Embedded) Varz() (*server.Varz, error) { return e.srv.Varz(&server.VarzOptions{}) }
+
+// Jsz gives the statistics of streams and consumers.
+func (e *Embedded) Jsz() (*server.JSInfo, error) {
+	return e.srv.Jsz(&server.JSzOptions{Accounts: true, Streams: true, Consumer: true, Config: true, Limit: 10_000})
+}
+
+// Connz gives the open connections, with their users and accounts.
+func (e *Embedded) Connz() (*server.Connz, error) {
+	return e.srv.Connz(&server.ConnzOptions{Username: true, Limit: 10_000})
+}
+
+// kick closes every connection of an account and says how many there were.
+func (e *Embedded) kick(account string) int {
+	list, err := e.srv.Connz(&server.ConnzOptions{Username: true, Account: account, Limit: 10_000})
+	if err != nil {
+		return 0
+	}
+	n := 0
+	for _, conn := range list.Conns {
+		if e.srv.DisconnectClientByID(conn.Cid) == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// traffic gives what an account has sent to the server since it started:
+// messages, refused ones included, and bytes.
+func (e *Embedded) traffic(account string) (msgs, bytes int64) {
+	stats, err := e.srv.AccountStatz(&server.AccountStatzOptions{Accounts: []string{account}, IncludeUnused: true})
+	if err != nil || len(stats.Accounts) == 0 {
+		return 0, 0
+	}
+	return stats.Accounts[0].Received.Msgs, stats.Accounts[0].Received.Bytes
+}

@@ -1,0 +1,80 @@
+package broker
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"karaula/internal/problem"
+)
+
+// Prepare writes what a server needs to start or reload: the bundle of
+// certificates (plan.TLS.CA) and the configuration. It reports whether either
+// changed. A reader never sees half a file.
+func Prepare(p Plan, configFile string) (changed bool, err error) {
+	conf, err := Compile(p)
+	if err != nil {
+		return false, err
+	}
+	bundle, err := p.CABundle()
+	if err != nil {
+		return false, err
+	}
+	for _, dir := range []string{filepath.Dir(configFile), filepath.Dir(p.TLS.CA), p.StoreDir} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return false, problem.Wrap(problem.Failed, err, "the broker's folder cannot be made")
+		}
+	}
+	for _, file := range []struct {
+		name string
+		text []byte
+	}{{p.TLS.CA, bundle}, {configFile, conf}} {
+		old, err := os.ReadFile(file.name)
+		if err == nil && bytes.Equal(old, file.text) {
+			continue
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return changed, problem.Wrap(problem.Failed, err, "the broker's file %s cannot be read", file.name)
+		}
+		if err := replaceFile(file.name, file.text); err != nil {
+			return changed, problem.Wrap(problem.Failed, err, "%s was not written and stays as it was", file.name)
+		}
+		changed = true
+	}
+	return changed, nil
+}
+
+// replaceFile puts text in place of a file, whole or not at all, also when the
+// machine dies in between.
+func replaceFile(name string, text []byte) error {
+	dir := filepath.Dir(name)
+	tmp, err := os.CreateTemp(dir, "."+filepath.Base(name)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name()) //nolint:errcheck // gone already after the rename
+	if _, err = tmp.Write(text); err == nil {
+		err = tmp.Sync()
+	}
+	if cerr := tmp.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(tmp.Name(), name); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close() //nolint:errcheck // read only
+	return d.Sync()
+}
