@@ -131,3 +131,8 @@ func TestPhases(t *testing.T) {
 		t.Errorf("ClosesAt = %v, want %v", a.ClosesAt(), closed)
 	}
 }
+
+// vkeyOf is the verifier key of a test key under another name.
+func vkeyOf(code string, s testSigner) (string, error) {
+	return signedtext.VKey(code, s.private.Public().(ed25519.PublicKey))
+}

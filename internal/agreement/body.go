@@ -11,28 +11,30 @@ import (
 
 // The readers of the lines channel and say.
 
-func (p *parser) channel(line int, args []field) error {
-	id, err := args[0].word("")
-	if err != nil {
+func (p *parser) channel(line int, args []field) (err error) {
+	// A broken channel line is one too, so that the clauses below it have a place.
+	p.a.Channels = append(p.a.Channels, Channel{Line: line})
+	c := &p.a.Channels[len(p.a.Channels)-1]
+	if c.ID, err = args[0].word(""); err != nil {
 		return err
 	}
+	p.validID(line, "channel id", c.ID)
 	modeWord, err := args[1].word("mode=")
 	if err != nil {
 		return err
+	}
+	var ok bool
+	if c.Mode, ok = terms.ParseMode(modeWord); !ok {
+		return fmt.Errorf("%q is not a mode (actual, exercise, test)", clip(modeWord))
 	}
 	typesWord, err := args[2].word("types=")
 	if err != nil {
 		return err
 	}
-	mode, ok := terms.ParseMode(modeWord)
-	if !ok {
-		return fmt.Errorf("%q is not a mode (actual, exercise, test)", clip(modeWord))
-	}
 	if typesWord != "open" && typesWord != "sealed" {
 		return fmt.Errorf("types are open or sealed, not %q", clip(typesWord))
 	}
-	p.validID(line, "channel id", id)
-	p.a.Channels = append(p.a.Channels, Channel{ID: id, Mode: mode, SealedTypes: typesWord == "sealed", Line: line})
+	c.SealedTypes = typesWord == "sealed"
 	return nil
 }
 

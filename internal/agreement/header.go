@@ -77,52 +77,47 @@ func (p *parser) windingDown(_ int, args []field) (err error) {
 	return err
 }
 
-func (p *parser) party(line int, args []field) error {
-	code, name, root, err := p.who(line, args)
-	if err != nil {
+func (p *parser) party(line int, args []field) (err error) {
+	// A party with a broken line is one too: clauses may name it.
+	p.a.Parties = append(p.a.Parties, Party{Line: line})
+	party := &p.a.Parties[len(p.a.Parties)-1]
+	if err := p.who(line, args, &party.Code, &party.Name, &party.Root); err != nil {
 		return err
 	}
-	next, err := args[3].digest("next=")
-	if err != nil {
-		return err
-	}
-	p.a.Parties = append(p.a.Parties, Party{Code: code, Name: name, Root: root, Next: next, Line: line})
-	return nil
+	party.Next, err = args[3].digest("next=")
+	return err
 }
 
 func (p *parser) auditor(line int, args []field) error {
-	code, name, root, err := p.who(line, args)
-	if err != nil {
-		return err
-	}
-	p.a.Auditors = append(p.a.Auditors, Auditor{Code: code, Name: name, Root: root, Line: line})
-	return nil
+	p.a.Auditors = append(p.a.Auditors, Auditor{Line: line})
+	auditor := &p.a.Auditors[len(p.a.Auditors)-1]
+	return p.who(line, args, &auditor.Code, &auditor.Name, &auditor.Root)
 }
 
 // who reads code, name and root key of a party or auditor.
-func (p *parser) who(line int, args []field) (code, name, root string, err error) {
-	if code, err = args[0].word(""); err != nil {
-		return "", "", "", err
+func (p *parser) who(line int, args []field, code, name, root *string) (err error) {
+	if *code, err = args[0].word(""); err != nil {
+		return err
 	}
-	if name, err = args[1].quoted(""); err != nil {
-		return "", "", "", err
-	}
-	if root, err = args[2].word("root="); err != nil {
-		return "", "", "", err
-	}
-	if !terms.ValidParty(code) {
-		p.fail(line, "bad-id", "%q can't be a party code", clip(code)).
+	if !terms.ValidParty(*code) {
+		p.fail(line, "bad-id", "%q can't be a party code", clip(*code)).
 			hint("2 to 12 of a-z and 0-9, beginning with a letter, not a reserved word")
 	}
-	keyName, _, keyErr := signedtext.ParseVKey(root)
+	if *name, err = args[1].quoted(""); err != nil {
+		return err
+	}
+	if *root, err = args[2].word("root="); err != nil {
+		return err
+	}
+	keyName, _, keyErr := signedtext.ParseVKey(*root)
 	switch {
 	case keyErr != nil:
-		p.fail(line, "bad-root", "the root of %s: %s", clip(code), keyErr).hint("copy the root from the party's card")
-	case keyName != code:
-		p.fail(line, "bad-root", "the root key of %s is named %q", clip(code), clip(keyName)).
+		p.fail(line, "bad-root", "the root of %s: %s", clip(*code), keyErr).hint("copy the root from the party's card")
+	case keyName != *code:
+		p.fail(line, "bad-root", "the root key of %s is named %q", clip(*code), clip(keyName)).
 			hint("the name before the first + of a root key is the party's code")
 	}
-	return code, name, root, nil
+	return nil
 }
 
 func (p *parser) minAlgs(line int, args []field) (err error) {

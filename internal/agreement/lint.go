@@ -14,6 +14,7 @@ import (
 const (
 	maxParties  = 32
 	maxChannels = 32
+	maxClauses  = 128
 	minMaxSize  = 4 << 10
 	minQuota    = 1 << 20
 	maxQuota    = 1 << 40
@@ -69,7 +70,8 @@ func (p *parser) checkVersions() {
 					map[string]string{"supersedes": "the version before", "first": "version 1"}[word])
 		}
 	}
-	if p.a.Version == 2 && p.at("supersedes") != 0 && p.at("first") != 0 && p.a.Supersedes != p.a.First {
+	none := [32]byte{}
+	if p.a.Version == 2 && p.a.Supersedes != none && p.a.First != none && p.a.Supersedes != p.a.First {
 		p.fail(p.at("first"), "version", "version 2 supersedes version 1, but the lines supersedes and first differ")
 	}
 }
@@ -142,10 +144,13 @@ func (p *parser) checkChannels() {
 	if n := len(p.a.Channels); n > maxChannels {
 		p.fail(p.a.Channels[maxChannels].Line, "limit", "an agreement has at most %d channels", maxChannels)
 	}
+	if p.says > maxClauses {
+		p.fail(0, "limit", "an agreement has at most %d clauses, not %d", maxClauses, p.says)
+	}
 	ids := map[string]int{}
 	for i := range p.a.Channels {
 		c := &p.a.Channels[i]
-		if first, ok := ids[c.ID]; ok {
+		if first, ok := ids[c.ID]; ok && c.ID != "" {
 			p.fail(c.Line, "duplicate", "the channel %s stands already in line %d", clip(c.ID), first)
 		} else {
 			ids[c.ID] = c.Line
