@@ -49,6 +49,9 @@ func ParseOuter(raw []byte) (*Parsed, error) {
 		return nil, fromWire(err)
 	}
 	p.StatementBytes = p.Envelope.GetStatement()
+	if len(p.StatementBytes) == 0 {
+		return nil, malformed("there is no statement")
+	}
 	if err := wire.Unmarshal(p.StatementBytes, p.Statement, MaxStatement); err != nil {
 		return nil, fromWire(err)
 	}
