@@ -151,8 +151,8 @@ func (j *Journal) Close() error {
 	if e := j.file.Close(); err == nil && e != nil {
 		err = problem.Wrap(problem.Failed, e, "the signing journal %s did not close", j.path)
 	}
-	if e := j.lock.Close(); err == nil && e != nil {
-		err = problem.Wrap(problem.Failed, e, "the lock of the signing journal %s did not close", j.path)
+	if e := release(j.lock); err == nil && e != nil {
+		err = problem.Wrap(problem.Failed, e, "the lock of the signing journal %s was not given up", j.path)
 	}
 	j.file = nil
 	j.broken = problem.New(problem.Failed, "the signing journal %s is closed", j.path)

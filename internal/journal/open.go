@@ -43,7 +43,7 @@ func open(path string, init State, rotate int64) (*Journal, error) {
 		if j.file != nil {
 			_ = j.file.Close() // the error that counts is err
 		}
-		_ = lock.Close() // likewise
+		_ = release(lock) // likewise
 		return nil, err
 	}
 	return j, nil
@@ -64,6 +64,12 @@ func acquire(path string) (*os.File, error) {
 		return nil, problem.Wrap(problem.Failed, err, "the signing journal %s was not locked", path)
 	}
 	return lock, nil
+}
+
+// release gives up the lock. It unlocks before it closes, because a process
+// that is just being started may hold a copy of the descriptor for a moment.
+func release(lock *os.File) error {
+	return errors.Join(unix.Flock(int(lock.Fd()), unix.LOCK_UN), lock.Close()) //nolint:gosec // a file descriptor fits
 }
 
 // load reads an existing file and cuts off a torn tail.
