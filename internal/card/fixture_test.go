@@ -76,8 +76,12 @@ func makePublic(t testing.TB) {
 	}
 	fmt.Fprintf(&b, "classic %s\n", classic.Recipient())
 	for _, c := range []struct{ name, cn string }{
-		{"broker", "al broker"}, {"gateway", "al gateway"}, {"gateway-next", "al gateway"},
-		{"authority", "al gateway"}, {"short-lived", "al gateway"}, {"named", "al gateway"},
+		{"broker", "al broker"},
+		{"gateway", "al gateway"},
+		{"gateway-next", "al gateway"},
+		{"authority", "al gateway"},
+		{"short-lived", "al gateway"},
+		{"named", "al gateway"},
 	} {
 		fmt.Fprintf(&b, "%s %s\n", c.name, base64.StdEncoding.EncodeToString(certificateFor(t, c.name, c.cn)))
 	}
