@@ -137,12 +137,13 @@ func (g grant) limit() string {
 
 func writePeerAccount(t *text, p Plan, peer Peer) {
 	t.comment(peer.Code + ": " + peer.Ref)
+	grants := grantsOf(p, peer.Code)
 	t.open(quote(subject.PeerAccount(peer.Code)) + " {")
 	t.line("limits { max_connections: " + strconv.Itoa(maxPeerConnections) +
-		", max_subscriptions: " + strconv.Itoa(maxPeerSubscriptions) +
+		", max_subscriptions: " + strconv.Itoa(maxPeerSubscriptions+len(grants)) +
 		", max_payload: " + strconv.Itoa(subject.MaxLinkRequest) + " }")
 	t.open("imports: [")
-	for _, g := range grantsOf(p, peer.Code) {
+	for _, g := range grants {
 		t.note("{ service: { account: "+quote(subject.Account(p.Party))+", subject: "+quote(g.subject)+" } }", g.why)
 	}
 	t.close("]")

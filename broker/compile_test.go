@@ -57,13 +57,14 @@ func examplePlan(t testing.TB) Plan {
 		Channels: []Channel{
 			{
 				ID: "t01-al-me-xk", Ref: "t01-al-me-xk v2, in force; suspended by xk", Mode: karaulav1.Mode_MODE_ACTUAL,
-				Say: []Say{{"route", "t01-al-me-xk clause 1 (Art. 3)"}, {"receipt", "every party answers"}},
+				Say:      []Say{{"route", "t01-al-me-xk clause 1 (Art. 3)"}, {"receipt", "every party answers"}},
 				Partners: []PartnerOf{{Code: "xk"}, {Code: "me", Fetch: true}}, In: []string{"xk", "me"},
 			},
 			{
 				ID: "b01-al-me", Ref: "b01-al-me v1, in force", Mode: karaulav1.Mode_MODE_ACTUAL,
 				Say: []Say{
-					{"vehicle", "b01-al-me clause 2 (Art. 5)"}, {"patrol", "b01-al-me clause 3 (Art. 6)"},
+					{"vehicle", "b01-al-me clause 2 (Art. 5)"},
+					{"patrol", "b01-al-me clause 3 (Art. 6)"},
 					{"receipt", "every party answers"},
 				},
 				Partners: []PartnerOf{{Code: "me", Fetch: true}}, In: []string{"me"},

@@ -2,6 +2,9 @@ package broker
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"io/fs"
 	"os"
@@ -44,6 +47,30 @@ func Prepare(p Plan, configFile string) (changed bool, err error) {
 		changed = true
 	}
 	return changed, nil
+}
+
+// WriteTLS writes the listener's certificate and key where the plan expects
+// them, readable by the node's user only.
+func WriteTLS(files TLSFiles, cert tls.Certificate) error {
+	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
+	if err != nil {
+		return problem.Wrap(problem.Locked, err, "the broker's TLS key cannot be written")
+	}
+	for _, file := range []struct {
+		name, kind string
+		der        []byte
+	}{
+		{files.Cert, "CERTIFICATE", cert.Certificate[0]},
+		{files.Key, "PRIVATE KEY", key},
+	} {
+		if err := os.MkdirAll(filepath.Dir(file.name), 0o700); err != nil {
+			return problem.Wrap(problem.Failed, err, "the broker's folder cannot be made")
+		}
+		if err := replaceFile(file.name, pem.EncodeToMemory(&pem.Block{Type: file.kind, Bytes: file.der})); err != nil {
+			return problem.Wrap(problem.Failed, err, "%s was not written and stays as it was", file.name)
+		}
+	}
+	return nil
 }
 
 // replaceFile puts text in place of a file, whole or not at all, also when the

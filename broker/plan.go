@@ -95,7 +95,7 @@ const (
 	DefaultQuota = 1 << 30 // bytes of a stream whose agreement or configuration names none
 
 	maxPeerConnections   = 4
-	maxPeerSubscriptions = 16
+	maxPeerSubscriptions = 16   // of one connection, and one more per right
 	baseConnections      = 1024 // for the owner, and for strangers who never get past the handshake
 	maxPending           = 64 << 20
 	maxMemory            = 64 << 20

@@ -1,0 +1,266 @@
+package broker
+
+import (
+	"crypto/x509"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"karaula/internal/agreement"
+	"karaula/internal/card"
+	"karaula/internal/keyring"
+	"karaula/internal/node"
+	"karaula/internal/problem"
+	"karaula/internal/register"
+	"karaula/internal/subject"
+	"karaula/internal/terms"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// roleGateway is the role of the certificates in a card with which its gateway
+// connects.
+const roleGateway = keyring.RoleGateway
+
+// OwnUsers gives who of the owner's side may connect, from the broker's keys
+// and the own card: nobody needs to open the gateway's keys for it.
+func OwnUsers(keys *keyring.Broker, own *card.Card) (Users, error) {
+	if keys.GatewayUser == "" {
+		return Users{}, problem.New(problem.Locked, "the broker's keys name no gateway; nobody could say anything").
+			WithHint("karaula init writes the gateway's user into the broker's keys")
+	}
+	u := Users{Gateway: []string{keys.GatewayUser}}
+	for _, role := range []struct {
+		into *[]string
+		pair interface{ PublicKey() (string, error) }
+	}{{&u.Keeper, keys.Keeper}, {&u.Audit, keys.Audit}, {&u.Ops, keys.Ops}} {
+		public, err := role.pair.PublicKey()
+		if err != nil {
+			return Users{}, problem.Wrap(problem.Locked, err, "the broker's keys cannot be used")
+		}
+		*role.into = []string{public}
+	}
+	for _, c := range own.TLS {
+		if c.Role == roleGateway {
+			u.Pins, u.CertDER = append(u.Pins, c.Pin), append(u.CertDER, c.DER)
+		}
+	}
+	leaf, err := x509.ParseCertificate(keys.TLS.Certificate[0])
+	if err != nil {
+		return Users{}, problem.Wrap(problem.Locked, err, "the broker's certificate cannot be read")
+	}
+	u.Pins, u.CertDER = append(u.Pins, keyring.Pin(leaf)), append(u.CertDER, leaf.Raw)
+	return u, nil
+}
+
+// PlanFrom gives the plan that follows from what a node knows at a moment, and
+// when it next changes by itself (zero: never). It is what [AgentOptions] asks
+// for. Who is let in and what may be said is decided here once, from the same
+// register that the gateway decides by.
+func PlanFrom(
+	view *register.View, cfg *node.Config, layout node.Layout, own Users, now time.Time,
+) (Plan, time.Time, error) {
+	dir, err := filepath.Abs(layout.Dir)
+	if err != nil {
+		return Plan{}, time.Time{}, problem.Wrap(problem.Failed, err, "the node's folder has no absolute name")
+	}
+	layout.Dir = dir
+	view = view.At(now)
+	p := Plan{
+		Party: view.Self(), ServerName: view.Self(), Listen: cfg.Listen, StoreDir: layout.Store(),
+		TLS:      TLSFiles{Cert: layout.TLSCert(), Key: layout.TLSKey(), CA: layout.Partners()},
+		MaxStore: int64(cfg.Store.MaxBytes), OwnQuota: int64(cfg.Store.Quota), Replicas: cfg.Replicas, Own: own,
+	}
+	linked := map[string]bool{}
+	cards := map[string]*card.Card{}
+	for _, cv := range view.AllChannels() {
+		c := channelAt{cv: cv, view: view, now: now, self: p.Party}
+		for _, code := range c.linked() {
+			if linked[code] {
+				continue
+			}
+			linked[code] = true
+			if peer, of, ok := peerOf(view, code, now); ok {
+				p.Peers, cards[code] = append(p.Peers, peer), of
+			}
+		}
+		ch := c.channel(func(code string) bool { return cards[code] != nil })
+		if ch.Quota == 0 {
+			ch.Quota = int64(cfg.Store.Quota)
+		}
+		p.Channels = append(p.Channels, ch)
+	}
+	return p.sorted(), nextChange(view, cards, now), nil
+}
+
+// peerOf lets a partner in by its newest card, while that card says anything.
+func peerOf(view *register.View, code string, now time.Time) (Peer, *card.Card, bool) {
+	c, ok := view.Card(code)
+	if !ok || !c.ValidAt(now) || c.NATS == "" {
+		return Peer{}, nil, false
+	}
+	peer := Peer{
+		Code: code, Ref: fmt.Sprintf("card %d of %s, root %s", c.Serial, code, c.Fingerprint()),
+		NATSKeys: []string{c.NATS},
+	}
+	for _, t := range c.TLS {
+		if t.Role == roleGateway {
+			peer.Pins, peer.CertDER = append(peer.Pins, t.Pin), append(peer.CertDER, t.DER)
+		}
+	}
+	return peer, c, len(peer.Pins) > 0
+}
+
+// nextChange is when agreements, notices or partners' cards next begin or end.
+func nextChange(view *register.View, cards map[string]*card.Card, now time.Time) time.Time {
+	next, _ := view.NextChange(now)
+	for _, c := range cards {
+		if next.IsZero() || c.Until.Before(next) {
+			next = c.Until
+		}
+	}
+	return next
+}
+
+// channelAt reads one channel of the register at a moment.
+type channelAt struct {
+	cv   *register.ChannelView
+	view *register.View
+	now  time.Time
+	self string
+}
+
+// phase is where the channel stands for self: a party that has withdrawn winds
+// down on its own.
+func (c channelAt) phase() agreement.Phase {
+	phase := c.cv.PhaseAt(c.now)
+	if phase != agreement.InForce || slices.Contains(c.cv.Parties, c.self) {
+		return phase
+	}
+	if _, leaving := c.cv.Leaving[c.self]; leaving {
+		return agreement.WindingDown
+	}
+	return agreement.Closed
+}
+
+// linked lists the other parties with which the channel gives a link.
+func (c channelAt) linked() []string {
+	if phase := c.phase(); phase != agreement.InForce && phase != agreement.WindingDown {
+		return nil
+	}
+	out := slices.DeleteFunc(slices.Clone(c.cv.Parties), func(code string) bool { return code == c.self })
+	for code := range c.cv.Leaving {
+		if code != c.self {
+			out = append(out, code)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// channel makes the channel's part of the plan. Whoever is linked by a card
+// may fetch, unless self has suspended the agreement.
+func (c channelAt) channel(linked func(string) bool) Channel {
+	phase := c.phase()
+	open := phase == agreement.InForce || phase == agreement.WindingDown
+	ch := Channel{
+		ID: c.cv.ID, Mode: c.cv.Channel.Mode, Quota: c.cv.Agreement.Quota, Ref: c.ref(phase), Say: c.say(phase),
+	}
+	for _, code := range c.readers() {
+		if code == c.self {
+			continue
+		}
+		ch.In = append(ch.In, code)
+		_, leaving := c.cv.Leaving[code]
+		now := slices.Contains(c.cv.Parties, code)
+		ch.Partners = append(ch.Partners, PartnerOf{
+			Code: code, Since: c.since(code),
+			// Who has left is not given what is said from then on, so it pulls
+			// nothing any more; the link service has what was said before.
+			Fetch:  open && now && linked(code) && c.cv.Suspended[c.self] == nil,
+			Closed: phase == agreement.Closed || !now && !leaving,
+		})
+	}
+	return ch
+}
+
+// ref says where the channel comes from and how it stands.
+func (c channelAt) ref(phase agreement.Phase) string {
+	ref := fmt.Sprintf("%s version %d, %s", c.cv.Agreement.ID, c.cv.Agreement.Version, phase)
+	for _, code := range slices.Sorted(maps.Keys(c.cv.Suspended)) {
+		ref += ", suspended by " + code
+	}
+	return ref
+}
+
+// say lists what self may say: alert types by clause, as the register decides
+// at this moment, and every other kind while the channel is open.
+func (c channelAt) say(phase agreement.Phase) []Say {
+	if phase != agreement.InForce && phase != agreement.WindingDown {
+		return nil
+	}
+	if _, party := c.cv.Agreement.Party(c.self); !party {
+		return nil
+	}
+	var out []Say
+	types := terms.Types()
+	if c.cv.Channel.SealedTypes {
+		types = []karaulav1.AlertType{0}
+	}
+	for _, typ := range types {
+		if d := c.view.Decide(c.self, c.cv.ID, typ, c.now); d.Allowed {
+			out = append(out, Say{Token: subject.Token(karaulav1.Kind_KIND_ALERT, typ), Ref: d.Ref})
+		}
+	}
+	for n := range karaulav1.Kind_name {
+		if kind := karaulav1.Kind(n); kind > karaulav1.Kind_KIND_ALERT {
+			out = append(out, Say{Token: subject.Token(kind, 0), Ref: "every party of " + c.cv.Agreement.ID})
+		}
+	}
+	return out
+}
+
+// texts are the complete versions of the agreement that have the channel and
+// have begun, by version.
+func (c channelAt) texts() []*agreement.Agreement {
+	var out []*agreement.Agreement
+	for _, e := range c.view.Agreements() {
+		if _, has := e.Agreement.Channel(c.cv.ID); !has || !e.Complete || e.Agreement.ID != c.cv.Agreement.ID {
+			continue
+		}
+		if e.Agreement.Digest == c.cv.Agreement.Digest || !c.now.Before(e.Agreement.ValidFrom) {
+			out = append(out, e.Agreement)
+		}
+	}
+	return out
+}
+
+// readers are all parties that the channel has or ever had, by code.
+func (c channelAt) readers() []string {
+	var out []string
+	for _, text := range c.texts() {
+		for _, party := range text.Parties {
+			if !slices.Contains(out, party.Code) {
+				out = append(out, party.Code)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// since is when a party came in by a later version than the channel's first;
+// zero for a party from the beginning.
+func (c channelAt) since(code string) time.Time {
+	var since time.Time
+	had := false
+	for i, text := range c.texts() {
+		_, has := text.Party(code)
+		if has && !had && i > 0 {
+			since = text.ValidFrom
+		}
+		had = has
+	}
+	return since
+}
