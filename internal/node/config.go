@@ -50,9 +50,9 @@ type Config struct {
 	// Operating-system users who may talk to the node, and as whom. A user who
 	// is not listed may not. Each has uid (number), id (a name that stays in
 	// this node; letters, digits, dot, hyphen and underscore) and role: officer
-	// (sends and reads), supervisor (also sends urgent and erases), auditor
-	// (reads and verifies), system (sends and reads, a programme), admin (sees
-	// states, never contents).
+	// or supervisor (send, list and open alerts), system (likewise, for a
+	// programme), auditor (lists and follows, opens nothing), admin (sees the
+	// node's state only).
 	Officers []Officer `yaml:"officers"`
 
 	// Where the gateway finds its broker.

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -49,14 +48,14 @@ func Parse(body []byte) (*Config, error) {
 		return nil, problem.New(problem.Invalid, "configuration is above the limit of %d bytes", MaxConfig)
 	}
 	var tree yaml.Node
-	if err := yaml.Load(body, &tree); err != nil && len(bytes.TrimSpace(body)) > 0 {
+	if err := yaml.Load(body, &tree); err != nil {
 		return nil, problem.New(problem.Invalid, "not valid YAML: %s", said(err))
 	}
 	if findings := plain(&tree); len(findings) > 0 {
 		return nil, invalid(findings)
 	}
 	c := Default()
-	if err := yaml.Load(body, c, yaml.WithKnownFields(), yaml.WithUniqueKeys()); err != nil && tree.Kind != 0 {
+	if err := yaml.Load(body, c, yaml.WithKnownFields(), yaml.WithUniqueKeys()); err != nil {
 		return nil, problem.New(problem.Invalid, "%s", said(err)).WithHint("fields are listed in docs/configuration.md")
 	}
 	v := &validator{lines: map[string]int{}}
@@ -76,11 +75,11 @@ func said(err error) string {
 	if errors.As(err, &many) {
 		parts := make([]string, 0, len(many.Errors))
 		for _, e := range many.Errors {
-			if strings.HasPrefix(e.Message, "line ") {
-				parts = append(parts, e.Message) // said by Size, which knows its line
-				continue
+			message := strings.TrimPrefix(e.Message, "yaml: ")
+			if e.Mark.Line > 0 && !strings.HasPrefix(message, "line ") { // Size says its line itself
+				message = fmt.Sprintf("line %d: %s", e.Mark.Line, message)
 			}
-			parts = append(parts, fmt.Sprintf("line %d: %s", e.Mark.Line, e.Message))
+			parts = append(parts, message)
 		}
 		text = strings.Join(parts, "; ")
 	}

@@ -111,6 +111,9 @@ func (v *validator) officers(list []Officer) {
 	uids, ids := map[int]bool{}, map[string]bool{}
 	for i, o := range list {
 		at := "officers." + strconv.Itoa(i)
+		if v.lines[at+".uid"] == 0 {
+			v.fault(at, "uid is missing") // and would be root's
+		}
 		if o.UID < 0 || int64(o.UID) >= 1<<32-1 {
 			v.fault(at, "uid is not a user id")
 		}
