@@ -1,0 +1,67 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain lets testscript run the real command. Only here can the clock be
+// set: a script says `env KARAULA_NOW=2026-03-01T12:00:00Z`.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"karaula": func() { os.Exit(testMain()) }})
+}
+
+func testMain() int {
+	if text := os.Getenv("KARAULA_NOW"); text != "" {
+		at, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			panic(err)
+		}
+		clock = func() time.Time { return at }
+	}
+	return Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+}
+
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("KARAULA_NOW", "2026-03-01T12:00:00Z")
+			return nil
+		},
+	})
+}
+
+// exits is the script command `exits CODE COMMAND…`: the command must end with
+// exactly this exit code, and with a reason on stderr if it is not 0.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	var exit *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit code is %d, not %d", got, want)
+	}
+	if got != 0 && !strings.HasPrefix(ts.ReadFile("stderr"), "karaula: ") {
+		ts.Fatalf("no reason on stderr")
+	}
+}
