@@ -226,7 +226,7 @@ func TestPeekReadsWhatParseRefuses(t *testing.T) {
 		t.Fatal("Parse accepts it")
 	}
 	p, ok := envelope.Peek(raw)
-	if !ok || p.Verify(knownKeys) != nil {
+	if !ok || p.Verify(knownKeys) != nil || p.VerifySigners(knownKeys) != nil {
 		t.Fatal("Peek does not find the signed statement")
 	}
 	if p.Whole {
@@ -266,6 +266,51 @@ func TestPeekRefuses(t *testing.T) {
 	nobody := func(karaulav1.SignAlg, [16]byte) (ed25519.PublicKey, error) { return nil, nil }
 	if code, _ := envelope.CodeOf(p.Verify(nobody)); code != karaulav1.Code_CODE_UNKNOWN_KEY {
 		t.Errorf("with no key: got %s", code)
+	}
+}
+
+// TestVerifySigners: a malformed statement is its origin's only if everybody
+// whom it announces has signed it.
+func TestVerifySigners(t *testing.T) {
+	t.Parallel()
+	k1, k2, k3 := testKey(1), testKey(2), testKey(3)
+	const stripped = karaulav1.Code_CODE_SIGNATURE_STRIPPED
+	for name, c := range map[string]struct {
+		announced, signed []envelope.Signer
+		spoil             bool // of the last signature
+		want              karaulav1.Code
+	}{
+		"one":           {[]envelope.Signer{k1}, []envelope.Signer{k1}, false, 0},
+		"two":           {[]envelope.Signer{k1, k2}, []envelope.Signer{k1, k2}, false, 0},
+		"other order":   {[]envelope.Signer{k1, k2}, []envelope.Signer{k2, k1}, false, 0},
+		"one missing":   {[]envelope.Signer{k1, k2}, []envelope.Signer{k1}, false, stripped},
+		"all missing":   {[]envelope.Signer{k1}, nil, false, stripped},
+		"another's":     {[]envelope.Signer{k1}, []envelope.Signer{k2}, false, stripped},
+		"nobody":        {nil, []envelope.Signer{k1}, false, karaulav1.Code_CODE_MALFORMED},
+		"unknown":       {[]envelope.Signer{k3}, []envelope.Signer{k3}, false, karaulav1.Code_CODE_UNKNOWN_KEY},
+		"second broken": {[]envelope.Signer{k1, k2}, []envelope.Signer{k1, k2}, true, karaulav1.Code_CODE_BAD_SIGNATURE},
+		"a broken and a good one": {
+			[]envelope.Signer{k1}, []envelope.Signer{k1, k1}, true, 0,
+		},
+	} {
+		d := base(karaulav1.Kind_KIND_HEARTBEAT)
+		d.st.Via, d.st.Signers, d.keys = "xk", nil, c.signed // a reserved field
+		for _, k := range c.announced {
+			d.st.Signers = append(d.st.Signers, &karaulav1.Signer{Alg: k.Alg, KeyId: k.KeyID[:]})
+		}
+		d.sigs = func(s []*karaulav1.Signature) []*karaulav1.Signature {
+			if c.spoil {
+				s[len(s)-1].Sig[0] ^= 1
+			}
+			return s
+		}
+		p, ok := envelope.Peek(d.build(t))
+		if !ok {
+			t.Fatalf("%s: not found", name)
+		}
+		if code, _ := envelope.CodeOf(p.VerifySigners(knownKeys)); code != c.want {
+			t.Errorf("%s: got %s, want %s", name, code, c.want)
+		}
 	}
 }
 

@@ -1,6 +1,8 @@
 package envelope
 
 import (
+	"bytes"
+
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -63,8 +65,9 @@ func Peek(raw []byte) (*Peeked, bool) {
 }
 
 // Verify reports whether at least one signature is valid under a key that the
-// function gives: then the origin has said this, and it is a leaf. Otherwise
-// it gives the refusal of the last signature tried, of type [*Refusal].
+// function gives. Otherwise it gives the refusal of the last signature tried,
+// of type [*Refusal]. It does not ask who should have signed: see
+// [Peeked.VerifySigners].
 func (p *Peeked) Verify(key KeyFunc) error {
 	pae := PAE(StatementType, p.Statement)
 	err := refuse(karaulav1.Code_CODE_SIGNATURE_STRIPPED, "there is no signature")
@@ -74,6 +77,33 @@ func (p *Peeked) Verify(key KeyFunc) error {
 		}
 	}
 	return err
+}
+
+// VerifySigners reports whether everybody whom the statement announces has
+// signed it: then the origin has said this, and it is a leaf, whatever else is
+// wrong with it. A statement from which a signature was taken away is not,
+// because the whole one may still come. Errors are of type [*Refusal].
+func (p *Peeked) VerifySigners(key KeyFunc) error {
+	signers := p.Said.GetSigners()
+	if len(signers) < 1 || len(signers) > MaxSigners {
+		return malformed("%d signers can be read, 1 to %d are admitted", len(signers), MaxSigners)
+	}
+	pae := PAE(StatementType, p.Statement)
+	for i, signer := range signers {
+		err := refuse(karaulav1.Code_CODE_SIGNATURE_STRIPPED, "the signature of announced signer %d is missing", i)
+		for _, sig := range p.Signatures {
+			if sig.GetAlg() != signer.GetAlg() || !bytes.Equal(sig.GetKeyId(), signer.GetKeyId()) {
+				continue
+			}
+			if err = verify(pae, sig, key); err == nil {
+				break
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // loose reads the fields of a statement that say whose it is and where it

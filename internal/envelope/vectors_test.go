@@ -75,11 +75,21 @@ func answers(v *vectors.Vector) []vectors.Header {
 	for _, k := range v.All("key") {
 		out = append(out, vectors.Header{Name: "key", Value: k})
 	}
-	leaf := "none"
-	if p, ok := envelope.Peek(v.Body); ok && p.Verify(vectorKeys(v)) == nil {
-		leaf = hex.EncodeToString(p.Leaf[:])
+	return append(out, vectors.Header{Name: "leaf", Value: leafOf(v)})
+}
+
+// leafOf is the leaf that the bytes are in their origin's ledger, or "none" if
+// they go into quarantine.
+func leafOf(v *vectors.Vector) string {
+	_, err := envelope.ParseOuter(v.Body)
+	if code, _ := envelope.CodeOf(err); code == karaulav1.Code_CODE_SIGNATURE_STRIPPED {
+		return "none"
 	}
-	return append(out, vectors.Header{Name: "leaf", Value: leaf})
+	p, ok := envelope.Peek(v.Body)
+	if !ok || p.VerifySigners(vectorKeys(v)) != nil {
+		return "none"
+	}
+	return hex.EncodeToString(p.Leaf[:])
 }
 
 // expectation is what Parse, VerifySignatures and Body say of the bytes.
