@@ -1,0 +1,197 @@
+// Package nodes makes and runs nodes: it is where broker and gateway, which
+// never import each other, are put together from one folder. The run, init,
+// demo and bench commands share it.
+//
+// It must never decide anything: what a node does follows from its folder.
+package nodes
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"karaula/broker"
+	"karaula/gateway"
+	"karaula/internal/health"
+	"karaula/internal/keyring"
+	"karaula/internal/node"
+	"karaula/internal/problem"
+	"karaula/internal/register"
+	"karaula/internal/subject"
+)
+
+// Options says which node to run, and how.
+type Options struct {
+	Dir string
+	// Passphrase opens sealed keys; nil if they are not sealed.
+	Passphrase keyring.Passphrase
+	// Broker and Gateway say what to run in this process.
+	Broker, Gateway bool
+	Version         string
+	Logger          *slog.Logger
+}
+
+// Node is a node that runs in this process.
+type Node struct {
+	Layout   node.Layout
+	Config   *node.Config
+	Register *register.Register
+	// Agent keeps the broker; nil if only the gateway runs here.
+	Agent *broker.Agent
+	// Gateway speaks; nil if only the broker runs here.
+	Gateway *gateway.Gateway
+
+	o      Options
+	keys   *keyring.Gateway
+	reg    *prometheus.Registry
+	stop   []context.CancelFunc // in the order of stopping
+	done   []chan error
+	failed chan error
+	once   sync.Once
+}
+
+// Start starts a node and returns when its broker answers and its gateway has
+// begun; [Node.Ready] tells when the channels are open.
+func Start(ctx context.Context, o Options) (*Node, error) {
+	layout := node.Layout{Dir: o.Dir}
+	cfg, err := node.Load(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	reg, err := register.Open(layout.Register(), cfg.Party)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{Layout: layout, Config: cfg, Register: reg, o: o, reg: prometheus.NewRegistry(), failed: make(chan error, 4)}
+	n.reg.MustRegister(collectors.NewGoCollector())
+	n.reg.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if o.Gateway { // a locked key is better noticed before anything runs
+		if n.keys, err = keyring.LoadGateway(layout.GatewayKeys(), o.Passphrase); err != nil {
+			return nil, err
+		}
+	}
+	if o.Broker {
+		if err := n.startBroker(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if o.Gateway {
+		if err := n.startGateway(ctx); err != nil {
+			return nil, errors.Join(err, n.Stop())
+		}
+	}
+	if cfg.Metrics != "" {
+		n.run(ctx, func(ctx context.Context) error { return health.Listen(ctx, cfg.Metrics, n.reg, n.health) })
+	}
+	return n, nil
+}
+
+// run runs f until the node stops.
+func (n *Node) run(ctx context.Context, f func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan error, 1)
+	go func() {
+		err := f(ctx)
+		if err != nil && ctx.Err() == nil {
+			n.failed <- err
+		}
+		done <- err
+	}()
+	// What was started last is stopped first.
+	n.stop = append([]context.CancelFunc{cancel}, n.stop...)
+	n.done = append([]chan error{done}, n.done...)
+}
+
+func (n *Node) startBroker(ctx context.Context) error {
+	keys, err := keyring.LoadBroker(n.Layout.BrokerKeys(), n.o.Passphrase)
+	if err != nil {
+		return err
+	}
+	if err := writeTLS(n.Layout, keys.TLS); err != nil {
+		return err
+	}
+	own, ok := n.Register.View().Card(n.Config.Party)
+	if !ok {
+		return problem.New(problem.Locked, "the own card is not in the register; the broker does not start").
+			WithHint("karaula card issue --dir %s", n.Layout.Dir)
+	}
+	users, err := broker.OwnUsers(keys, own)
+	if err != nil {
+		return err
+	}
+	n.Agent, err = broker.Start(ctx, broker.AgentOptions{
+		Plan: func() (broker.Plan, time.Time, error) {
+			return broker.PlanFrom(n.Register.View(), n.Config, n.Layout, users, time.Now())
+		},
+		Config: n.Layout.NATSConf(), Keeper: keys.Keeper, Cert: &keys.TLS, Log: n.o.Logger.With("part", "broker"), Now: time.Now,
+	})
+	if err != nil {
+		return err
+	}
+	n.run(ctx, n.Agent.Run)
+	return nil
+}
+
+func (n *Node) startGateway(ctx context.Context) error {
+	g, err := gateway.New(gateway.Options{
+		Layout: n.Layout, Config: n.Config, Register: n.Register, Keys: n.keys, Connect: n.connect,
+		Version: n.o.Version, Metrics: n.reg, Now: time.Now, Logger: n.o.Logger.With("part", "gateway"),
+	})
+	if err != nil {
+		return err
+	}
+	n.Gateway = g
+	n.run(ctx, g.Run)
+	return nil
+}
+
+// connect connects the gateway to the own broker: within the process if it runs
+// here, over TLS with the own card's pins otherwise.
+func (n *Node) connect(context.Context) (*nats.Conn, error) {
+	if n.Agent != nil {
+		return n.Agent.Broker().Connect(subject.RoleGateway, n.keys.Own, &n.keys.TLS)
+	}
+	return dialOwn(n.Config, n.Register.View(), n.keys)
+}
+
+// Ready is closed when the gateway's channels are open.
+func (n *Node) Ready() <-chan struct{} { return n.Gateway.Ready() }
+
+// Failed gives the error of a part that stopped by itself.
+func (n *Node) Failed() <-chan error { return n.failed }
+
+// Stop stops the gateway first and the broker last, and waits for both.
+func (n *Node) Stop() error {
+	var errs []error
+	n.once.Do(func() {
+		for i, cancel := range n.stop {
+			cancel()
+			errs = append(errs, <-n.done[i])
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// health gives the state for /healthz.
+func (n *Node) health(ctx context.Context) health.State {
+	s := health.State{OK: true, Checks: map[string]string{}}
+	if n.Gateway != nil {
+		s.Checks["gateway"] = "ok"
+		if err := n.Gateway.Healthy(ctx); err != nil {
+			s.OK, s.Checks["gateway"] = false, err.Error()
+		}
+	}
+	if n.Agent != nil {
+		s.Checks["broker"] = "ok"
+		if p := n.Agent.Status().Problem; p != "" {
+			s.OK, s.Checks["broker"] = false, p
+		}
+	}
+	return s
+}

@@ -1,0 +1,188 @@
+// Package book is what a gateway knows of its alerts right now: which were said
+// and received, where they stand, and how far each of its own got at each
+// recipient. It is a projection in memory that can be thrown away: the streams
+// hold the truth, and a start reads them again.
+//
+// It must never hold the content of an alert, and never be asked whether
+// something happened: only the streams and the journal know that.
+package book
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+
+	"google.golang.org/protobuf/proto"
+
+	"karaula/gateway/border"
+	"karaula/internal/ledger"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// Entry is one alert statement, sent or received.
+type Entry struct {
+	Ledger    ledger.ID
+	Channel   string
+	Origin    string
+	Epoch     uint64
+	Seq       uint64
+	Leaf      [32]byte
+	StreamSeq uint64 // in the node's own OUT or IN stream
+	SaidAt    int64  // microseconds since 1970 UTC
+	Type      karaulav1.AlertType
+	Thread    []byte
+	Class     karaulav1.VerdictClass // of received ones
+	Code      karaulav1.Code         // of received ones
+	Agreement [32]byte
+	Readers   []string // of own ones: who must answer
+
+	// Opened is set where the content could be opened; only then the following hold.
+	Opened  bool
+	ID      [16]byte
+	Version uint32
+	Urgency string
+}
+
+// version is what must never come twice on one ledger.
+type version struct {
+	ledger  ledger.ID
+	id      [16]byte
+	version uint32
+}
+
+// Book is safe for concurrent use.
+type Book struct {
+	mu       sync.RWMutex
+	entries  []*Entry // by the time they were said, once List has sorted them
+	byID     map[[16]byte][]*Entry
+	versions map[version]*Entry
+	progress map[place]*progress
+	own      map[ledger.ID][]*Entry // ascending by number
+	filling  int
+	unsorted bool // entries are not in the order of their times
+}
+
+// New makes an empty book.
+func New() *Book {
+	return &Book{
+		byID:     map[[16]byte][]*Entry{},
+		versions: map[version]*Entry{},
+		progress: map[place]*progress{},
+		own:      map[ledger.ID][]*Entry{},
+	}
+}
+
+// Fill marks the beginning of a read-back; the returned function ends it. While
+// any is going on, lists are not complete.
+func (b *Book) Fill() (done func()) {
+	b.mu.Lock()
+	b.filling++
+	b.mu.Unlock()
+	return sync.OnceFunc(func() {
+		b.mu.Lock()
+		b.filling--
+		b.mu.Unlock()
+	})
+}
+
+// Complete reports whether everything that the streams hold has been read.
+func (b *Book) Complete() bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.filling == 0
+}
+
+// Add enters an alert. The same statement again changes nothing.
+func (b *Book) Add(e Entry) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e.Opened {
+		key := version{e.Ledger, e.ID, e.Version}
+		if old := b.versions[key]; old != nil && old.Leaf == e.Leaf {
+			return
+		}
+		if b.versions[key] == nil && e.Class != karaulav1.VerdictClass_VERDICT_CLASS_REFUSED {
+			b.versions[key] = &e
+		}
+		b.byID[e.ID] = append(b.byID[e.ID], &e)
+	}
+	if len(e.Readers) > 0 {
+		b.own[e.Ledger] = append(b.own[e.Ledger], &e)
+	}
+	if n := len(b.entries); n > 0 && b.entries[n-1].SaidAt > e.SaidAt {
+		b.unsorted = true
+	}
+	b.entries = append(b.entries, &e)
+}
+
+// Accepted gives the place at which this version of this alert was accepted on
+// a ledger.
+func (b *Book) Accepted(led ledger.ID, id [16]byte, ver uint32) (border.Position, bool) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	e := b.versions[version{led, id, ver}]
+	if e == nil {
+		return border.Position{}, false
+	}
+	return border.Position{Epoch: e.Epoch, Seq: e.Seq}, true
+}
+
+// Find gives the statements about an alert, oldest first.
+func (b *Book) Find(id [16]byte) []Entry {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	out := make([]Entry, 0, len(b.byID[id]))
+	for _, e := range b.byID[id] {
+		out = append(out, *e)
+	}
+	return out
+}
+
+// Filter selects entries; zero fields select everything.
+type Filter struct {
+	Channel string
+	Type    karaulav1.AlertType
+	Since   int64
+	Limit   int
+}
+
+func (f Filter) match(e *Entry) bool {
+	return (f.Channel == "" || e.Channel == f.Channel) && (f.Type == 0 || e.Type == f.Type) && e.SaidAt >= f.Since
+}
+
+// List gives entries, those said last first.
+func (b *Book) List(f Filter) []Entry {
+	b.mu.Lock()
+	if b.unsorted {
+		slices.SortStableFunc(b.entries, func(x, y *Entry) int { return cmp.Compare(x.SaidAt, y.SaidAt) })
+		b.unsorted = false
+	}
+	b.mu.Unlock()
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	var out []Entry
+	for _, e := range slices.Backward(b.entries) {
+		if f.Limit > 0 && len(out) == f.Limit {
+			break
+		}
+		if f.match(e) {
+			out = append(out, *e)
+		}
+	}
+	return out
+}
+
+// Row gives an entry as the API shows it, with deliveries if it is an own one.
+func (b *Book) Row(e Entry) *karaulav1.AlertRow {
+	row := &karaulav1.AlertRow{
+		Version: e.Version, Type: e.Type, Channel: e.Channel, Origin: e.Origin, SaidAt: e.SaidAt,
+		Epoch: e.Epoch, Seq: e.Seq, Class: e.Class, Code: e.Code, Digest: e.Leaf[:], Thread: e.Thread, Urgency: e.Urgency,
+	}
+	if e.Opened {
+		row.AlertId = IDText(e.ID)
+	}
+	for _, p := range e.Readers {
+		row.Deliveries = append(row.Deliveries, b.Delivery(e.Ledger, p, e.Epoch, e.Seq))
+	}
+	return proto.Clone(row).(*karaulav1.AlertRow) //nolint:forcetypeassert // a clone has the type of its original
+}

@@ -1,0 +1,308 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"karaula/gateway/book"
+	"karaula/gateway/border"
+	"karaula/gateway/inbox"
+	"karaula/gateway/outbox"
+	"karaula/gateway/stream"
+	"karaula/internal/agreement"
+	"karaula/internal/envelope"
+	"karaula/internal/ledger"
+	"karaula/internal/problem"
+	"karaula/internal/register"
+	"karaula/internal/subject"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// Times of the channel's own loop.
+const (
+	receiptPause = 100 * time.Millisecond // receipts are gathered for this long
+	sayTimeout   = 30 * time.Second
+)
+
+// channel is one open channel: the own voice and an ear for every partner.
+type channel struct {
+	g       *Gateway
+	id      string
+	mode    karaulav1.Mode
+	first   [32]byte
+	parties []string
+	out     *stream.Log
+	writer  *outbox.Writer
+	ears    map[string]*inbox.Inbox
+
+	mu       sync.Mutex
+	saidAt   int64
+	numbers  numbers
+	receipts map[string][]*karaulav1.LedgerReceipt // own receipts read back, by origin
+	notices  map[uint64]bool                       // serials of own notices that were said
+	unopened []book.Entry                          // own alerts read back
+	live     bool                                  // read-back is over
+
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+}
+
+// openChannel reads back a channel and starts it. It fails with Unreachable
+// while the broker's keeper has not made its streams yet.
+func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*channel, error) {
+	c := &channel{
+		g: g, id: cv.ID, mode: cv.Channel.Mode, first: cv.First, parties: cv.Parties,
+		out: stream.Open(g.js, subject.Out(cv.ID)), ears: map[string]*inbox.Inbox{},
+		receipts: map[string][]*karaulav1.LedgerReceipt{}, notices: map[uint64]bool{},
+	}
+	if err := c.streamsReady(ctx); err != nil {
+		return nil, err
+	}
+	filled := g.book.Fill()
+	defer filled()
+	ctx, c.cancel = context.WithCancel(ctx)
+	w, err := outbox.Open(ctx, outbox.Config{
+		Channel: c.id, Self: g.self, Ledger: c.ledger(g.self), Mode: c.mode,
+		JournalPath: g.o.Layout.Journal(c.id), Log: c.out, View: g.o.Register.View,
+		Signer:    g.signer,
+		Verifier:  verifier,
+		Heads:     c.heads,
+		Connected: g.connected, OnSaid: c.onSaid, Seats: g.sealSeats, Now: g.o.Now, Logger: g.log,
+	})
+	if err != nil {
+		c.cancel()
+		return nil, err
+	}
+	c.writer = w
+	c.openOwn()
+	if err := c.openEars(ctx); err != nil {
+		c.close(ctx)
+		return nil, err
+	}
+	c.mu.Lock()
+	c.live, c.receipts = true, nil
+	c.mu.Unlock()
+	c.done.Go(func() { c.loop(ctx) })
+	return c, nil
+}
+
+// streamsReady asks whether the keeper has made everything that this channel needs.
+func (c *channel) streamsReady(ctx context.Context) error {
+	names := []string{subject.Out(c.id), subject.VerdictStream, subject.QuarantineStream, subject.DeskStream}
+	for _, p := range c.partners() {
+		names = append(names, subject.InStream(c.id, p))
+	}
+	for _, n := range names {
+		if _, _, err := stream.Open(c.g.js, n).End(ctx); err != nil {
+			return problem.Wrap(problem.Unreachable, err, "channel %s is not ready yet", c.id)
+		}
+	}
+	return nil
+}
+
+func (c *channel) partners() []string {
+	var out []string
+	for _, p := range c.parties {
+		if p != c.g.self {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// ledger gives the id of a party's ledger on this channel.
+func (c *channel) ledger(origin string) ledger.ID {
+	return ledger.NewID(c.id, origin, c.mode, c.first)
+}
+
+// openEars reads back what every partner said, and starts to listen.
+func (c *channel) openEars(ctx context.Context) error {
+	for _, p := range c.partners() {
+		ear, err := inbox.Open(ctx, inbox.Config{
+			Ledger:  border.NewLedger(c.ledger(p), c.id, p, c.mode),
+			Checker: c.g.checker,
+			In:      stream.Open(c.g.js, subject.InStream(c.id, p)), Verdicts: c.g.verdicts, Quarantine: c.g.quarantine,
+			Register: c.g.o.Register, Partner: c.g.partner(p),
+			Accepted: func(id [16]byte, ver uint32) (border.Position, bool) { return c.g.book.Accepted(c.ledger(p), id, ver) },
+			OnJudged: c.onJudged, OnTrouble: func(pl border.Placement) { c.onTrouble(p, pl) },
+			Seats: c.g.openSeats, Now: c.g.o.Now, Logger: c.g.log,
+		}, c.receipts[p])
+		if err != nil {
+			return err
+		}
+		c.mu.Lock()
+		c.ears[p] = ear
+		c.mu.Unlock()
+	}
+	return nil
+}
+
+// heads gives the partners' ledgers as verified here.
+func (c *channel) heads() []*karaulav1.Head {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []*karaulav1.Head
+	for _, p := range c.partners() {
+		if ear := c.ears[p]; ear != nil {
+			if h := ear.Head(); h.GetSize() > 0 {
+				out = append(out, h)
+			}
+		}
+	}
+	return out
+}
+
+// onSaid hears of every own statement, in order.
+func (c *channel) onSaid(s outbox.Said) {
+	st := s.Parsed.Statement
+	c.mu.Lock()
+	c.saidAt = max(c.saidAt, st.GetSaidAt())
+	c.numbers.note(st, s.StreamSeq)
+	live := c.live
+	switch st.GetKind() {
+	case karaulav1.Kind_KIND_RECEIPT:
+		c.noteReceipt(st.GetBody())
+	case karaulav1.Kind_KIND_NOTICE:
+		c.noteNotice(st.GetBody())
+	default:
+	}
+	c.mu.Unlock()
+	c.g.metrics.published.WithLabelValues(c.id, subject.Token(st.GetKind(), st.GetType())).Inc()
+	if st.GetKind() != karaulav1.Kind_KIND_ALERT {
+		return
+	}
+	e := c.entry(s.Parsed, s.StreamSeq)
+	e.Readers = c.partners()
+	if s.Inner == nil {
+		c.mu.Lock()
+		c.unopened = append(c.unopened, e)
+		c.mu.Unlock()
+		if live {
+			c.openOwn()
+		}
+		return
+	}
+	fill(&e, s.Inner)
+	c.g.book.Add(e)
+	c.g.bus.Tell(c.g.desk.Event(e))
+}
+
+// noteReceipt remembers an own receipt. Called with c.mu held.
+func (c *channel) noteReceipt(body []byte) {
+	var r karaulav1.Receipt
+	if proto.Unmarshal(body, &r) != nil {
+		return
+	}
+	for _, l := range r.GetLedgers() {
+		for _, p := range c.partners() {
+			id := c.ledger(p)
+			if string(id[:]) != string(l.GetLedger()) {
+				continue
+			}
+			if c.live {
+				c.ears[p].Receipted(l)
+			} else {
+				c.receipts[p] = append(c.receipts[p], l)
+			}
+		}
+	}
+}
+
+// entry gives the book's entry of an alert statement, without what is sealed.
+func (c *channel) entry(p *envelope.Parsed, streamSeq uint64) book.Entry {
+	st := p.Statement
+	return book.Entry{
+		Ledger: ledger.ID(st.GetLedger()), Channel: c.id, Origin: st.GetOrigin(), Epoch: st.GetEpoch(), Seq: st.GetSeq(),
+		Leaf: p.Leaf, StreamSeq: streamSeq, SaidAt: st.GetSaidAt(), Type: st.GetType(), Thread: st.GetThread(),
+		Agreement: [32]byte(st.GetAgreement()),
+	}
+}
+
+// loop says receipts, notices, changes and heartbeats when they are due.
+func (c *channel) loop(ctx context.Context) {
+	tick := time.NewTicker(receiptPause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := c.sayDue(ctx); err != nil && ctx.Err() == nil {
+				c.g.log.Debug("what was due could not be said, will try again", "channel", c.id, "why", err.Error())
+			}
+		}
+	}
+}
+
+func (c *channel) sayDue(ctx context.Context) error {
+	cv, ok := c.g.o.Register.View().Channel(c.id)
+	if !ok {
+		return nil
+	}
+	phase := cv.PhaseAt(c.g.o.Now())
+	if phase != agreement.InForce && phase != agreement.WindingDown || c.writer.Halted() != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, sayTimeout)
+	defer cancel()
+	if err := c.writer.Refresh(ctx); err != nil {
+		return err
+	}
+	if err := c.sayNotices(ctx, cv); err != nil {
+		return err
+	}
+	silent := c.g.o.Now().Sub(time.UnixMicro(c.lastSaid()))
+	beat := silent >= c.g.o.Config.Heartbeat && c.lastSaid() > 0
+	if receipt := c.receipt(beat); receipt != nil {
+		return c.sayBody(ctx, karaulav1.Kind_KIND_RECEIPT, receipt)
+	}
+	if beat {
+		_, err := c.writer.Say(ctx, outbox.Draft{Kind: karaulav1.Kind_KIND_HEARTBEAT})
+		return err
+	}
+	return nil
+}
+
+func (c *channel) lastSaid() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.saidAt
+}
+
+// receipt gathers what the partners have not been told yet.
+func (c *channel) receipt(force bool) *karaulav1.Receipt {
+	var r karaulav1.Receipt
+	for _, p := range c.partners() {
+		if l := c.ear(p).Receipt(force); l != nil {
+			r.Ledgers = append(r.Ledgers, l)
+		}
+	}
+	if len(r.GetLedgers()) == 0 {
+		return nil
+	}
+	return &r
+}
+
+func (c *channel) sayBody(ctx context.Context, kind karaulav1.Kind, body proto.Message) error {
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(body)
+	if err != nil {
+		return problem.Wrap(problem.Failed, err, "a %s cannot be written down", kind)
+	}
+	_, err = c.writer.Say(ctx, outbox.Draft{Kind: kind, Body: data})
+	return err
+}
+
+// close stops the channel; ctx bounds how long what is queued may take.
+func (c *channel) close(ctx context.Context) {
+	if err := c.writer.Close(ctx); err != nil {
+		c.g.log.Warn("the signing journal did not close cleanly", "channel", c.id, "why", err.Error())
+	}
+	c.cancel()
+	c.done.Wait()
+	for _, ear := range c.ears {
+		ear.Wait()
+	}
+}

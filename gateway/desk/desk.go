@@ -1,0 +1,73 @@
+// Package desk is where officers meet the gateway: it answers the node's own
+// interface (NodeService, described in proto/karaula/v1/node.proto) over a Unix
+// socket. It knows who asks from the operating system, decides by role and by
+// the agreement, and records who looked at what and why.
+//
+// It must never take a recipient from the caller (readers follow from the
+// agreement), never show content to the role admin, and never give an error
+// text that holds content.
+package desk
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"karaula/gateway/book"
+	"karaula/gateway/bus"
+	"karaula/gateway/outbox"
+	"karaula/gateway/stream"
+	"karaula/internal/register"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+	"karaula/proto/gen/karaula/v1/karaulav1connect"
+)
+
+// Officer is who asks.
+type Officer struct {
+	ID   string // as in the node's configuration
+	Role string // officer, supervisor, auditor, system, admin
+}
+
+// Opened is an own or received alert with its content.
+type Opened struct {
+	Inner      *karaulav1.Inner
+	Commitment []byte // of the frame it was sealed in
+	Clause     string
+}
+
+// Config is what a desk needs of its gateway.
+type Config struct {
+	Self     string
+	Name     string
+	Register func() *register.View
+	Book     *book.Book
+	Bus      *bus.Bus
+	// Writer gives the voice on a channel.
+	Writer func(channel string) (*outbox.Writer, bool)
+	// Open opens an entry of the book with the node's own keys.
+	Open func(ctx context.Context, e book.Entry) (*Opened, error)
+	// Log is the desk stream.
+	Log *stream.Log
+	// OfficerKey is the national key of officers' pseudonyms, 32 bytes.
+	OfficerKey []byte
+	// Status gives links, channels and warnings.
+	Status func(ctx context.Context) *karaulav1.StatusResponse
+	Now    func() time.Time
+	Logger *slog.Logger
+}
+
+// Desk implements NodeService.
+type Desk struct {
+	cfg Config
+}
+
+var _ karaulav1connect.NodeServiceHandler = (*Desk)(nil)
+
+// New makes a desk.
+func New(cfg Config) *Desk { return &Desk{cfg: cfg} }
+
+// record writes an entry of the desk stream; what cannot be recorded is not done.
+func (d *Desk) record(ctx context.Context, who Officer, deed string, e *karaulav1.DeskEntry) error {
+	e.At, e.Officer, e.Role, e.Deed = d.cfg.Now().UnixMicro(), who.ID, who.Role, deed
+	return d.append(ctx, deed, e)
+}

@@ -1,0 +1,30 @@
+package desk
+
+import (
+	"fmt"
+
+	"karaula/gateway/book"
+	"karaula/gateway/bus"
+	"karaula/internal/terms"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// Event tells of an entry of the book: sent, accepted, refused or held.
+func (d *Desk) Event(e book.Entry) *karaulav1.WatchResponse {
+	name := bus.Accepted
+	text := fmt.Sprintf("%s from %s on %s, number %d", terms.TypeWord(e.Type), e.Origin, e.Channel, e.Seq)
+	switch {
+	case e.Origin == d.cfg.Self:
+		name = bus.Sent
+		text = fmt.Sprintf("%s on %s, number %d", terms.TypeWord(e.Type), e.Channel, e.Seq)
+	case e.Class == karaulav1.VerdictClass_VERDICT_CLASS_REFUSED:
+		name = bus.Refused
+		text += ": " + terms.CodeWord(e.Code)
+	case e.Class == karaulav1.VerdictClass_VERDICT_CLASS_HELD:
+		name = bus.Held
+		text += ": " + terms.CodeWord(e.Code)
+	}
+	return &karaulav1.WatchResponse{
+		At: d.cfg.Now().UnixMicro(), Event: name, Alert: d.cfg.Book.Row(e), Party: e.Origin, Text: text, Channel: e.Channel,
+	}
+}

@@ -1,0 +1,182 @@
+package desk
+
+import (
+	"context"
+
+	"connectrpc.com/connect"
+
+	"karaula/gateway/book"
+	"karaula/internal/problem"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// Limits of lists.
+const (
+	defaultRows = 100
+	maxRows     = 10_000
+	maxReason   = 500
+)
+
+// List gives alerts without content, newest first.
+func (d *Desk) List(
+	ctx context.Context, req *connect.Request[karaulav1.ListRequest],
+) (*connect.Response[karaulav1.ListResponse], error) {
+	officer, err := who(ctx, "officer", "supervisor", "auditor", "system")
+	if err != nil {
+		return nil, d.toConnect(err)
+	}
+	m := req.Msg
+	limit := int(m.GetLimit())
+	if limit == 0 {
+		limit = defaultRows
+	}
+	filter := book.Filter{Channel: m.GetChannel(), Type: m.GetType(), Since: m.GetSince(), Limit: min(limit, maxRows)}
+	if err := d.record(ctx, officer, "list", &karaulav1.DeskEntry{Channel: m.GetChannel(), Type: m.GetType()}); err != nil {
+		return nil, d.toConnect(err)
+	}
+	resp := &karaulav1.ListResponse{Complete: d.cfg.Book.Complete()}
+	for _, e := range d.cfg.Book.List(filter) {
+		resp.Alerts = append(resp.Alerts, d.cfg.Book.Row(e))
+	}
+	return connect.NewResponse(resp), nil
+}
+
+// Show opens one alert; the look is recorded before anything is shown.
+func (d *Desk) Show(
+	ctx context.Context, req *connect.Request[karaulav1.ShowRequest],
+) (*connect.Response[karaulav1.ShowResponse], error) {
+	resp, err := d.show(ctx, req.Msg)
+	if err != nil {
+		return nil, d.toConnect(err)
+	}
+	return connect.NewResponse(resp), nil
+}
+
+func (d *Desk) show(ctx context.Context, req *karaulav1.ShowRequest) (*karaulav1.ShowResponse, error) {
+	officer, err := who(ctx, "officer", "supervisor", "system")
+	if err != nil {
+		return nil, err
+	}
+	if len(req.GetReason()) > maxReason {
+		return nil, problem.New(problem.Invalid, "the reason is longer than %d bytes; nothing was shown", maxReason)
+	}
+	id, ok := book.ParseID(req.GetAlertId())
+	if !ok {
+		return nil, problem.New(problem.Invalid, "%q is no alert id (a UUID of version 7)", req.GetAlertId()).
+			WithHint("karaula alert list --dir DIR")
+	}
+	found := d.cfg.Book.Find(id)
+	if len(found) == 0 {
+		err := problem.New(problem.NotFound, "no alert %s at this node", req.GetAlertId())
+		if !d.cfg.Book.Complete() {
+			err = problem.New(problem.Unreachable, "no alert %s yet: the gateway is still reading its history after a start",
+				req.GetAlertId())
+		}
+		return nil, err.WithHint("karaula alert list --dir DIR")
+	}
+	e := newest(found)
+	if err := d.record(ctx, officer, "show", &karaulav1.DeskEntry{
+		Channel: e.Channel, Ledger: e.Ledger[:], Epoch: e.Epoch, Seq: e.Seq, Type: e.Type, Reason: req.GetReason(),
+	}); err != nil {
+		return nil, err
+	}
+	opened, err := d.cfg.Open(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	return &karaulav1.ShowResponse{Row: d.cfg.Book.Row(e), Alert: opened.Inner.GetAlert(), Clause: opened.Clause}, nil
+}
+
+// newest gives the highest accepted version, and of several the first that came.
+func newest(found []book.Entry) book.Entry {
+	best := found[0]
+	for _, e := range found[1:] {
+		better := e.Version > best.Version
+		if refused(best) && !refused(e) {
+			better = true
+		}
+		if better && (!refused(e) || refused(best)) {
+			best = e
+		}
+	}
+	return best
+}
+
+func refused(e book.Entry) bool {
+	return e.Class == karaulav1.VerdictClass_VERDICT_CLASS_REFUSED
+}
+
+// Watch streams events until the caller leaves.
+func (d *Desk) Watch(
+	ctx context.Context, req *connect.Request[karaulav1.WatchRequest], out *connect.ServerStream[karaulav1.WatchResponse],
+) error {
+	return d.toConnect(d.watch(ctx, req.Msg, out.Send))
+}
+
+func (d *Desk) watch(
+	ctx context.Context, req *karaulav1.WatchRequest, send func(*karaulav1.WatchResponse) error,
+) error {
+	officer, err := who(ctx, "officer", "supervisor", "auditor", "system")
+	if err != nil {
+		return err
+	}
+	if err := d.record(ctx, officer, "watch", &karaulav1.DeskEntry{Channel: req.GetChannel(), Type: req.GetType()}); err != nil {
+		return err
+	}
+	l := d.cfg.Bus.Listen()
+	defer l.Leave()
+	if err := d.watchPast(req, send); err != nil {
+		return err
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e, ok := <-l.C:
+			if !ok {
+				return problem.New(problem.Failed, "the watcher fell behind and was cut off; events were missed").
+					WithHint("watch again with --since and the time of the last event")
+			}
+			if !wanted(req, e) {
+				continue
+			}
+			if err := send(e); err != nil {
+				return err //nolint:wrapcheck // the stream's own error
+			}
+		}
+	}
+}
+
+// watchPast sends what happened since the time asked for, oldest first.
+func (d *Desk) watchPast(req *karaulav1.WatchRequest, send func(*karaulav1.WatchResponse) error) error {
+	if req.GetSince() == 0 {
+		return nil
+	}
+	past := d.cfg.Book.List(book.Filter{Channel: req.GetChannel(), Type: req.GetType(), Since: req.GetSince(), Limit: maxRows})
+	for i := len(past) - 1; i >= 0; i-- {
+		if err := send(d.Event(past[i])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func wanted(req *karaulav1.WatchRequest, e *karaulav1.WatchResponse) bool {
+	if c := req.GetChannel(); c != "" && e.GetChannel() != c {
+		return false
+	}
+	if t := req.GetType(); t != 0 && e.GetAlert().GetType() != t {
+		return false
+	}
+	return true
+}
+
+// Status gives the node's state; every role may see it, for it holds no content.
+func (d *Desk) Status(
+	ctx context.Context, _ *connect.Request[karaulav1.StatusRequest],
+) (*connect.Response[karaulav1.StatusResponse], error) {
+	if _, err := who(ctx, "officer", "supervisor", "auditor", "system", "admin"); err != nil {
+		return nil, d.toConnect(err)
+	}
+	return connect.NewResponse(d.cfg.Status(ctx)), nil
+}

@@ -1,0 +1,290 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"karaula/gateway/book"
+	"karaula/gateway/border"
+	"karaula/gateway/bus"
+	"karaula/gateway/desk"
+	"karaula/gateway/link"
+	"karaula/gateway/outbox"
+	"karaula/gateway/stream"
+	"karaula/internal/agreement"
+	"karaula/internal/envelope"
+	"karaula/internal/problem"
+	"karaula/internal/register"
+	"karaula/internal/subject"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// Times of the gateway's own loop.
+const (
+	syncPause = 200 * time.Millisecond // between two looks at the register
+	stopGrace = 5 * time.Second        // what is queued may take so long at a stop
+)
+
+// Gateway is one running gateway.
+type Gateway struct {
+	o    Options
+	self string
+	log  *slog.Logger
+
+	nc         *nats.Conn
+	js         jetstream.JetStream
+	verdicts   *stream.Log
+	quarantine *stream.Log
+	deskLog    *stream.Log
+
+	book    *book.Book
+	bus     bus.Bus
+	desk    *desk.Desk
+	checker *border.Checker
+	opener  opener
+	server  *link.Server
+	metrics *metrics
+	started time.Time
+
+	sealSeats, openSeats chan struct{}
+
+	mu       sync.Mutex
+	channels map[string]*channel
+	opening  map[string]bool
+	troubles map[string]string // why a channel isn't open, by channel
+	partners map[string]*partner
+	work     sync.WaitGroup
+
+	ready     chan struct{}
+	readyOnce sync.Once
+}
+
+// New makes a gateway; nothing runs before [Gateway.Run].
+func New(o Options) (*Gateway, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	g := &Gateway{
+		o: o, self: o.Config.Party, log: o.Logger, book: book.New(), opener: opener{o.Keys},
+		channels: map[string]*channel{}, opening: map[string]bool{}, troubles: map[string]string{},
+		partners: map[string]*partner{}, ready: make(chan struct{}),
+		sealSeats: make(chan struct{}, runtime.GOMAXPROCS(0)), openSeats: make(chan struct{}, runtime.GOMAXPROCS(0)),
+	}
+	g.checker = &border.Checker{Self: g.self, Skew: o.Config.ClockSkew, Opener: g.opener}
+	m, err := newMetrics(o.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	g.metrics = m
+	return g, nil
+}
+
+// Ready is closed when every channel that was open at the start can be used.
+func (g *Gateway) Ready() <-chan struct{} { return g.ready }
+
+// Desk gives the officers' interface, for callers in the same process.
+func (g *Gateway) Desk() *desk.Desk { return g.desk }
+
+// Listen begins to receive what happens, for callers in the same process.
+func (g *Gateway) Listen() *bus.Listener { return g.bus.Listen() }
+
+// Run connects to the own broker, keeps everything in step with the register,
+// and answers officers, until ctx ends. It then stops in order: nothing new is
+// taken, what is queued is said, the journals are closed.
+func (g *Gateway) Run(ctx context.Context) error {
+	g.started = g.o.Now()
+	nc, err := g.o.Connect(ctx)
+	if err != nil {
+		return problem.Wrap(problem.Unreachable, err, "the own broker does not answer; the gateway does not start").
+			WithHint("karaula broker run --dir DIR")
+	}
+	defer nc.Close()
+	g.nc = nc
+	if g.js, err = jetstream.New(nc); err != nil {
+		return problem.Wrap(problem.Failed, err, "the own broker cannot be used")
+	}
+	g.verdicts = stream.Open(g.js, subject.VerdictStream)
+	g.quarantine = stream.Open(g.js, subject.QuarantineStream)
+	g.deskLog = stream.Open(g.js, subject.DeskStream)
+	g.desk = desk.New(desk.Config{
+		Self: g.self, Name: g.o.Config.Name, Register: g.o.Register.View, Book: g.book, Bus: &g.bus,
+		Writer: g.writer, Open: g.open, Log: g.deskLog, OfficerKey: g.o.Keys.Officer,
+		Status: g.status, Now: g.o.Now, Logger: g.log,
+	})
+	if g.server, err = g.serveLink(ctx); err != nil {
+		return err
+	}
+	defer g.server.Close()
+
+	inner, stopInner := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopInner()
+	deskDone := make(chan error, 1)
+	go func() { deskDone <- g.desk.Serve(ctx, g.o.Layout.Socket(), g.o.Config.Officers) }()
+	err = g.mind(ctx, inner, deskDone)
+	g.stop(inner)
+	return err
+}
+
+// mind keeps the gateway in step until ctx ends or the desk breaks.
+func (g *Gateway) mind(ctx, inner context.Context, deskDone <-chan error) error {
+	tick := time.NewTicker(syncPause)
+	defer tick.Stop()
+	g.sync(inner)
+	for {
+		select {
+		case <-ctx.Done():
+			return <-deskDone
+		case err := <-deskDone:
+			if err == nil && ctx.Err() == nil {
+				err = errors.New("the desk stopped by itself")
+			}
+			return err
+		case <-tick.C:
+			g.sync(inner)
+		}
+	}
+}
+
+// sync opens and closes channels and links as the register says now.
+func (g *Gateway) sync(ctx context.Context) {
+	view, now := g.o.Register.View(), g.o.Now()
+	wanted := map[string]*register.ChannelView{}
+	partners := map[string]bool{}
+	for _, cv := range view.Channels() {
+		if p := cv.PhaseAt(now); p != agreement.InForce && p != agreement.WindingDown {
+			continue
+		}
+		if !slices.Contains(cv.Parties, g.self) {
+			continue
+		}
+		wanted[cv.ID] = cv
+		for _, p := range cv.Parties {
+			if p != g.self {
+				partners[p] = true
+			}
+		}
+	}
+	g.syncPartners(ctx, partners)
+	g.syncChannels(ctx, wanted)
+}
+
+// syncChannels opens what is wanted and not open, and closes the rest.
+func (g *Gateway) syncChannels(ctx context.Context, wanted map[string]*register.ChannelView) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for id, c := range g.channels {
+		if cv := wanted[id]; cv == nil || !slices.Equal(cv.Parties, c.parties) {
+			delete(g.channels, id)
+			g.work.Go(func() { g.closeChannel(c) })
+		}
+	}
+	for id, cv := range wanted {
+		if g.channels[id] == nil && !g.opening[id] {
+			g.opening[id] = true
+			g.work.Go(func() { g.tryOpen(ctx, cv) })
+		}
+	}
+	if len(g.channels) == len(wanted) && len(g.opening) == 0 {
+		g.readyOnce.Do(func() { close(g.ready) })
+	}
+}
+
+// tryOpen opens a channel; what fails is tried again at the next look.
+func (g *Gateway) tryOpen(ctx context.Context, cv *register.ChannelView) {
+	c, err := g.openChannel(ctx, cv)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.opening, cv.ID)
+	if err != nil {
+		if why := err.Error(); g.troubles[cv.ID] != why {
+			g.troubles[cv.ID] = why
+			g.log.Info("channel is not open yet", "channel", cv.ID, "why", why)
+		}
+		return
+	}
+	delete(g.troubles, cv.ID)
+	g.channels[cv.ID] = c
+	g.log.Info("channel open", "channel", cv.ID)
+}
+
+func (g *Gateway) closeChannel(c *channel) {
+	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
+	defer cancel()
+	c.close(ctx)
+	g.log.Info("channel closed", "channel", c.id)
+}
+
+// stop ends links first, then channels.
+func (g *Gateway) stop(ctx context.Context) {
+	g.mu.Lock()
+	partners, channels := g.partners, g.channels
+	g.partners, g.channels = map[string]*partner{}, map[string]*channel{}
+	g.mu.Unlock()
+	for _, p := range partners {
+		p.stop()
+	}
+	var all sync.WaitGroup
+	for _, c := range channels {
+		all.Go(func() {
+			bye, cancel := context.WithTimeout(ctx, stopGrace)
+			defer cancel()
+			c.close(bye)
+		})
+	}
+	all.Wait()
+	g.work.Wait()
+}
+
+// writer gives the voice on an open channel.
+func (g *Gateway) writer(id string) (*outbox.Writer, bool) {
+	c := g.channel(id)
+	if c == nil {
+		return nil, false
+	}
+	return c.writer, true
+}
+
+func (g *Gateway) channel(id string) *channel {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.channels[id]
+}
+
+// openChannels gives the open channels, ordered by id.
+func (g *Gateway) openChannels() []*channel {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out := make([]*channel, 0, len(g.channels))
+	for _, c := range g.channels {
+		out = append(out, c)
+	}
+	slices.SortFunc(out, func(a, b *channel) int {
+		if a.id < b.id {
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+func (g *Gateway) connected() bool { return g.nc.IsConnected() }
+
+func (g *Gateway) signer(card [32]byte) (envelope.Signer, error) {
+	return signer(g.o.Keys, g.o.Register.View(), card)
+}
+
+// tell tells watchers, with the time.
+func (g *Gateway) tell(e *karaulav1.WatchResponse) {
+	e.At = g.o.Now().UnixMicro()
+	g.bus.Tell(e)
+}
+
+func contains[T comparable](list []T, x T) bool { return slices.Contains(list, x) }

@@ -1,0 +1,244 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"google.golang.org/protobuf/proto"
+
+	"karaula/gateway/book"
+	"karaula/gateway/border"
+	"karaula/gateway/bus"
+	"karaula/gateway/desk"
+	"karaula/gateway/inbox"
+	"karaula/gateway/stream"
+	"karaula/internal/alert"
+	"karaula/internal/envelope"
+	"karaula/internal/problem"
+	"karaula/internal/register"
+	"karaula/internal/subject"
+	"karaula/internal/terms"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// onJudged hears of every verdict about a partner's statement.
+func (c *channel) onJudged(j inbox.Judged) {
+	class, code := j.Verdict.Class, j.Verdict.Code
+	if !j.Replayed {
+		c.g.metrics.judged.WithLabelValues(c.id, terms.ClassWord(class), terms.CodeWord(code)).Inc()
+	}
+	p := j.Placement.Parsed
+	if p == nil {
+		c.tellRefused(j)
+		return
+	}
+	st := p.Statement
+	accepted := class == karaulav1.VerdictClass_VERDICT_CLASS_ACCEPTED
+	switch {
+	case st.GetKind() == karaulav1.Kind_KIND_ALERT:
+		c.hearAlert(j)
+	case !accepted:
+		c.tellRefused(j)
+	case st.GetKind() == karaulav1.Kind_KIND_RECEIPT:
+		c.hearReceipt(st, j.Replayed)
+	case st.GetKind() == karaulav1.Kind_KIND_NOTICE:
+		c.hearNotice(st.GetOrigin(), st.GetBody())
+	}
+}
+
+// hearAlert enters a partner's alert into the book.
+func (c *channel) hearAlert(j inbox.Judged) {
+	e := c.entry(j.Placement.Parsed, j.StreamSeq)
+	e.Class, e.Code = j.Verdict.Class, j.Verdict.Code
+	if j.Replayed && e.Class == karaulav1.VerdictClass_VERDICT_CLASS_ACCEPTED {
+		if inner, _, err := c.g.opener.openMain(j.Placement.Parsed, c.g.self); err == nil {
+			fill(&e, inner)
+		}
+	}
+	if j.Verdict.Inner != nil {
+		fill(&e, j.Verdict.Inner)
+	}
+	if e.Class != karaulav1.VerdictClass_VERDICT_CLASS_HELD {
+		c.g.book.Add(e)
+	}
+	if !j.Replayed {
+		c.g.bus.Tell(c.g.desk.Event(e))
+		lag := c.g.o.Now().UnixMicro() - e.SaidAt
+		c.g.metrics.lag.WithLabelValues(c.id).Observe(float64(lag) / 1e6)
+	}
+}
+
+// tellRefused tells watchers of a statement other than an alert that was not accepted.
+func (c *channel) tellRefused(j inbox.Judged) {
+	if j.Replayed || j.Verdict.Class == karaulav1.VerdictClass_VERDICT_CLASS_ACCEPTED {
+		return
+	}
+	name := bus.Refused
+	if j.Verdict.Class == karaulav1.VerdictClass_VERDICT_CLASS_HELD {
+		name = bus.Held
+	}
+	origin := j.Placement.Origin
+	c.g.tell(&karaulav1.WatchResponse{
+		Event: name, Party: origin, Channel: c.id,
+		Text: fmt.Sprintf("number %d from %s on %s: %s", j.Placement.Position.Seq, origin, c.id, terms.CodeWord(j.Verdict.Code)),
+		Alert: &karaulav1.AlertRow{
+			Channel: c.id, Origin: origin, Epoch: j.Placement.Position.Epoch, Seq: j.Placement.Position.Seq,
+			Class: j.Verdict.Class, Code: j.Verdict.Code, Digest: j.Placement.Leaf[:],
+		},
+	})
+}
+
+// hearReceipt takes in what a partner has judged of the own ledger.
+func (c *channel) hearReceipt(st *karaulav1.Statement, replayed bool) {
+	var r karaulav1.Receipt
+	if proto.Unmarshal(st.GetBody(), &r) != nil {
+		return
+	}
+	own := c.ledger(c.g.self)
+	for _, l := range r.GetLedgers() {
+		if string(l.GetLedger()) != string(own[:]) {
+			continue
+		}
+		news := c.g.book.Receipt(st.GetOrigin(), l, st.GetSaidAt())
+		if replayed {
+			continue
+		}
+		for _, e := range news {
+			d := c.g.book.Delivery(e.Ledger, st.GetOrigin(), e.Epoch, e.Seq)
+			row := c.g.book.Row(e)
+			row.Deliveries = []*karaulav1.Delivery{d}
+			c.g.tell(&karaulav1.WatchResponse{
+				Event: bus.Delivered, Party: st.GetOrigin(), Channel: c.id, Alert: row,
+				Text: fmt.Sprintf("%s: number %d on %s %s", st.GetOrigin(), e.Seq, c.id, deliveryWord(d)),
+			})
+		}
+	}
+}
+
+func deliveryWord(d *karaulav1.Delivery) string {
+	switch d.GetState() {
+	case karaulav1.DeliveryState_DELIVERY_STATE_ACCEPTED:
+		return "accepted"
+	case karaulav1.DeliveryState_DELIVERY_STATE_REFUSED:
+		return "refused: " + terms.CodeWord(d.GetCode())
+	case karaulav1.DeliveryState_DELIVERY_STATE_LAPSED:
+		return "lapsed"
+	default:
+		return "waiting"
+	}
+}
+
+// hearNotice takes a partner's notice into the register.
+func (c *channel) hearNotice(origin string, body []byte) {
+	var b karaulav1.NoticeBody
+	if proto.Unmarshal(body, &b) != nil {
+		return
+	}
+	c.g.takeNotice(origin, b.GetNotice())
+}
+
+// onTrouble hears of bytes that were put aside, and of contradictions.
+func (c *channel) onTrouble(origin string, p border.Placement) {
+	name := bus.Quarantined
+	if p.Kind == border.Fork {
+		name = bus.Contested
+	}
+	c.g.metrics.quarantined.WithLabelValues(c.id, origin, terms.CodeWord(p.Code)).Inc()
+	c.g.log.Warn("bytes without a place were put aside", "channel", c.id, "origin", origin,
+		"code", terms.CodeWord(p.Code), "kind", p.Kind.String())
+	c.g.tell(&karaulav1.WatchResponse{
+		Event: name, Party: origin, Channel: c.id,
+		Text: fmt.Sprintf("from the link of %s on %s: %s", origin, c.id, terms.CodeWord(p.Code)),
+		Alert: &karaulav1.AlertRow{
+			Channel: c.id, Origin: origin, Epoch: p.Position.Epoch, Seq: p.Position.Seq, Code: p.Code, Digest: p.Leaf[:],
+		},
+	})
+}
+
+// fill completes an entry with what was sealed.
+func fill(e *book.Entry, inner *karaulav1.Inner) {
+	e.Opened = true
+	copy(e.ID[:], inner.GetAlertId())
+	e.Version, e.Type = inner.GetVersion(), inner.GetType()
+	e.Urgency = alert.UrgencyWord(inner.GetAlert())
+}
+
+// openOwn opens the own alerts that were read back, side by side.
+func (c *channel) openOwn() {
+	c.mu.Lock()
+	todo := c.unopened
+	c.unopened = nil
+	c.mu.Unlock()
+	var wg sync.WaitGroup
+	for i := range todo {
+		c.g.openSeats <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-c.g.openSeats }()
+			if inner, _, err := c.g.openEntry(context.Background(), todo[i]); err == nil {
+				fill(&todo[i], inner)
+			}
+		})
+	}
+	wg.Wait()
+	for _, e := range todo {
+		c.g.book.Add(e)
+	}
+}
+
+// openEntry reads an entry's statement from its stream and opens it.
+func (g *Gateway) openEntry(ctx context.Context, e book.Entry) (*karaulav1.Inner, []byte, error) {
+	name := subject.Out(e.Channel)
+	if e.Origin != g.self {
+		name = subject.InStream(e.Channel, e.Origin)
+	}
+	m, ok, err := stream.Open(g.js, name).Get(ctx, e.StreamSeq)
+	if err != nil {
+		return nil, nil, problem.Wrap(problem.Unreachable, err, "the own broker does not give the alert")
+	}
+	if !ok {
+		return nil, nil, problem.New(problem.NotFound, "its content is no longer here")
+	}
+	p, err := envelope.Parse(m.Data)
+	if err != nil || p.Leaf != e.Leaf {
+		return nil, nil, problem.New(problem.Verification, "the stored bytes are not the ones that were received").
+			WithHint("karaula ledger repair --channel %s", e.Channel)
+	}
+	return g.opener.openMain(p, g.self)
+}
+
+// open gives an entry's content to the desk.
+func (g *Gateway) open(ctx context.Context, e book.Entry) (*desk.Opened, error) {
+	if e.Class == karaulav1.VerdictClass_VERDICT_CLASS_REFUSED {
+		return nil, problem.New(problem.Verification, "the alert was refused at the border (%s); its content is not shown",
+			terms.CodeWord(e.Code))
+	}
+	inner, commitment, err := g.openEntry(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	return &desk.Opened{Inner: inner, Commitment: commitment, Clause: g.clause(e)}, nil
+}
+
+// clause names the clause under which an entry was said.
+func (g *Gateway) clause(e book.Entry) string {
+	entry, ok := g.o.Register.View().AgreementByDigest(e.Agreement)
+	if !ok {
+		return ""
+	}
+	return clauseOf(entry, e)
+}
+
+func clauseOf(entry *register.Entry, e book.Entry) string {
+	for _, ch := range entry.Agreement.Channels {
+		if ch.ID != e.Channel {
+			continue
+		}
+		for _, s := range ch.Says {
+			if contains(s.Parties, e.Origin) && contains(s.Types, e.Type) {
+				return s.Ref(entry.Agreement.ID)
+			}
+		}
+	}
+	return entry.Agreement.ID
+}

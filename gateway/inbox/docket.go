@@ -1,0 +1,159 @@
+package inbox
+
+import (
+	"slices"
+	"time"
+
+	"karaula/gateway/border"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// docket is what has been judged of one ledger, and what of that the partner
+// has been told.
+type docket struct {
+	epoch      uint64
+	last       uint64 // last number with a verdict, held included
+	held       []heldItem
+	roots      []rootAt // ascending, since the last receipt
+	exceptions []*karaulav1.ReceiptException
+
+	receipted    uint64   // last number that a receipt of ours covers
+	toldRoot     [32]byte // the root it named
+	toldAside    uint64   // quarantine count said last
+	toldContest  bool
+	worthTelling bool // something other than a receipt or heartbeat was judged
+}
+
+type heldItem struct {
+	item  *item
+	until time.Time
+}
+
+type rootAt struct {
+	seq  uint64
+	root [32]byte
+}
+
+// judgedTo is the last number up to which every verdict is final.
+func (d *docket) judgedTo() uint64 {
+	if len(d.held) > 0 {
+		return d.held[0].item.placement.Position.Seq - 1
+	}
+	return d.last
+}
+
+// enter takes in one verdict.
+func (d *docket) enter(it *item, j Judged) {
+	pos := it.placement.Position
+	if pos.Epoch > d.epoch {
+		*d = docket{epoch: pos.Epoch, toldAside: d.toldAside}
+	}
+	d.held = slices.DeleteFunc(d.held, func(h heldItem) bool { return h.item.placement.Position == pos })
+	if pos.Seq > d.last {
+		d.last = pos.Seq
+		d.roots = append(d.roots, rootAt{pos.Seq, it.root})
+	}
+	switch j.Verdict.Class {
+	case karaulav1.VerdictClass_VERDICT_CLASS_HELD:
+		d.held = append(d.held, heldItem{it, j.Verdict.Until})
+		slices.SortFunc(d.held, func(a, b heldItem) int {
+			return int(a.item.placement.Position.Seq) - int(b.item.placement.Position.Seq) //nolint:gosec // numbers fit
+		})
+		return
+	case karaulav1.VerdictClass_VERDICT_CLASS_ACCEPTED:
+	default:
+		if pos.Seq > d.receipted {
+			d.except(it, j)
+		}
+	}
+	if pos.Seq > d.receipted && answerable(it) {
+		d.worthTelling = true
+	}
+}
+
+// except notes a statement that was not accepted.
+func (d *docket) except(it *item, j Judged) {
+	d.exceptions = append(d.exceptions, &karaulav1.ReceiptException{
+		Seq: it.placement.Position.Seq, Digest: it.placement.Leaf[:], Class: j.Verdict.Class, Code: j.Verdict.Code,
+		JudgedAt: j.Judgement.GetJudgedAt(),
+	})
+	slices.SortFunc(d.exceptions, func(a, b *karaulav1.ReceiptException) int {
+		return int(a.GetSeq()) - int(b.GetSeq()) //nolint:gosec // numbers fit
+	})
+}
+
+// answerable reports whether a statement by itself calls for a receipt: receipts
+// and heartbeats do not, or two gateways would answer each other for ever.
+func answerable(it *item) bool {
+	if it.placement.Parsed == nil {
+		return true
+	}
+	switch it.placement.Parsed.Statement.GetKind() {
+	case karaulav1.Kind_KIND_RECEIPT, karaulav1.Kind_KIND_HEARTBEAT:
+		return false
+	default:
+		return true
+	}
+}
+
+// maxExceptions is how many exceptions one receipt may hold.
+const maxExceptions = 200
+
+// Receipt gives what the partner has not been told yet. Without force it gives
+// nil unless something calls for an answer.
+func (b *Inbox) Receipt(force bool) *karaulav1.LedgerReceipt {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	d := &b.docket
+	news := d.judgedTo() > d.receipted && d.worthTelling || b.quarantined > d.toldAside || b.led.Contested != nil && !d.toldContest
+	if !news && (!force || d.judgedTo() == d.receipted) {
+		return nil
+	}
+	to := d.judgedTo()
+	r := &karaulav1.LedgerReceipt{
+		Ledger: b.led.ID[:], Epoch: max(d.epoch, 1), Since: d.receipted, Quarantined: b.quarantined, Contested: b.led.Contested,
+	}
+	for _, x := range d.exceptions {
+		if x.GetSeq() > to {
+			break
+		}
+		if len(r.Exceptions) == maxExceptions {
+			to = x.GetSeq() - 1
+			break
+		}
+		r.Exceptions = append(r.Exceptions, x)
+	}
+	r.JudgedTo = to
+	root := b.rootLocked(to)
+	r.Root = root[:]
+	return r
+}
+
+// rootLocked gives the root over the first seq statements. Called with b.mu held.
+func (b *Inbox) rootLocked(seq uint64) [32]byte {
+	for _, r := range b.docket.roots {
+		if r.seq == seq {
+			return r.root
+		}
+	}
+	if seq == 0 {
+		return border.NewLedger(b.led.ID, "", "", 0).Tree.Root()
+	}
+	return b.docket.toldRoot // nothing was judged since the last receipt
+}
+
+// Receipted notes that a receipt was said.
+func (b *Inbox) Receipted(r *karaulav1.LedgerReceipt) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	d := &b.docket
+	d.toldAside, d.toldContest = max(d.toldAside, r.GetQuarantined()), d.toldContest || r.GetContested() != nil
+	if r.GetEpoch() != max(d.epoch, 1) || r.GetJudgedTo() < d.receipted {
+		return
+	}
+	d.receipted = r.GetJudgedTo()
+	d.toldRoot = [32]byte(r.GetRoot())
+	d.roots = slices.DeleteFunc(d.roots, func(x rootAt) bool { return x.seq <= d.receipted })
+	d.exceptions = slices.DeleteFunc(d.exceptions, func(x *karaulav1.ReceiptException) bool { return x.GetSeq() <= d.receipted })
+	d.worthTelling = d.judgedTo() > d.receipted && d.worthTelling
+}

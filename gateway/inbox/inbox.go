@@ -1,0 +1,202 @@
+// Package inbox receives what one partner says on one channel: it finds the
+// place of every piece of bytes in the partner's ledger, stores it as it came,
+// acknowledges it, and then has it judged.
+//
+// The order is the promise: bytes are acknowledged only when the node's own
+// broker has synced them, and only as far as no number is missing; a verdict is
+// made apart from that, and never changes what is stored. A missing number is
+// asked for again by a rewind.
+//
+// It must never drop bytes that have a place, never acknowledge ahead of a gap,
+// never let one partner's bytes touch another ledger, and never open content
+// itself: the border check does.
+package inbox
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"karaula/gateway/border"
+	"karaula/gateway/stream"
+	"karaula/internal/register"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// Partner is the link to whoever's ledger this is.
+type Partner interface {
+	// FetchCard gets a card of the partner and takes it into the register. An
+	// error of kind NotFound means that the partner has no such card.
+	FetchCard(ctx context.Context, serial uint64, digest [32]byte) error
+	// FetchAgreement gets a text and takes it into the register.
+	FetchAgreement(ctx context.Context, digest [32]byte) error
+	// Rewind asks for redelivery of a channel from a number on.
+	Rewind(ctx context.Context, channel string, epoch, from uint64) error
+}
+
+// Delivery is one message from the partner's stream.
+type Delivery struct {
+	Data      []byte
+	StreamSeq uint64       // in the partner's stream; a transport number, never trusted
+	Ack       func() error // acknowledges this and everything before it
+}
+
+// Judged is a statement with its verdict.
+type Judged struct {
+	Placement *border.Placement
+	Verdict   border.Verdict
+	StreamSeq uint64 // in the node's own IN stream
+	Judgement *karaulav1.Judgement
+	Replayed  bool // judged before this start; known from the verdict stream
+}
+
+// Config is what an Inbox needs.
+type Config struct {
+	Ledger     *border.Ledger // empty
+	Checker    *border.Checker
+	In         *stream.Log
+	Verdicts   *stream.Log
+	Quarantine *stream.Log
+	Register   *register.Register
+	Partner    Partner
+	// Accepted gives the place at which a version of an alert was accepted on this ledger.
+	Accepted func(alert [16]byte, version uint32) (border.Position, bool)
+	// OnJudged is told of every verdict, in order of numbers but for held ones.
+	OnJudged func(Judged)
+	// OnTrouble is told of quarantined bytes and contradictions.
+	OnTrouble func(border.Placement)
+	// Seats bounds how many judge at once, over all inboxes of a gateway.
+	Seats  chan struct{}
+	Now    func() time.Time
+	Logger *slog.Logger
+}
+
+// Inbox is one partner's ledger on one channel as this node holds it.
+type Inbox struct {
+	cfg  Config
+	mail chan Delivery
+
+	mu          sync.Mutex // guards what follows
+	led         *border.Ledger
+	leaves      map[uint64][][32]byte // by epoch
+	streamSeqs  map[uint64][]uint64   // by epoch: places in the IN stream
+	expected    uint64                // size that the partner says its ledger has
+	progressAt  time.Time             // when the ledger last grew, or was said to have grown
+	inEnd       uint64
+	quarantined uint64
+	docket      docket
+
+	// owned by the intake goroutine
+	ahead      map[uint64]Delivery
+	aheadBytes int
+	gapSince   time.Time
+	rewindAt   time.Time
+	handled    uint64 // the partner's stream sequence up to which nothing is missing
+
+	judge chan []*item
+	done  sync.WaitGroup
+}
+
+// item is a stored statement on its way to a verdict.
+type item struct {
+	placement border.Placement
+	before    *border.Ledger
+	root      [32]byte // over everything up to and with it
+	streamSeq uint64
+}
+
+// mailLength is how many messages may wait for their place.
+const mailLength = 1024
+
+// Deliver hands over a message; it waits while too many wait already.
+func (b *Inbox) Deliver(ctx context.Context, d Delivery) error {
+	select {
+	case b.mail <- d:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err() //nolint:wrapcheck // the caller's own context
+	}
+}
+
+// Head gives the ledger as verified here.
+func (b *Inbox) Head() *karaulav1.Head {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	root := b.led.Tree.Root()
+	return &karaulav1.Head{Ledger: b.led.ID[:], Epoch: b.led.Epoch, Size: b.led.Tree.Size(), Root: root[:]}
+}
+
+// Next gives the next number that is expected.
+func (b *Inbox) Next() border.Position {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.led.Next()
+}
+
+// Status gives numbers for the status command.
+func (b *Inbox) Status() (received, judged, held, quarantined uint64, contested bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.led.Tree.Size(), b.docket.judgedTo(), uint64(len(b.docket.held)), b.quarantined, b.led.Contested != nil
+}
+
+// LeafAt implements [border.History].
+func (b *Inbox) LeafAt(epoch, seq uint64) ([32]byte, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	leaves := b.leaves[epoch]
+	if seq == 0 || seq > uint64(len(leaves)) {
+		return [32]byte{}, false
+	}
+	return leaves[seq-1], true
+}
+
+// StreamSeq gives the place of a statement in the node's own IN stream.
+func (b *Inbox) StreamSeq(epoch, seq uint64) (uint64, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	at := b.streamSeqs[epoch]
+	if seq == 0 || seq > uint64(len(at)) {
+		return 0, false
+	}
+	return at[seq-1], true
+}
+
+// Expect is told how much the partner says it has said. If that does not
+// arrive by itself, it is asked for again: so a receiver that lost its disk
+// gets everything back.
+func (b *Inbox) Expect(epoch, size uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if epoch == b.led.Epoch && size > b.led.Tree.Size() && size > b.expected {
+		b.expected, b.progressAt = size, b.cfg.Now()
+	}
+}
+
+// overdue reports whether something that was announced has not arrived in time.
+func (b *Inbox) overdue(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.expected > b.led.Tree.Size() && now.Sub(b.progressAt) >= expectPatience
+}
+
+// RootAt implements [border.History].
+func (b *Inbox) RootAt(epoch, size uint64) ([32]byte, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	leaves := b.leaves[epoch]
+	if size > uint64(len(leaves)) {
+		return [32]byte{}, false
+	}
+	tree := border.NewLedger(b.led.ID, "", "", 0).Tree
+	for _, leaf := range leaves[:size] {
+		tree.Append(leaf)
+	}
+	return tree.Root(), true
+}
+
+// Accepted implements [border.History].
+func (b *Inbox) Accepted(alert [16]byte, version uint32) (border.Position, bool) {
+	return b.cfg.Accepted(alert, version)
+}

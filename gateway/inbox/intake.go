@@ -1,0 +1,321 @@
+package inbox
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"karaula/gateway/border"
+	"karaula/gateway/stream"
+	"karaula/internal/problem"
+	"karaula/internal/register"
+	"karaula/internal/subject"
+)
+
+// Times and limits of the intake.
+const (
+	gapPatience    = time.Second     // how long a missing number may be on its way
+	expectPatience = 2 * time.Second // how long something announced may be on its way
+	rewindPause    = 3 * time.Second // between two requests for redelivery
+	storeTimeout   = 5 * time.Second
+	retryPause     = 250 * time.Millisecond
+	maxAhead       = subject.MaxAckPending
+	maxAheadSize   = 64 << 20
+)
+
+// intake takes messages in the order of arrival until ctx ends.
+func (b *Inbox) intake(ctx context.Context) {
+	defer b.done.Done()
+	tick := time.NewTicker(retryPause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case d := <-b.mail:
+			b.takeIn(ctx, b.collect(d))
+		case <-tick.C:
+			b.mindGap(ctx)
+		}
+	}
+}
+
+// collect takes what is waiting behind first, up to one batch.
+func (b *Inbox) collect(first Delivery) []Delivery {
+	batch, size := []Delivery{first}, len(first.Data)
+	for len(batch) < stream.MaxBatch && size < stream.MaxBatchBytes {
+		select {
+		case d := <-b.mail:
+			batch = append(batch, d)
+			size += len(d.Data)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// overlay is the history with the places that the batch at hand has taken.
+type overlay struct {
+	*Inbox
+	fresh map[border.Position][32]byte
+}
+
+// LeafAt implements [border.History].
+func (o *overlay) LeafAt(epoch, seq uint64) ([32]byte, bool) {
+	if leaf, ok := o.fresh[border.Position{Epoch: epoch, Seq: seq}]; ok {
+		return leaf, true
+	}
+	return o.Inbox.LeafAt(epoch, seq)
+}
+
+// placed is a message that continues the ledger.
+type placed struct {
+	delivery  Delivery
+	placement border.Placement
+	before    *border.Ledger
+}
+
+// takeIn finds the places of messages, stores those that continue the ledger,
+// acknowledges what is complete, and hands them to the judge.
+func (b *Inbox) takeIn(ctx context.Context, batch []Delivery) {
+	work := b.workingLedger()
+	hist := &overlay{Inbox: b, fresh: map[border.Position][32]byte{}}
+	var next []placed
+	var ack *Delivery
+	for i := 0; i < len(batch); i++ { // batch grows while messages kept ahead of a gap follow
+		d := batch[i]
+		p, ok := b.place(ctx, d, work, hist)
+		if !ok {
+			return // the gateway is stopping
+		}
+		switch p.Kind {
+		case border.Next:
+			next = append(next, placed{d, p, work.Clone()})
+			b.learn(&p)
+			work.Advance(&p)
+			hist.fresh[p.Position] = p.Leaf
+			b.handled = max(b.handled, d.StreamSeq)
+			ack = &d
+			if later, ok := b.fromAhead(work); ok {
+				batch = append(batch, later)
+			}
+		case border.Known:
+			if d.StreamSeq <= b.handled || ack == nil {
+				ack = &d
+			}
+		case border.Ahead:
+			b.keepAhead(d, p)
+		default:
+			b.putAside(ctx, d, p, work)
+			if d.StreamSeq == b.handled+1 {
+				b.handled, ack = d.StreamSeq, &d
+			}
+		}
+	}
+	if !b.store(ctx, next, work) {
+		return
+	}
+	if ack != nil {
+		if err := ack.Ack(); err != nil {
+			b.cfg.Logger.Debug("acknowledging failed; it will be delivered again", "channel", work.Channel, "origin", work.Origin)
+		}
+	}
+}
+
+func (b *Inbox) workingLedger() *border.Ledger {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.led.Clone()
+}
+
+// place finds the place of one message. A card that is missing is fetched; while
+// the partner cannot be asked, the message waits.
+func (b *Inbox) place(
+	ctx context.Context, d Delivery, work *border.Ledger, hist border.History,
+) (border.Placement, bool) {
+	for {
+		p := b.cfg.Checker.Place(d.Data, b.cfg.Register.View(), work, hist)
+		if p.Kind != border.NeedCard {
+			return p, true
+		}
+		err := b.cfg.Partner.FetchCard(ctx, p.Want.Serial, p.Want.Digest)
+		if err == nil {
+			again := b.cfg.Checker.Place(d.Data, b.cfg.Register.View(), work, hist)
+			if again.Kind != border.NeedCard {
+				return again, true
+			}
+		}
+		if err == nil || !problem.Is(err, problem.Unreachable) {
+			p.Kind = border.Quarantine
+			return p, true
+		}
+		select {
+		case <-ctx.Done():
+			return p, false
+		case <-time.After(rewindPause):
+		}
+	}
+}
+
+// learn takes in what a CARD or AGREEMENT statement brings, because the next
+// statement may stand on it. Both are checked by the register for themselves.
+func (b *Inbox) learn(p *border.Placement) {
+	if c := p.CardNext(); c != nil {
+		if _, err := b.cfg.Register.AddCard(c.Signed, register.AddCardOptions{}); err != nil {
+			b.cfg.Logger.Warn("a card that came over a channel was not taken in", "origin", c.Party, "why", err.Error())
+		}
+	}
+	if a := p.AgreementNext(); a != nil {
+		if _, err := b.cfg.Register.AddAgreement(a.File); err != nil {
+			b.cfg.Logger.Warn("a text that came over a channel was not taken in", "agreement", a.Agreement.ID, "why", err.Error())
+		}
+	}
+}
+
+// keepAhead keeps a message whose predecessors are missing, within limits: what
+// is not kept comes again with the rewind.
+func (b *Inbox) keepAhead(d Delivery, p border.Placement) {
+	if b.gapSince.IsZero() {
+		b.gapSince = b.cfg.Now()
+	}
+	if _, there := b.ahead[p.Position.Seq]; there || len(b.ahead) >= maxAhead || b.aheadBytes+len(d.Data) > maxAheadSize {
+		return
+	}
+	b.ahead[p.Position.Seq] = d
+	b.aheadBytes += len(d.Data)
+}
+
+// fromAhead gives the kept message that continues the ledger, if there is one.
+func (b *Inbox) fromAhead(work *border.Ledger) (Delivery, bool) {
+	seq := work.Next().Seq
+	d, ok := b.ahead[seq]
+	if ok {
+		delete(b.ahead, seq)
+		b.aheadBytes -= len(d.Data)
+	}
+	if len(b.ahead) == 0 {
+		b.gapSince = time.Time{}
+	}
+	return d, ok
+}
+
+// mindGap asks for redelivery when a number has been missing for too long.
+func (b *Inbox) mindGap(ctx context.Context) {
+	now := b.cfg.Now()
+	gap := !b.gapSince.IsZero() && now.Sub(b.gapSince) >= gapPatience
+	if gap || b.overdue(now) {
+		b.rewind(ctx)
+	}
+}
+
+// rewind asks for redelivery from the next number, not too often.
+func (b *Inbox) rewind(ctx context.Context) {
+	now := b.cfg.Now()
+	if now.Sub(b.rewindAt) < rewindPause {
+		return
+	}
+	b.rewindAt = now
+	next := b.Next()
+	if err := b.cfg.Partner.Rewind(ctx, b.led.Channel, next.Epoch, next.Seq); err != nil {
+		b.cfg.Logger.Warn("redelivery was refused; will ask again", "channel", b.led.Channel, "origin", b.led.Origin,
+			"from", next.Seq, "why", err.Error())
+		return
+	}
+	b.cfg.Logger.Info("asked for redelivery", "channel", b.led.Channel, "origin", b.led.Origin, "from", next.Seq)
+	clear(b.ahead)
+	b.aheadBytes, b.gapSince, b.handled = 0, time.Time{}, 0
+}
+
+// putAside keeps bytes that have no place, and contradictions as evidence.
+func (b *Inbox) putAside(ctx context.Context, d Delivery, p border.Placement, work *border.Ledger) {
+	if p.Kind == border.Fork {
+		work.Contest(&p)
+		b.mu.Lock()
+		b.led.Contest(&p)
+		b.mu.Unlock()
+	}
+	data := d.Data[:min(len(d.Data), subject.MaxEnvelope)]
+	msg := stream.Msg{Subject: subject.Quarantine(work.Channel, work.Origin), Data: data}
+	if _, err := b.cfg.Quarantine.Add(ctx, msg); err != nil {
+		b.cfg.Logger.Warn("bytes could not be put aside", "channel", work.Channel, "origin", work.Origin, "why", err.Error())
+	}
+	b.mu.Lock()
+	b.quarantined++
+	b.mu.Unlock()
+	b.cfg.OnTrouble(p)
+}
+
+// store appends messages to the IN stream and makes their places final. It does
+// not give up before ctx ends: until then nothing is acknowledged.
+func (b *Inbox) store(ctx context.Context, next []placed, work *border.Ledger) bool {
+	for len(next) > 0 {
+		chunk := next[:min(len(next), stream.MaxBatch)]
+		at, err := b.tryStore(ctx, chunk)
+		if len(at) > 0 {
+			b.settle(ctx, chunk[:len(at)], at)
+			next = next[len(at):]
+			continue
+		}
+		b.cfg.Logger.Warn("received statements cannot be stored; nothing is acknowledged, will try again",
+			"channel", work.Channel, "origin", work.Origin, "why", err.Error())
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(retryPause):
+		}
+	}
+	return true
+}
+
+// tryStore tries once, and looks where the answer leaves a doubt.
+func (b *Inbox) tryStore(ctx context.Context, chunk []placed) ([]uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	msgs, want := make([]stream.Msg, len(chunk)), make([][]byte, len(chunk))
+	for i, p := range chunk {
+		msgs[i] = stream.Msg{Subject: subject.In(b.led.Channel, b.led.Origin), Data: p.delivery.Data}
+		want[i] = p.delivery.Data
+	}
+	last, err := b.cfg.In.Append(ctx, msgs, b.inEnd)
+	if err == nil {
+		at := make([]uint64, len(chunk))
+		for i := range at {
+			at[i] = last - uint64(len(chunk)-1-i)
+		}
+		b.inEnd = last
+		return at, nil
+	}
+	if !errors.Is(err, stream.ErrMoved) && !errors.Is(err, stream.ErrUncertain) {
+		return nil, err
+	}
+	at, end, lookErr := b.cfg.In.Look(ctx, b.inEnd, want, func(m stream.Stored) error {
+		b.cfg.Logger.Warn("stepped over bytes that this gateway did not store", "stream", b.cfg.In.Name(), "stream_seq", m.Seq)
+		return nil
+	})
+	b.inEnd = max(b.inEnd, end)
+	return at, errors.Join(err, lookErr)
+}
+
+// settle makes the places of stored messages final and hands them to the judge.
+func (b *Inbox) settle(ctx context.Context, chunk []placed, at []uint64) {
+	items := make([]*item, len(chunk))
+	b.mu.Lock()
+	for i, p := range chunk {
+		b.led.Advance(&p.placement)
+		b.remember(p.placement, at[i])
+		items[i] = &item{placement: p.placement, before: p.before, root: b.led.Tree.Root(), streamSeq: at[i]}
+	}
+	b.mu.Unlock()
+	select {
+	case b.judge <- items:
+	case <-ctx.Done(): // they are stored; the next start judges them
+	}
+}
+
+// remember keeps the leaf and the place of a statement. Called with b.mu held.
+func (b *Inbox) remember(p border.Placement, streamSeq uint64) {
+	b.progressAt = b.cfg.Now()
+	b.streamSeqs[p.Position.Epoch] = append(b.streamSeqs[p.Position.Epoch], streamSeq)
+	b.leaves[p.Position.Epoch] = append(b.leaves[p.Position.Epoch], p.Leaf)
+}

@@ -1,0 +1,156 @@
+package inbox
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"karaula/gateway/border"
+	"karaula/gateway/stream"
+	"karaula/internal/subject"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// judging makes verdicts in the order of numbers until ctx ends, and looks at
+// held statements again when something that they may wait for has changed.
+func (b *Inbox) judging(ctx context.Context) {
+	defer b.done.Done()
+	tick := time.NewTicker(retryPause)
+	defer tick.Stop()
+	var seen uint64
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case items := <-b.judge:
+			b.judgeItems(ctx, items)
+		case <-tick.C:
+			generation := b.cfg.Register.View().Generation()
+			if again := b.worthAgain(generation != seen); len(again) > 0 {
+				b.judgeItems(ctx, again)
+			}
+			seen = generation
+		}
+	}
+}
+
+// worthAgain gives the held statements that may be judged otherwise now.
+func (b *Inbox) worthAgain(changed bool) []*item {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.cfg.Now()
+	var out []*item
+	for _, h := range b.docket.held {
+		if changed || !h.until.IsZero() && !now.Before(h.until) {
+			out = append(out, h.item)
+		}
+	}
+	return out
+}
+
+// judgeItems judges statements side by side, records the verdicts, and tells.
+func (b *Inbox) judgeItems(ctx context.Context, items []*item) {
+	view, now := b.cfg.Register.View(), b.cfg.Now()
+	verdicts := make([]border.Verdict, len(items))
+	var wg sync.WaitGroup
+	for i, it := range items {
+		b.cfg.Seats <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-b.cfg.Seats }()
+			verdicts[i] = b.cfg.Checker.Judge(&it.placement, view, it.before, b, now)
+		})
+	}
+	wg.Wait()
+	judged := make([]Judged, len(items))
+	for i, it := range items {
+		b.noTwins(it, &verdicts[i], judged[:i])
+		judged[i] = Judged{
+			Placement: &it.placement, Verdict: verdicts[i], StreamSeq: it.streamSeq,
+			Judgement: verdicts[i].Judgement(&it.placement, now),
+		}
+		b.fetchText(ctx, it, verdicts[i])
+	}
+	if !b.record(ctx, judged) {
+		return
+	}
+	for i, j := range judged {
+		b.enter(items[i], j)
+		b.cfg.OnJudged(j)
+	}
+}
+
+// noTwins refuses a version of an alert that was accepted earlier in the same batch.
+func (b *Inbox) noTwins(it *item, v *border.Verdict, earlier []Judged) {
+	if v.Inner.GetAlert() == nil {
+		return
+	}
+	for _, e := range earlier {
+		in := e.Verdict.Inner
+		if in.GetAlert() != nil && string(in.GetAlertId()) == string(v.Inner.GetAlertId()) &&
+			in.GetVersion() == v.Inner.GetVersion() && e.Placement.Position != it.placement.Position {
+			v.Class, v.Code, v.Inner = karaulav1.VerdictClass_VERDICT_CLASS_REFUSED, karaulav1.Code_CODE_DUPLICATE_ALERT, nil
+			return
+		}
+	}
+}
+
+// fetchText asks for the agreement text that a held statement waits for.
+func (b *Inbox) fetchText(ctx context.Context, it *item, v border.Verdict) {
+	if v.Code != karaulav1.Code_CODE_UNKNOWN_AGREEMENT || it.placement.Parsed == nil {
+		return
+	}
+	digest := [32]byte(it.placement.Parsed.Statement.GetAgreement())
+	if err := b.cfg.Partner.FetchAgreement(ctx, digest); err != nil {
+		b.cfg.Logger.Warn("a text that is needed cannot be had", "channel", b.led.Channel, "origin", b.led.Origin, "why", err.Error())
+	}
+}
+
+// record writes verdicts to the verdict stream. It does not give up before ctx ends.
+func (b *Inbox) record(ctx context.Context, judged []Judged) bool {
+	for len(judged) > 0 {
+		first := judged[0].Placement.Position.Epoch
+		rec := &karaulav1.VerdictRecord{Ledger: b.led.ID[:], Epoch: first}
+		n := 0
+		for n < len(judged) && judged[n].Placement.Position.Epoch == first {
+			rec.Judgements = append(rec.Judgements, judged[n].Judgement)
+			n++
+		}
+		data, err := proto.Marshal(rec)
+		if err != nil {
+			b.cfg.Logger.Error("verdicts cannot be written", "error", err.Error())
+			return false
+		}
+		if !b.addVerdicts(ctx, data) {
+			return false
+		}
+		judged = judged[n:]
+	}
+	return true
+}
+
+func (b *Inbox) addVerdicts(ctx context.Context, data []byte) bool {
+	msg := stream.Msg{Subject: subject.Verdict(b.led.Channel, b.led.Origin), Data: data}
+	for {
+		once, cancel := context.WithTimeout(ctx, storeTimeout)
+		_, err := b.cfg.Verdicts.Add(once, msg)
+		cancel()
+		if err == nil {
+			return true
+		}
+		b.cfg.Logger.Warn("verdicts cannot be stored, will try again", "channel", b.led.Channel, "origin", b.led.Origin, "why", err.Error())
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(retryPause):
+		}
+	}
+}
+
+// enter puts a verdict into the docket.
+func (b *Inbox) enter(it *item, j Judged) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.docket.enter(it, j)
+}

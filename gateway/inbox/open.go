@@ -1,0 +1,107 @@
+package inbox
+
+import (
+	"context"
+	"math"
+
+	"google.golang.org/protobuf/proto"
+
+	"karaula/gateway/border"
+	"karaula/gateway/stream"
+	"karaula/internal/problem"
+	"karaula/internal/subject"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// Open reads back what the node holds of a partner's ledger, and starts to take
+// in, judge and answer. receipts are the own receipts about this ledger, oldest
+// first. Statements without a final verdict are judged again.
+func Open(ctx context.Context, cfg Config, receipts []*karaulav1.LedgerReceipt) (*Inbox, error) {
+	b := &Inbox{
+		cfg: cfg, mail: make(chan Delivery, mailLength), led: cfg.Ledger,
+		leaves: map[uint64][][32]byte{}, streamSeqs: map[uint64][]uint64{}, ahead: map[uint64]Delivery{}, judge: make(chan []*item, 64),
+	}
+	verdicts, err := b.readVerdicts(ctx)
+	if err != nil {
+		return nil, problem.Wrap(problem.Unreachable, err, "the verdicts about %s on %s cannot be read", b.led.Origin, b.led.Channel)
+	}
+	open, err := b.readBack(ctx, verdicts)
+	if err != nil {
+		return nil, problem.Wrap(problem.Unreachable, err, "what %s said on %s cannot be read", b.led.Origin, b.led.Channel)
+	}
+	for _, r := range receipts {
+		b.Receipted(r)
+	}
+	b.done.Add(2)
+	go b.intake(ctx)
+	go b.judging(ctx)
+	if len(open) > 0 {
+		b.judge <- open
+	}
+	return b, nil
+}
+
+// Wait returns when the inbox has stopped, after its context ended.
+func (b *Inbox) Wait() { b.done.Wait() }
+
+// readVerdicts gives the last verdict about every place.
+func (b *Inbox) readVerdicts(ctx context.Context) (map[border.Position]*karaulav1.Judgement, error) {
+	out := map[border.Position]*karaulav1.Judgement{}
+	err := b.cfg.Verdicts.Read(ctx, 1, subject.Verdict(b.led.Channel, b.led.Origin), func(m stream.Stored) error {
+		var rec karaulav1.VerdictRecord
+		if err := proto.Unmarshal(m.Data, &rec); err != nil || string(rec.GetLedger()) != string(b.led.ID[:]) {
+			b.cfg.Logger.Warn("stepped over a record that is no verdict", "stream_seq", m.Seq)
+			return nil
+		}
+		for _, j := range rec.GetJudgements() {
+			out[border.Position{Epoch: rec.GetEpoch(), Seq: j.GetSeq()}] = j
+		}
+		return nil
+	})
+	return out, err
+}
+
+// readBack replays the IN stream. It gives the statements that need a verdict.
+func (b *Inbox) readBack(ctx context.Context, verdicts map[border.Position]*karaulav1.Judgement) ([]*item, error) {
+	var open []*item
+	view := b.cfg.Register.View()
+	b.led.Settled = math.MaxUint64
+	err := b.cfg.In.Read(ctx, 1, "", func(m stream.Stored) error {
+		b.inEnd = m.Seq
+		p := b.cfg.Checker.Place(m.Data, view, b.led, b)
+		if p.Kind != border.Next {
+			b.cfg.Logger.Warn("stepped over stored bytes without a place", "stream", b.cfg.In.Name(),
+				"stream_seq", m.Seq, "place", p.Kind.String())
+			return nil
+		}
+		it := &item{placement: p, before: b.led.Clone(), streamSeq: m.Seq}
+		it.before.Settled = 0
+		b.led.Advance(&p)
+		b.remember(p, m.Seq)
+		it.root = b.led.Tree.Root()
+		if !b.replay(it, verdicts[p.Position]) {
+			open = append(open, it)
+		}
+		return nil
+	})
+	b.led.Settled = 0
+	return open, err
+}
+
+// replay enters a verdict that was made before this start; false if there is
+// none that is final and about these bytes.
+func (b *Inbox) replay(it *item, j *karaulav1.Judgement) bool {
+	if j == nil || string(j.GetDigest()) != string(it.placement.Leaf[:]) ||
+		j.GetClass() == karaulav1.VerdictClass_VERDICT_CLASS_HELD {
+		return false
+	}
+	judged := Judged{
+		Placement: &it.placement, StreamSeq: it.streamSeq, Judgement: j, Replayed: true,
+		Verdict: border.Verdict{Class: j.GetClass(), Code: j.GetCode(), Rules: j.GetRules()},
+	}
+	copy(judged.Verdict.Agreement[:], j.GetAgreement())
+	copy(judged.Verdict.Card[:], j.GetCard())
+	b.docket.enter(it, judged)
+	b.cfg.OnJudged(judged)
+	return true
+}

@@ -1,0 +1,100 @@
+package gateway
+
+import (
+	"crypto/ed25519"
+
+	"google.golang.org/protobuf/proto"
+
+	"karaula/internal/envelope"
+	"karaula/internal/keyring"
+	"karaula/internal/problem"
+	"karaula/internal/register"
+	"karaula/internal/seal"
+	"karaula/internal/terms"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// opener opens what is sealed to this party, with the keys in memory.
+type opener struct {
+	keys *keyring.Gateway
+}
+
+// Open implements border.Opener.
+func (o opener) Open(rec *karaulav1.Recipient, sealed []byte, i, n int) ([]byte, error) {
+	key, ok := o.keys.Identity(rec.GetUse(), rec.GetKeyId())
+	if !ok {
+		return nil, problem.New(problem.Locked, "the %s key that it was sealed to is not here", terms.UseWord(rec.GetUse()))
+	}
+	return seal.Open(sealed, key.Identity, i, n) //nolint:wrapcheck // the border check classifies it
+}
+
+// openMain opens the main part of an own or accepted statement, and gives the
+// sealed message and the commitment. It has passed the border check before, or
+// was said here.
+func (o opener) openMain(p *envelope.Parsed, self string) (*karaulav1.Inner, []byte, error) {
+	for i, part := range p.Statement.GetParts() {
+		if part.GetLabel() != karaulav1.Label_LABEL_MAIN {
+			continue
+		}
+		if p.IsStub() {
+			return nil, nil, problem.New(problem.NotFound, "its content has been erased")
+		}
+		for at, rec := range part.GetRecipients() {
+			if rec.GetParty() != self {
+				continue
+			}
+			frame, err := o.Open(rec, p.Envelope.GetParts()[i], at, len(part.GetRecipients()))
+			if err != nil {
+				return nil, nil, err
+			}
+			inner, err := unframe(frame)
+			return inner, part.GetCommitment(), err
+		}
+	}
+	return nil, nil, problem.New(problem.NotFound, "nothing in it is sealed to this party")
+}
+
+func unframe(frame []byte) (*karaulav1.Inner, error) {
+	data, err := seal.Unframe(frame)
+	if err != nil {
+		return nil, problem.Wrap(problem.Verification, err, "its frame is damaged")
+	}
+	var inner karaulav1.Inner
+	if err := proto.Unmarshal(data, &inner); err != nil {
+		return nil, problem.New(problem.Verification, "its content cannot be read")
+	}
+	return &inner, nil
+}
+
+// signer finds the key that signs under one of the own cards.
+func signer(keys *keyring.Gateway, view *register.View, digest [32]byte) (envelope.Signer, error) {
+	c, ok := view.CardByDigest(digest)
+	if !ok {
+		return envelope.Signer{}, problem.New(problem.Locked, "the own card that rules here is not in the register; nothing was said")
+	}
+	for _, k := range c.Keys {
+		if k.Use != karaulav1.KeyUse_KEY_USE_SIGN {
+			continue
+		}
+		if own, ok := keys.SignKey(k.ID[:]); ok {
+			return envelopeSigner(own), nil
+		}
+	}
+	return envelope.Signer{}, problem.New(problem.Locked, "the signing key of the own card serial %d is not here; nothing was said", c.Serial).
+		WithHint("the gateway's key file and the card must belong together: karaula card show DIR/%s.card", c.Party)
+}
+
+func envelopeSigner(k keyring.SignKey) envelope.Signer {
+	return envelope.Signer{Alg: karaulav1.SignAlg_SIGN_ALG_ED25519, KeyID: k.ID, Key: k.Private}
+}
+
+// verifier gives the public half of a signer, to recognise own signatures.
+func verifier(s envelope.Signer) envelope.KeyFunc {
+	return func(_ karaulav1.SignAlg, id [16]byte) (ed25519.PublicKey, error) {
+		if id != s.KeyID {
+			return nil, &envelope.Refusal{Code: karaulav1.Code_CODE_UNKNOWN_KEY}
+		}
+		pub, _ := s.Key.Public().(ed25519.PublicKey)
+		return pub, nil
+	}
+}

@@ -1,0 +1,249 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"karaula/gateway/link"
+	"karaula/gateway/stream"
+	"karaula/internal/card"
+	"karaula/internal/envelope"
+	"karaula/internal/ledger"
+	"karaula/internal/problem"
+	"karaula/internal/subject"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// owner answers partners' link requests from what this gateway has.
+type owner struct{ g *Gateway }
+
+var _ link.Owner = owner{}
+
+// serveLink starts to answer the link service on the own broker.
+func (g *Gateway) serveLink(ctx context.Context) (*link.Server, error) {
+	return link.Serve(context.WithoutCancel(ctx), g.nc, nil, link.ServeOptions{
+		Self: g.self, Key: g.linkKey, Owner: owner{g}, Skew: g.o.Config.ClockSkew, Now: g.o.Now,
+		Card: func(p string) (*card.Card, bool) { return g.o.Register.View().Card(p) },
+		OnRequest: func(p string, outcome link.Code) {
+			g.metrics.requests.WithLabelValues(p, string(outcome)).Inc()
+		},
+	})
+}
+
+// Standing implements link.Owner.
+func (o owner) Standing(partner string) *karaulav1.Standing {
+	return o.g.standing(o.g.o.Register.View(), partner)
+}
+
+// Heard implements link.Owner: a partner that has more than we know of is
+// greeted back at once.
+func (o owner) Heard(partner string, theirs *karaulav1.Standing) {
+	p := o.g.partner(partner)
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	view := o.g.o.Register.View()
+	news := theirs.GetNoticeSerial() > lastNotice(view, partner)
+	if c, ok := view.Card(partner); ok {
+		news = news || theirs.GetCardSerial() > c.Serial
+	}
+	for _, a := range theirs.GetAgreements() {
+		news = news || len(a.GetDigest()) == 32 && p.hasMore(view, a)
+	}
+	if news {
+		p.told = 0
+	}
+}
+
+// CardFile implements link.Owner.
+func (o owner) CardFile(serial uint64) ([]byte, bool) {
+	view := o.g.o.Register.View()
+	if serial == 0 {
+		c, ok := view.Card(o.g.self)
+		if !ok {
+			return nil, false
+		}
+		return c.Signed, true
+	}
+	for _, c := range view.Cards(o.g.self) {
+		if c.Serial == serial {
+			return c.Signed, true
+		}
+	}
+	return nil, false
+}
+
+// NoticeFiles implements link.Owner.
+func (o owner) NoticeFiles(partner string, after uint64) [][]byte {
+	view := o.g.o.Register.View()
+	var out [][]byte
+	for _, n := range view.Notices(o.g.self) {
+		e, ok := view.AgreementByDigest(n.Digest)
+		if n.Serial > after && ok && isParty(e, partner) {
+			out = append(out, n.Signed)
+		}
+	}
+	return out
+}
+
+// AgreementFile implements link.Owner.
+func (o owner) AgreementFile(partner string, digest [32]byte) ([]byte, bool) {
+	e, ok := o.g.o.Register.View().AgreementByDigest(digest)
+	if !ok || !isParty(e, partner) {
+		return nil, false
+	}
+	return e.File, true
+}
+
+// Rewind implements link.Owner: the partner's consumer is made again with the
+// same settings, from the statement's place in the stream.
+func (o owner) Rewind(ctx context.Context, partner, channel string, epoch, from uint64) (*karaulav1.RewindReply, error) {
+	c, err := o.common(partner, channel)
+	if err != nil {
+		return nil, err
+	}
+	head := c.writer.Head()
+	if epoch != head.GetEpoch() {
+		return nil, problem.New(problem.NotFound, "epoch %d is not the one in force", epoch)
+	}
+	at, ok := c.streamSeq(from)
+	if !ok {
+		at = c.endSeq() + 1 // nothing newer than what it has: from here on
+	}
+	name := subject.Consumer(partner)
+	s, err := o.g.js.Stream(ctx, subject.Out(channel))
+	if err != nil {
+		return nil, fmt.Errorf("stream of channel %s: %w", channel, err)
+	}
+	old, err := s.Consumer(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("consumer of %s on channel %s: %w", partner, channel, err)
+	}
+	cfg := old.CachedInfo().Config
+	cfg.DeliverPolicy, cfg.OptStartSeq, cfg.OptStartTime = jetstream.DeliverByStartSequencePolicy, at, nil
+	if err := s.DeleteConsumer(ctx, name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return nil, fmt.Errorf("consumer of %s on channel %s: %w", partner, channel, err)
+	}
+	if _, err := s.CreateConsumer(ctx, cfg); err != nil {
+		return nil, fmt.Errorf("consumer of %s on channel %s: %w", partner, channel, err)
+	}
+	o.g.log.Info("redelivery asked for", "party", partner, "channel", channel, "from", from)
+	return &karaulav1.RewindReply{Epoch: epoch, FromSeq: from, LastSeq: head.GetSize()}, nil
+}
+
+// common finds an open channel that the partner is a party to.
+func (o owner) common(partner, channel string) (*channel, error) {
+	c := o.g.channel(channel)
+	if c == nil || !contains(c.parties, partner) {
+		return nil, problem.New(problem.NotFound, "no such channel between us")
+	}
+	return c, nil
+}
+
+// Envelopes implements link.Owner.
+func (o owner) Envelopes(
+	ctx context.Context, partner string, led [32]byte, epoch, from, to uint64, maxBytes int, stub bool,
+) ([][]byte, error) {
+	c, origin, err := o.ledgerOf(partner, led)
+	if err != nil {
+		return nil, err
+	}
+	var out [][]byte
+	size := 0
+	for seq := from; seq <= to; seq++ {
+		raw, err := c.statement(ctx, origin, epoch, seq)
+		if err != nil {
+			return out, err
+		}
+		if raw == nil {
+			break
+		}
+		if stub {
+			if raw, err = envelope.Stub(raw); err != nil {
+				return out, fmt.Errorf("number %d: %w", seq, err)
+			}
+		}
+		if size += len(raw); size > maxBytes && len(out) > 0 {
+			break
+		}
+		out = append(out, raw)
+	}
+	return out, nil
+}
+
+// Frontier implements link.Owner.
+func (o owner) Frontier(ctx context.Context, partner string, led [32]byte, epoch, size uint64) ([][]byte, error) {
+	c, origin, err := o.ledgerOf(partner, led)
+	if err != nil {
+		return nil, err
+	}
+	var tree ledger.Tree
+	for seq := uint64(1); seq <= size; seq++ {
+		leaf, ok := c.leaf(ctx, origin, epoch, seq)
+		if !ok {
+			return nil, problem.New(problem.NotFound, "the ledger has no %d statements here", size)
+		}
+		tree.Append(leaf)
+	}
+	var out [][]byte
+	for _, h := range tree.Frontier() {
+		out = append(out, h[:])
+	}
+	return out, nil
+}
+
+// ledgerOf finds the open channel and origin of a ledger that the partner may read.
+func (o owner) ledgerOf(partner string, led [32]byte) (*channel, string, error) {
+	for _, c := range o.g.openChannels() {
+		if !contains(c.parties, partner) {
+			continue
+		}
+		for _, origin := range c.parties {
+			if c.ledger(origin) == ledger.ID(led) {
+				return c, origin, nil
+			}
+		}
+	}
+	return nil, "", problem.New(problem.NotFound, "no such ledger between us")
+}
+
+// statement reads the exact bytes of a statement; nil if it is not there.
+func (c *channel) statement(ctx context.Context, origin string, epoch, seq uint64) ([]byte, error) {
+	log, at, ok := c.out, uint64(0), false
+	if origin == c.g.self {
+		at, ok = c.streamSeq(seq)
+		ok = ok && epoch == c.writer.Head().GetEpoch()
+	} else {
+		log = stream.Open(c.g.js, subject.InStream(c.id, origin))
+		at, ok = c.ear(origin).StreamSeq(epoch, seq)
+	}
+	if !ok {
+		return nil, nil
+	}
+	m, ok, err := log.Get(ctx, at)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return m.Data, nil
+}
+
+// leaf gives the leaf of a statement.
+func (c *channel) leaf(ctx context.Context, origin string, epoch, seq uint64) ([32]byte, bool) {
+	if origin != c.g.self {
+		return c.ear(origin).LeafAt(epoch, seq)
+	}
+	raw, err := c.statement(ctx, origin, epoch, seq)
+	if err != nil || raw == nil {
+		return [32]byte{}, false
+	}
+	p, err := envelope.Parse(raw)
+	if err != nil {
+		return [32]byte{}, false
+	}
+	return p.Leaf, true
+}

@@ -1,0 +1,354 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"karaula/gateway/bus"
+	"karaula/gateway/inbox"
+	"karaula/gateway/link"
+	"karaula/internal/agreement"
+	"karaula/internal/card"
+	"karaula/internal/envelope"
+	"karaula/internal/problem"
+	"karaula/internal/register"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// Times of a link.
+const (
+	linkPause  = 200 * time.Millisecond // between two looks at what a link needs
+	helloPause = 30 * time.Second       // between two greetings without news
+	helloRetry = 2 * time.Second        // after a greeting that failed
+)
+
+// partner is the link to one party: a connection to its broker, greetings, and
+// a puller per channel.
+type partner struct {
+	g    *Gateway
+	code string
+
+	mu      sync.Mutex
+	nc      *nats.Conn
+	client  *link.Client
+	card    [32]byte // the card the connection was made with
+	state   string   // up, down, unverified
+	since   time.Time
+	trouble string
+	heardAt time.Time
+	hello   time.Time // next greeting
+	told    uint64    // generation of the register at the last greeting
+	pulls   map[string]context.CancelFunc
+
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+}
+
+// partner gives the link to a party, making it if there is none yet.
+func (g *Gateway) partner(code string) *partner {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.partners[code]
+}
+
+// syncPartners starts links to the parties that are wanted and ends the others.
+func (g *Gateway) syncPartners(ctx context.Context, wanted map[string]bool) {
+	g.mu.Lock()
+	var codes []string
+	for code, p := range g.partners {
+		if !wanted[code] {
+			delete(g.partners, code)
+			g.work.Go(p.stop)
+		}
+	}
+	for code := range wanted {
+		codes = append(codes, code)
+		if g.partners[code] == nil {
+			p := &partner{g: g, code: code, state: "down", since: g.o.Now(), pulls: map[string]context.CancelFunc{}}
+			run, cancel := context.WithCancel(ctx)
+			p.cancel = cancel
+			g.partners[code] = p
+			p.work.Go(func() { p.run(run) })
+		}
+	}
+	g.mu.Unlock()
+	if err := g.server.SetPartners(codes); err != nil {
+		g.log.Warn("the link service cannot be offered", "why", err.Error())
+	}
+}
+
+func (p *partner) stop() {
+	p.cancel()
+	p.work.Wait()
+}
+
+// run keeps the link as the register wants it until ctx ends.
+func (p *partner) run(ctx context.Context) {
+	tick := time.NewTicker(linkPause)
+	defer tick.Stop()
+	defer p.hangUp()
+	for {
+		p.look(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// look dials, greets and pulls as far as each is due.
+func (p *partner) look(ctx context.Context) {
+	view := p.g.o.Register.View()
+	c, ok := view.Card(p.code)
+	if !ok {
+		p.enter("unverified", "no card of this party is known")
+		return
+	}
+	p.mu.Lock()
+	stale := p.nc != nil && p.card != c.Digest
+	p.mu.Unlock()
+	if stale {
+		p.hangUp()
+	}
+	if !p.dial(ctx, c) {
+		return
+	}
+	if p.helloDue(view) {
+		p.greet(ctx)
+	}
+	p.syncPulls(ctx, view)
+}
+
+// dial makes the connection if there is none; it then reconnects by itself.
+func (p *partner) dial(ctx context.Context, c *card.Card) bool {
+	p.mu.Lock()
+	nc := p.nc
+	p.mu.Unlock()
+	if nc != nil {
+		return nc.IsConnected()
+	}
+	nc, err := link.Dial(ctx, link.DialOptions{
+		Card: c, Self: p.g.self, Certificate: p.g.o.Keys.TLS, Nkey: p.g.o.Keys.NATS, Patient: true,
+		OnUp:      func() { p.up() },
+		OnDown:    func() { p.enter("down", "the connection was lost") },
+		OnTrouble: func(t link.Trouble) { p.note(string(t)) },
+	})
+	if err != nil {
+		p.enter("down", err.Error())
+		return false
+	}
+	p.mu.Lock()
+	p.nc, p.card = nc, c.Digest
+	p.client = link.New(nc, link.ClientOptions{
+		Self: p.g.self, Partner: p.code, Key: p.g.linkKey, Skew: p.g.o.Config.ClockSkew, Now: p.g.o.Now,
+		Card: func() (*card.Card, bool) { return p.g.o.Register.View().Card(p.code) },
+	})
+	p.hello = time.Time{}
+	p.mu.Unlock()
+	return nc.IsConnected()
+}
+
+func (p *partner) up() {
+	p.mu.Lock()
+	p.hello = time.Time{}
+	p.mu.Unlock()
+	p.enter("up", "")
+}
+
+// enter changes the link's state and tells watchers.
+func (p *partner) enter(state, why string) {
+	p.mu.Lock()
+	changed := p.state != state
+	p.state, p.trouble = state, why
+	if changed {
+		p.since = p.g.o.Now()
+	}
+	p.mu.Unlock()
+	if !changed {
+		return
+	}
+	up := 0.0
+	if state == "up" {
+		up = 1
+	}
+	p.g.metrics.linkUp.WithLabelValues(p.code).Set(up)
+	p.g.log.Info("link", "party", p.code, "state", state, "why", why)
+	p.g.tell(&karaulav1.WatchResponse{Event: bus.Link, Party: p.code, Text: "link to " + p.code + " is " + state})
+}
+
+func (p *partner) note(trouble string) {
+	p.mu.Lock()
+	p.trouble = trouble
+	p.mu.Unlock()
+}
+
+// hangUp closes the connection and ends the pullers.
+func (p *partner) hangUp() {
+	p.mu.Lock()
+	for id, cancel := range p.pulls {
+		cancel()
+		delete(p.pulls, id)
+	}
+	nc := p.nc
+	p.nc, p.client = nil, nil
+	p.mu.Unlock()
+	if nc != nil {
+		nc.Close()
+	}
+	p.enter("down", "closed")
+}
+
+// helloDue reports whether it is time to greet: after a (re)connect, when our
+// register has changed, and now and then.
+func (p *partner) helloDue(view *register.View) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.told != view.Generation() || !p.g.o.Now().Before(p.hello)
+}
+
+// greet tells the partner what we have, hears what it has, and fetches what we lack.
+func (p *partner) greet(ctx context.Context) {
+	view := p.g.o.Register.View()
+	client := p.asker()
+	if client == nil {
+		return
+	}
+	theirs, err := client.Hello(ctx, p.g.standing(view, p.code))
+	now := p.g.o.Now()
+	p.mu.Lock()
+	p.hello = now.Add(helloPause)
+	if err != nil {
+		p.hello = now.Add(helloRetry)
+		p.trouble = err.Error()
+	} else {
+		p.heardAt, p.told = now, view.Generation()
+	}
+	p.mu.Unlock()
+	if err == nil {
+		p.learn(ctx, theirs)
+	}
+}
+
+func (p *partner) asker() *link.Client {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.client
+}
+
+// syncPulls runs one puller for each channel from which we may fetch now.
+func (p *partner) syncPulls(ctx context.Context, view *register.View) {
+	wanted := map[string]bool{}
+	now := p.g.o.Now()
+	for _, cv := range view.Channels() {
+		phase := cv.PhaseAt(now)
+		open := phase == agreement.InForce || phase == agreement.WindingDown
+		if open && contains(cv.Parties, p.code) && cv.Suspended[p.g.self] == nil && p.ear(cv.ID) != nil {
+			wanted[cv.ID] = true
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id, cancel := range p.pulls {
+		if !wanted[id] {
+			cancel()
+			delete(p.pulls, id)
+		}
+	}
+	if p.nc == nil {
+		return
+	}
+	for id := range wanted {
+		if p.pulls[id] != nil {
+			continue
+		}
+		run, cancel := context.WithCancel(ctx)
+		p.pulls[id] = cancel
+		nc := p.nc
+		p.work.Go(func() { p.pull(run, nc, id) })
+	}
+}
+
+func (p *partner) ear(channel string) *inbox.Inbox {
+	c := p.g.channel(channel)
+	if c == nil {
+		return nil
+	}
+	return c.ear(p.code)
+}
+
+// pull hands what arrives on a channel to its ear until ctx ends.
+func (p *partner) pull(ctx context.Context, nc *nats.Conn, channel string) {
+	var puller *link.Puller
+	handle := func(ctx context.Context, batch []link.Message) error {
+		ear := p.ear(channel)
+		if ear == nil {
+			return problem.New(problem.Unreachable, "channel %s is closed", channel)
+		}
+		p.mu.Lock()
+		p.heardAt = p.g.o.Now()
+		p.mu.Unlock()
+		for _, m := range batch {
+			ack := func() error { return puller.Ack(ctx, m) }
+			if err := ear.Deliver(ctx, inbox.Delivery{Data: m.Data, StreamSeq: m.StreamSeq, Ack: ack}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	puller = link.NewPuller(nc, link.PullOptions{
+		Self: p.g.self, Channel: channel, Handle: handle,
+		OnState: func(s link.State) { p.g.log.Debug("fetching", "party", p.code, "channel", channel, "state", string(s)) },
+	})
+	if err := puller.Run(ctx); err != nil && ctx.Err() == nil {
+		p.g.log.Info("fetching ended", "party", p.code, "channel", channel, "why", err.Error())
+	}
+	p.mu.Lock()
+	if ctx.Err() == nil {
+		delete(p.pulls, channel) // the next look starts it again
+	}
+	p.mu.Unlock()
+}
+
+// FetchCard implements inbox.Partner.
+func (p *partner) FetchCard(ctx context.Context, serial uint64, _ [32]byte) error {
+	client := p.asker()
+	if client == nil {
+		return problem.New(problem.Unreachable, "the link to %s is down", p.code)
+	}
+	file, err := client.GetCard(ctx, serial)
+	if err != nil {
+		return err
+	}
+	_, err = p.g.o.Register.AddCard(file, register.AddCardOptions{})
+	return err
+}
+
+// FetchAgreement implements inbox.Partner.
+func (p *partner) FetchAgreement(ctx context.Context, digest [32]byte) error {
+	client := p.asker()
+	if client == nil {
+		return problem.New(problem.Unreachable, "the link to %s is down", p.code)
+	}
+	file, err := client.GetAgreement(ctx, digest)
+	if err != nil {
+		return err
+	}
+	_, err = p.g.o.Register.AddAgreement(file)
+	return err
+}
+
+// Rewind implements inbox.Partner.
+func (p *partner) Rewind(ctx context.Context, channel string, epoch, from uint64) error {
+	client := p.asker()
+	if client == nil {
+		return problem.New(problem.Unreachable, "the link to %s is down", p.code)
+	}
+	_, err := client.Rewind(ctx, channel, epoch, from)
+	return err
+}
+
+func (g *Gateway) linkKey() envelope.Signer { return envelopeSigner(g.o.Keys.Link) }

@@ -1,0 +1,114 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"karaula/internal/agreement"
+	"karaula/internal/problem"
+	"karaula/internal/register"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// status gives the node's state, without content or personal data.
+func (g *Gateway) status(context.Context) *karaulav1.StatusResponse {
+	view := g.o.Register.View()
+	s := &karaulav1.StatusResponse{
+		Party: g.self, Name: g.o.Config.Name, Version: g.o.Version,
+		StartedAt: g.started.UnixMicro(), Broker: g.connected(),
+	}
+	if !s.Broker {
+		s.Warnings = append(s.Warnings, "the own broker does not answer; nothing can be sent or received")
+	}
+	if !g.book.Complete() {
+		s.Warnings = append(s.Warnings, "history is still being read after the start; lists are not complete")
+	}
+	s.Links = g.linkStatus()
+	for _, cv := range view.Channels() {
+		if contains(cv.Parties, g.self) {
+			s.Channels = append(s.Channels, g.channelStatus(cv, s))
+		}
+	}
+	return s
+}
+
+// Healthy says what keeps the gateway from doing its work; nil if nothing does.
+// A partner that is away is not ill health of this node.
+func (g *Gateway) Healthy(context.Context) error {
+	select {
+	case <-g.ready:
+	default:
+		return problem.New(problem.Unreachable, "the gateway is starting: channels are not open yet")
+	}
+	if !g.connected() {
+		return problem.New(problem.Unreachable, "the own broker does not answer")
+	}
+	for _, c := range g.openChannels() {
+		if err := c.writer.Halted(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *Gateway) linkStatus() []*karaulav1.LinkStatus {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var out []*karaulav1.LinkStatus
+	for _, p := range g.partners {
+		p.mu.Lock()
+		l := &karaulav1.LinkStatus{Party: p.code, State: p.state, Since: p.since.UnixMicro(), Error: p.trouble}
+		if !p.heardAt.IsZero() {
+			l.HeardAt = p.heardAt.UnixMicro()
+		}
+		p.mu.Unlock()
+		out = append(out, l)
+	}
+	slices.SortFunc(out, func(a, b *karaulav1.LinkStatus) int {
+		if a.GetParty() < b.GetParty() {
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+// phaseWord gives the phase of a channel, suspensions included.
+func (g *Gateway) phaseWord(cv *register.ChannelView) string {
+	phase := cv.PhaseAt(g.o.Now())
+	if phase == agreement.InForce && len(cv.Suspended) > 0 {
+		return "suspended"
+	}
+	return phase.String()
+}
+
+// channelStatus gives one channel, and adds warnings to the whole.
+func (g *Gateway) channelStatus(cv *register.ChannelView, s *karaulav1.StatusResponse) *karaulav1.ChannelStatus {
+	out := &karaulav1.ChannelStatus{Channel: cv.ID, Phase: g.phaseWord(cv)}
+	g.mu.Lock()
+	c, trouble := g.channels[cv.ID], g.troubles[cv.ID]
+	g.mu.Unlock()
+	if c == nil {
+		if trouble != "" {
+			s.Warnings = append(s.Warnings, fmt.Sprintf("channel %s is not open: %s", cv.ID, trouble))
+		}
+		return out
+	}
+	if err := c.writer.Halted(); err != nil {
+		s.Warnings = append(s.Warnings, fmt.Sprintf("channel %s is halted: %v", cv.ID, err))
+	}
+	head := c.writer.Head()
+	out.Said, out.Epoch = head.GetSize(), head.GetEpoch()
+	for _, p := range c.partners() {
+		ps := &karaulav1.PartnerStatus{Party: p, JudgedTo: g.book.JudgedTo(c.ledger(g.self), p, head.GetEpoch())}
+		ps.Received, ps.Judged, ps.Held, ps.Quarantined, ps.Contested = c.ear(p).Status()
+		ps.Backlog = c.unjudged(ps.GetJudgedTo())
+		g.metrics.backlog.WithLabelValues(c.id, p).Set(float64(ps.GetBacklog()))
+		if ps.GetContested() {
+			s.Warnings = append(s.Warnings, fmt.Sprintf("%s has contradicted itself on channel %s", p, c.id))
+		}
+		out.Partners = append(out.Partners, ps)
+	}
+	return out
+}
