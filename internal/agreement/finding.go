@@ -75,7 +75,8 @@ func (r *report) warn(line int, code, format string, args ...any) *Finding {
 }
 
 func (r *report) add(line int, severity, code, format string, args ...any) *Finding {
-	r.findings = append(r.findings, Finding{Line: line, Severity: severity, Code: code, Text: fmt.Sprintf(format, args...)})
+	f := Finding{Line: line, Severity: severity, Code: code, Text: fmt.Sprintf(format, args...)}
+	r.findings = append(r.findings, f)
 	return &r.findings[len(r.findings)-1]
 }
 

@@ -87,7 +87,7 @@ func TestLintFindings(t *testing.T) {
 		{"title missing", "title \"Police cooperation across an invented border\"\n", "", []string{"0:missing!"}},
 		{"title empty", `title "Police cooperation across an invented border"`, `title ""`, []string{"4:syntax!"}},
 		{"title twice", "basis", "title \"Again\"\nbasis", []string{"5:duplicate!"}},
-		{"order", "title \"Police cooperation across an invented border\"\nbasis", "basis \"early\"\ntitle \"late\"\nbasis", []string{"5:order!"}},
+		{"order", "quota 1GiB\nwithdraw notice=90d", "withdraw notice=90d\nquota 1GiB", []string{"15:order!"}},
 		{"time zone", "2026-01-01T00:00:00Z", "2026-01-01T01:00:00+01:00", []string{"6:syntax!"}},
 		{"time spelling", "2026-01-01T00:00:00Z", "2026-01-01T00:00:00.100Z", []string{"6:syntax!"}},
 		{"microseconds", "2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000001Z", []string{}},

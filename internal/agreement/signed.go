@@ -122,7 +122,8 @@ func SignFormer(file []byte, signer note.Signer, former ...Party) ([]byte, error
 	i := slices.IndexFunc(verifiers, func(v note.Verifier) bool { return v.Name() == signer.Name() })
 	switch {
 	case i < 0:
-		return nil, problem.New(problem.Invalid, "%s is not a party of agreement %s, nothing was signed", signer.Name(), a.ID).
+		return nil, problem.New(problem.Invalid, "%s is not a party of agreement %s, nothing was signed",
+			signer.Name(), a.ID).
 			WithHint("parties: %s", joined(a.Codes()))
 	case verifiers[i].KeyHash() != signer.KeyHash():
 		return nil, problem.New(problem.Verification,

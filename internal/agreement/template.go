@@ -18,7 +18,8 @@ import (
 // types that are usually kept for different times.
 func Template(id string, parties []Party, types []karaulav1.AlertType, now time.Time) ([]byte, error) {
 	if len(parties) < 2 || len(types) == 0 {
-		return nil, problem.New(problem.Invalid, "an agreement needs at least two parties and one alert type, nothing was written")
+		return nil, problem.New(problem.Invalid,
+			"an agreement needs at least two parties and one alert type, nothing was written")
 	}
 	from := now.UTC().Truncate(time.Second)
 	if from.Before(now) {

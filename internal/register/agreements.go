@@ -64,6 +64,12 @@ func (e *editor) addAgreement(file []byte, res *AgreementResult) error {
 		if t, err = s.openText(merged); err != nil {
 			return err
 		}
+		if err := t.keepUnknown(old.File); err != nil {
+			return err
+		}
+		if err := t.keepUnknown(file); err != nil {
+			return err
+		}
 	}
 	res.SignedBy, res.Missing, res.Complete = t.SignedBy, t.missing, t.complete
 	if len(t.SignedBy) == 0 {

@@ -29,6 +29,10 @@ type Entry struct {
 	// EndsAt is the first moment no longer in force: valid-until, or earlier
 	// if a withdrawal ends the agreement or a newer version takes its place.
 	EndsAt time.Time
+	// ExpiresAt is EndsAt without newer versions: valid-until, or earlier if a
+	// withdrawal ends the agreement. Which of two versions rules in a ledger is
+	// said by its AGREEMENT statements.
+	ExpiresAt time.Time
 }
 
 // PhaseAt says where the text stands at t. An incomplete text is never in force.
@@ -75,7 +79,7 @@ func (v *View) entries(id string) []*Entry {
 	for i, t := range list {
 		e := &Entry{
 			Agreement: t.Agreement, SignedBy: t.SignedBy, Missing: t.missing, Complete: t.complete, File: t.File,
-			Suspensions: suspensions, Withdrawals: v.s.withdrawals(t.Agreement), EndsAt: t.Agreement.ValidUntil,
+			Suspensions: suspensions, Withdrawals: v.s.withdrawals(t.Agreement), ExpiresAt: t.Agreement.ValidUntil,
 		}
 		for _, newer := range list[i+1:] {
 			from := newer.Agreement.ValidFrom
@@ -84,11 +88,12 @@ func (v *View) entries(id string) []*Entry {
 				e.SupersededBy, e.SupersededFrom = newer.Agreement.Version, from
 			}
 		}
+		if end, ok := endedBy(t.Agreement, e.Withdrawals); ok {
+			e.ExpiresAt = earlier(e.ExpiresAt, end)
+		}
+		e.EndsAt = e.ExpiresAt
 		if e.SupersededBy != 0 {
 			e.EndsAt = earlier(e.EndsAt, e.SupersededFrom)
-		}
-		if end, ok := endedBy(t.Agreement, e.Withdrawals); ok {
-			e.EndsAt = earlier(e.EndsAt, end)
 		}
 		out[i] = e
 	}

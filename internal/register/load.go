@@ -31,57 +31,8 @@ type state struct {
 	conflicts  []string
 	damaged    []Damage
 	index      index
-}
 
-// index holds what every decision asks for, made once per state.
-type index struct {
-	channels map[string]string // channel id → id of the agreement whose complete texts have it
-	texts    map[[32]byte]string
-	pins     map[string]pin
-	cards    map[string][]*card.Card // those that count, ascending
-	current  map[string]*card.Card
-	digests  map[[32]byte]*card.Card
-}
-
-// pin is what agreements say about a party's root.
-type pin struct{ keys, by []string }
-
-// makeIndex fills the index of a state that is otherwise done.
-func (s *state) makeIndex() {
-	x := index{
-		channels: map[string]string{}, texts: map[[32]byte]string{}, pins: map[string]pin{},
-		cards: map[string][]*card.Card{}, current: map[string]*card.Card{}, digests: map[[32]byte]*card.Card{},
-	}
-	for id, list := range s.texts {
-		for _, t := range list {
-			x.texts[t.Agreement.Digest] = id
-			for _, c := range t.Agreement.Channels {
-				if t.complete {
-					x.channels[c.ID] = id
-				}
-			}
-			for _, p := range t.Agreement.Parties {
-				x.pins[p.Code] = pin{}
-			}
-			for _, d := range t.Agreement.Auditors {
-				x.pins[d.Code] = pin{}
-			}
-		}
-	}
-	for party := range x.pins {
-		keys, by := s.pinned(party)
-		x.pins[party] = pin{keys, by}
-	}
-	for party := range s.cards {
-		x.cards[party] = s.counting(party)
-		for _, c := range x.cards[party] {
-			x.digests[c.Digest] = c
-			if keys := x.pins[party].keys; len(keys) == 0 || slices.Contains(keys, c.Root) {
-				x.current[party] = c
-			}
-		}
-	}
-	s.index = x
+	known, parsed map[[32]byte]any // while loading: of the last time, of this time
 }
 
 // Damage is a file of the register that was left out because it does not verify.
@@ -99,6 +50,7 @@ type text struct {
 	former   []agreement.Party // parties of the version before that are none of this one
 	missing  []string          // parties, also former ones, that have not signed
 	complete bool
+	before   bool // the version before is here
 	path     string
 }
 
@@ -118,12 +70,14 @@ func (r *Register) load(generation uint64) (*state, error) {
 		self: r.self, generation: generation, cards: map[string][]*card.Card{}, texts: map[string][]*text{},
 		notices: map[string][]*notice.Notice{}, tombstones: map[string]tombstone{},
 	}
+	s.known, s.parsed = r.parsed, map[[32]byte]any{}
 	steps := []func(*Register) error{s.loadCards, s.loadTexts, s.loadNotices, s.loadTombstones, s.loadConflicts}
 	for _, step := range steps {
 		if err := step(r); err != nil {
 			return nil, err
 		}
 	}
+	r.parsed, s.known, s.parsed = s.parsed, nil, nil
 	s.makeIndex()
 	return s, nil
 }
@@ -178,7 +132,7 @@ func misplaced(want string) error {
 
 func (s *state) loadCards(r *Register) error {
 	err := s.walk(r, partiesDir, card.MaxFile, func(path string, body []byte) error {
-		c, err := card.Open(body)
+		c, err := parse(s, body, card.Open)
 		if err != nil {
 			return err
 		}
@@ -217,7 +171,7 @@ func (s *state) loadTexts(r *Register) error {
 	}
 	var files []file
 	err := s.walk(r, agreementsDir, agreement.MaxFile, func(path string, body []byte) error {
-		signed, err := agreement.Open(body)
+		signed, err := parse(s, body, openSigned)
 		if err != nil {
 			return err
 		}
@@ -242,13 +196,14 @@ func (s *state) loadTexts(r *Register) error {
 // openText opens an agreement file with the parties of the version before, if
 // that is here.
 func (s *state) openText(file []byte) (*text, error) {
-	signed, err := agreement.Open(file)
+	signed, err := parse(s, file, openSigned)
 	if err != nil {
 		return nil, err
 	}
 	a := signed.Agreement
 	t := &text{path: textPath(a)}
 	if before := s.text(a.ID, a.Supersedes); before != nil {
+		t.before = true
 		for _, p := range before.Agreement.Parties {
 			if _, ok := a.Party(p.Code); !ok {
 				t.former = append(t.former, p)
@@ -260,7 +215,7 @@ func (s *state) openText(file []byte) (*text, error) {
 	}
 	t.Signed = signed
 	s.settle(t)
-	return t, nil
+	return t, t.keepUnknown(file)
 }
 
 // settle finds out who must still sign a text: its parties, and those of the

@@ -39,7 +39,8 @@ type Register struct {
 	dir, self string
 	now       func() time.Time
 
-	mu      sync.Mutex // one reader or writer of the folder in this process
+	mu      sync.Mutex       // one reader or writer of the folder in this process
+	parsed  map[[32]byte]any // files as last read, by SHA-256, so that they are verified once
 	current atomic.Pointer[snapshot]
 	failure atomic.Pointer[error]
 }
