@@ -43,7 +43,8 @@ func TestByHand(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	fingerprint := strings.ToLower(strings.ReplaceAll(c.Fingerprint(), " ", ""))
-	for _, want := range []string{"Signature Verified Successfully", hex.EncodeToString(c.Digest[:]), "\n" + fingerprint + "\n"} {
+	digest := hex.EncodeToString(c.Digest[:])
+	for _, want := range []string{"Signature Verified Successfully", digest, "\n" + fingerprint + "\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the commands do not print %q:\n%s", want, out)
 		}

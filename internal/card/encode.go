@@ -24,7 +24,7 @@ func (c *Card) Encode() []byte {
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line(Head)
 	line("party %s", c.Party)
-	line("name %q", raw(c.Name))
+	line(`name "%s"`, c.Name) // no %q: the format has no escapes, and Open refuses what would need one
 	line("serial %d", c.Serial)
 	if c.Previous == [32]byte{} {
 		line("previous none")
@@ -56,16 +56,9 @@ func (c *Card) Encode() []byte {
 	for _, r := range c.Revoked {
 		line("revoked %x last-good %x:%d:%d", r.Key, r.Ledger, r.Epoch, r.Seq)
 	}
-	line("contact %q", raw(c.Contact))
+	line(`contact "%s"`, c.Contact)
 	return []byte(b.String())
 }
-
-// raw is a string that %q only puts quotes around: the format has no escapes,
-// and Open refuses what would need one.
-type raw string
-
-// Format implements fmt.Formatter.
-func (r raw) Format(s fmt.State, _ rune) { fmt.Fprint(s, `"`+string(r)+`"`) }
 
 // Issue encodes the card, signs it with the root that it names and gives the
 // file, after opening it as any reader would: what Issue gives, Open accepts.

@@ -134,7 +134,10 @@ func fixture(t testing.TB) (Card, note.Signer) {
 			ed25519Key(karaulav1.KeyUse_KEY_USE_NOTICE, "notice 1"),
 			ed25519Key(karaulav1.KeyUse_KEY_USE_LINK, "link 1"),
 		},
-		TLS: []TLSCert{{Role: keyring.RoleBroker, DER: der(t, p["broker"])}, {Role: keyring.RoleGateway, DER: der(t, p["gateway"])}},
+		TLS: []TLSCert{
+			{Role: keyring.RoleBroker, DER: der(t, p["broker"])},
+			{Role: keyring.RoleGateway, DER: der(t, p["gateway"])},
+		},
 	}
 	return c, root
 }

@@ -29,7 +29,9 @@ func later(t testing.TB) Card {
 	c.Speaks = []uint32{1, 2}
 	lost := ed25519Key(karaulav1.KeyUse_KEY_USE_SIGN, "sign 1").ID
 	for i := range 2 {
-		c.Revoked = append(c.Revoked, Revocation{Key: lost, Ledger: signedtext.Digest([]byte{byte(i)}), Epoch: 1, Seq: uint64(i) * 4711})
+		c.Revoked = append(c.Revoked, Revocation{
+			Key: lost, Ledger: signedtext.Digest([]byte{byte(i)}), Epoch: 1, Seq: uint64(i) * 4711,
+		})
 	}
 	c.Address = []string{"[2001:db8::1]:4222"}
 	c.Contact = ""
@@ -61,7 +63,10 @@ func edits(t testing.TB) []struct{ name, comment, old, new string } {
 	gateway := "tls gateway " + p["gateway"]
 	return []struct{ name, comment, old, new string }{
 		{"head", "another format version", "card v1", "card v2"},
-		{"order", "party and name stand the wrong way round", "party al\nname \"Policia e Shtetit – test\"\n", "name \"Policia e Shtetit – test\"\nparty al\n"},
+		{
+			"order", "party and name stand the wrong way round",
+			"party al\nname \"Policia e Shtetit – test\"\n", "name \"Policia e Shtetit – test\"\nparty al\n",
+		},
 		{"missing", "no until line", line(t, c.Encode(), "until"), ""},
 		{"twice", "two serial lines", "serial 1\n", "serial 1\nserial 1\n"},
 		{"unknown-line", "a line that the format has not", "serial 1\n", "serial 1\nmotto x\n"},
@@ -81,12 +86,21 @@ func edits(t testing.TB) []struct{ name, comment, old, new string } {
 		{"serial-zero", "serials count from 1", "serial 1\n", "serial 0\n"},
 		{"serial-leading-zero", "one spelling per number", "serial 1\n", "serial 01\n"},
 		{"serial-gap", "previous is none, serial is not 1", "serial 1\n", "serial 2\n"},
-		{"previous-on-first", "serial is 1, previous is not none", "previous none", "previous sha256:" + strings.Repeat("ab", 32)},
+		{
+			"previous-on-first", "serial is 1, previous is not none",
+			"previous none", "previous sha256:" + strings.Repeat("ab", 32),
+		},
 		{"previous-upper", "a digest in upper case", "previous none", "previous sha256:" + strings.Repeat("AB", 32)},
 		{"root-name", "the root is named like another party", c.Root, other},
 		{"root-damaged", "the root's key hash is wrong", c.Root, c.Root[:3] + "00000000" + c.Root[11:]},
-		{"next-root-same", "the next root is the present one", signedtext.FormatDigest(c.NextRoot), signedtext.FormatDigest(signedtext.KeyDigest(c.Root))},
-		{"time-offset", "a time with an offset instead of Z", "issued 2026-05-01T00:00:00Z", "issued 2026-05-01T02:00:00+02:00"},
+		{
+			"next-root-same", "the next root is the present one",
+			signedtext.FormatDigest(c.NextRoot), signedtext.FormatDigest(signedtext.KeyDigest(c.Root)),
+		},
+		{
+			"time-offset", "a time with an offset instead of Z",
+			"issued 2026-05-01T00:00:00Z", "issued 2026-05-01T02:00:00+02:00",
+		},
 		{"time-fraction", "a time with a fraction", "issued 2026-05-01T00:00:00Z", "issued 2026-05-01T00:00:00.5Z"},
 		{"until-before-issued", "the card ends before it begins", "until 2028-05-01", "until 2026-04-30"},
 		{"until-far", "the card is valid for more than ten years", "until 2028-05-01", "until 2036-05-02"},
@@ -94,17 +108,32 @@ func edits(t testing.TB) []struct{ name, comment, old, new string } {
 		{"key-use", "a use that does not exist", "key sign ", "key speak "},
 		{"key-algorithm", "an algorithm that the use does not allow", "key sign ed25519", "key sign age-hybrid"},
 		{"key-classic", "a recipient that is not post-quantum", p["seal"], p["classic"]},
-		{"key-weak", "a signing key of small order", signLine, fmt.Sprintf("key sign ed25519 %x %s 2026-05-01T00:00:00Z..2028-05-01T00:00:00Z\n", weakID, weak)},
-		{"key-is-root", "the root key serves as signing key", signLine, fmt.Sprintf("key sign ed25519 %x %s 2026-05-01T00:00:00Z..2028-05-01T00:00:00Z\n", rootID, base64.StdEncoding.EncodeToString([]byte(rootRaw)))},
+		{
+			"key-weak", "a signing key of small order",
+			signLine, signAs(weakID, weak),
+		},
+		{
+			"key-is-root", "the root key serves as signing key",
+			signLine, signAs(rootID, base64.StdEncoding.EncodeToString([]byte(rootRaw))),
+		},
 		{"key-twice", "one key stands twice", signLine, signLine + signLine},
-		{"key-order", "the sign key stands below the seal key", signLine + line(t, c.Encode(), "key seal"), line(t, c.Encode(), "key seal") + signLine},
+		{
+			"key-order", "the sign key stands below the seal key",
+			signLine + line(t, c.Encode(), "key seal"), line(t, c.Encode(), "key seal") + signLine,
+		},
 		{"key-missing", "no key of use link", line(t, c.Encode(), "key link"), ""},
-		{"key-past", "a key that ended before the card began", signLine, strings.Replace(signLine, "2026-05-01T00:00:00Z..2028", "2024-05-01T00:00:00Z..2026", 1)},
+		{
+			"key-past", "a key that ended before the card began",
+			signLine, strings.Replace(signLine, "2026-05-01T00:00:00Z..2028", "2024-05-01T00:00:00Z..2026", 1),
+		},
 		{"nats-account", "an account's nkey instead of a user's", c.NATS, "A" + c.NATS[1:]},
 		{"nats-missing", "no nats line", "nats " + c.NATS + "\n", ""},
 		{"tls-role", "a role that does not exist", "tls gateway", "tls server"},
 		{"tls-missing", "no certificate of the broker", "tls broker " + p["broker"] + "\n", ""},
-		{"tls-order", "the gateway's certificate above the broker's", "tls broker " + p["broker"] + "\n" + gateway + "\n", gateway + "\n" + "tls broker " + p["broker"] + "\n"},
+		{
+			"tls-order", "the gateway's certificate above the broker's",
+			"tls broker " + p["broker"] + "\n" + gateway + "\n", gateway + "\n" + "tls broker " + p["broker"] + "\n",
+		},
 		{"tls-authority", "a certificate that could sign others", p["gateway"], p["authority"]},
 		{"tls-short-lived", "a certificate that ends before the card", p["gateway"], p["short-lived"]},
 		{"tls-named", "a certificate that names an organisation too", p["gateway"], p["named"]},
@@ -116,11 +145,22 @@ func edits(t testing.TB) []struct{ name, comment, old, new string } {
 		{"address-twice", "one address twice", "192.0.2.1:4222", "al.example.org:4222"},
 		{"speaks-order", "versions do not ascend", "speaks 1\n", "speaks 2 1\n"},
 		{"speaks-nothing", "no version", "speaks 1\n", "speaks\n"},
-		{"revoked-in-use", "a revoked key is in use", "speaks 1\n", fmt.Sprintf("speaks 1\nrevoked %x last-good %064x:1:5\n", sign.ID, 1)},
-		{"revoked-epoch", "epochs count from 1", "speaks 1\n", fmt.Sprintf("speaks 1\nrevoked %032x last-good %064x:0:5\n", 1, 1)},
+		{
+			"revoked-in-use", "a revoked key is in use",
+			"speaks 1\n", fmt.Sprintf("speaks 1\nrevoked %x last-good %064x:1:5\n", sign.ID, 1),
+		},
+		{
+			"revoked-epoch", "epochs count from 1",
+			"speaks 1\n", fmt.Sprintf("speaks 1\nrevoked %032x last-good %064x:0:5\n", 1, 1),
+		},
 		{"contact-quote", "a quote inside the contact", "Test desk", `Test "desk"`},
 		{"signature-like", "a line of the text begins like a signature", "speaks 1\n", "— al x\nspeaks 1\n"},
 	}
+}
+
+// signAs gives a key line of use sign.
+func signAs(id [16]byte, public string) string {
+	return fmt.Sprintf("key sign ed25519 %x %s 2026-05-01T00:00:00Z..2028-05-01T00:00:00Z\n", id, public)
 }
 
 // line gives the line of a text that begins so, with its newline.

@@ -33,7 +33,7 @@ func PassphraseFile(path string) Passphrase {
 		if err != nil {
 			return nil, problem.Wrap(problem.Locked, err, "cannot read the passphrase")
 		}
-		defer f.Close()
+		defer f.Close() //nolint:errcheck // only read
 		body, err := io.ReadAll(io.LimitReader(f, 4096))
 		if err != nil {
 			return nil, problem.Wrap(problem.Locked, err, "cannot read the passphrase")
@@ -120,7 +120,7 @@ func load(path, what string, pass Passphrase) ([]byte, error) {
 	if err != nil {
 		return nil, problem.Wrap(problem.Locked, err, "cannot open the %s", what)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	info, err := f.Stat()
 	if err != nil {
 		return nil, problem.Wrap(problem.Locked, err, "cannot open the %s", what)
@@ -129,8 +129,8 @@ func load(path, what string, pass Passphrase) ([]byte, error) {
 		return nil, problem.New(problem.Locked, "%s is not a key file", path)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		return nil, problem.New(problem.Locked, "%s may be read by others (mode %04o), it was not used", path, info.Mode().Perm()).
-			WithHint("chmod 600 %s, and think of who may have copied it", path)
+		return nil, problem.New(problem.Locked, "%s may be read by others (mode %04o), it was not used",
+			path, info.Mode().Perm()).WithHint("chmod 600 %s, and think of who may have copied it", path)
 	}
 	body, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil || len(body) > maxFile {
@@ -161,10 +161,15 @@ func create(path string, body []byte, pass Passphrase) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// replace puts a new body in place of a key file, atomically.
+// replace puts a new body in place of a key file, atomically. What was sealed
+// stays sealed: without a passphrase it is not replaced.
 func replace(path string, body []byte, pass Passphrase) error {
-	if _, err := os.Stat(path); err != nil {
+	old, err := os.ReadFile(path)
+	if err != nil {
 		return problem.Wrap(problem.Locked, err, "there is no key file to replace")
+	}
+	if pass == nil && bytes.HasPrefix(old, []byte(armor.Header)) {
+		return locked("%s is sealed, it was not replaced by an unsealed one", path)
 	}
 	next := path + ".new"
 	if err := create(next, body, pass); err != nil {

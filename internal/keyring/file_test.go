@@ -160,6 +160,9 @@ func TestReplaceNeedsAFile(t *testing.T) {
 	if err := g.Replace(path, fixed("two")); err != nil {
 		t.Fatal(err)
 	}
+	if err := g.Replace(path, nil); !problem.Is(err, problem.Locked) {
+		t.Errorf("a sealed file was replaced by an unsealed one: %v", err)
+	}
 	if _, err := LoadGateway(path, fixed("one")); !problem.Is(err, problem.Locked) {
 		t.Errorf("the old passphrase still opens: %v", err)
 	}

@@ -1,7 +1,6 @@
 package keyring
 
 import (
-	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
@@ -57,7 +56,7 @@ func tlsCertificate(der []byte, private ed25519.PrivateKey) (tls.Certificate, er
 	if err != nil {
 		return tls.Certificate{}, problem.Wrap(problem.Locked, err, "TLS certificate is damaged")
 	}
-	if public, ok := private.Public().(crypto.PublicKey).(ed25519.PublicKey); !ok || !public.Equal(leaf.PublicKey) {
+	if public, ok := private.Public().(ed25519.PublicKey); !ok || !public.Equal(leaf.PublicKey) {
 		return tls.Certificate{}, problem.New(problem.Locked, "TLS key and certificate do not belong together")
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private, Leaf: leaf}, nil

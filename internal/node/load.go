@@ -29,7 +29,7 @@ func Load(dir string) (*Config, error) {
 	if err != nil {
 		return nil, problem.Wrap(problem.Failed, err, "the configuration cannot be read")
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	body, err := io.ReadAll(io.LimitReader(f, MaxConfig+1))
 	if err != nil {
 		return nil, problem.Wrap(problem.Failed, err, "the configuration cannot be read")

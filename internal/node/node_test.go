@@ -25,7 +25,8 @@ func TestLayout(t *testing.T) {
 	}
 	want := []string{
 		"/srv/karaula/al/node.yaml", "/srv/karaula/al/al.card", "/srv/karaula/al/register", "/srv/karaula/al/gateway/keys",
-		"/srv/karaula/al/gateway/journal/b01-al-me.journal", "/srv/karaula/al/broker/keys", "/srv/karaula/al/broker/nats.conf",
+		"/srv/karaula/al/gateway/journal/b01-al-me.journal",
+		"/srv/karaula/al/broker/keys", "/srv/karaula/al/broker/nats.conf",
 		"/srv/karaula/al/broker/partners.pem", "/srv/karaula/al/broker/tls.crt", "/srv/karaula/al/broker/tls.key",
 		"/srv/karaula/al/broker/jetstream", "/srv/karaula/al/api.sock", "/srv/karaula/al.root", "/srv/karaula/al.root.next",
 	}

@@ -13,7 +13,8 @@ func Reference() []byte {
 	var b strings.Builder
 	b.WriteString(`# Configuration
 
-A node has one configuration file, ` + "`DIR/node.yaml`" + `, which ` + "`karaula init`" + ` writes with every field and its explanation.
+A node has one configuration file, ` + "`DIR/node.yaml`" + `, which ` + "`karaula init`" + ` writes, every field
+with its explanation.
 The node reads it when it starts. Unknown fields are refused, and so are anchors, aliases, merge keys and tags; the file
 has at most 64 KiB. Everything that is wrong is said at once, with line numbers.
 

@@ -157,7 +157,8 @@ func TestRootChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !got.IsNext(signedtext.KeyDigest(k.nextKey)) || got.IsNext(signedtext.KeyDigest(k.rootKey)) || got.IsNext([32]byte{}) {
+	if !got.IsNext(signedtext.KeyDigest(k.nextKey)) || got.IsNext(signedtext.KeyDigest(k.rootKey)) ||
+		got.IsNext([32]byte{}) {
 		t.Error("IsNext")
 	}
 	sign := func(n Notice, signers ...note.Signer) []byte {

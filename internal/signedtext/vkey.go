@@ -46,7 +46,8 @@ func ParseVKey(vkey string) (name string, public ed25519.PublicKey, err error) {
 		return "", nil, problem.New(problem.Invalid, "verifier key's name %q is not a party code", v.Name())
 	}
 	if WeakKey(public) {
-		return "", nil, problem.New(problem.Invalid, "verifier key of %s is of small order: anybody could sign for it", v.Name())
+		return "", nil, problem.New(problem.Invalid, "verifier key of %s is of small order, anybody could sign for it",
+			v.Name())
 	}
 	return v.Name(), public, nil
 }
