@@ -2,7 +2,6 @@ package register
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -133,89 +132,6 @@ func (s *state) mayKeep(t *text) error {
 	return nil
 }
 
-// bound reports whether any text of an id is binding.
-func (s *state) bound(id string) bool {
-	return slices.ContainsFunc(s.texts[id], func(t *text) bool { return t.binding(s.self) })
-}
-
-// contradicts says why a text can't stand beside what self or everybody has
-// signed. A proposal that nobody but its author stands behind blocks nothing.
-func (s *state) contradicts(t *text) error {
-	a := t.Agreement
-	for _, o := range s.texts[a.ID] {
-		if !o.binding(s.self) || o.Agreement.Digest == a.Digest {
-			continue
-		}
-		if o.Agreement.Version == a.Version {
-			return problem.New(problem.Conflict, "another text is already version %d of %s; "+
-				"this one (%s) was kept as evidence, not taken in", a.Version, a.ID, short(a.Digest)).
-				WithHint("signed here: %s; by both: %s", short(o.Agreement.Digest), both(o.SignedBy, t.SignedBy))
-		}
-		if o.Agreement.First != a.First {
-			return idTaken(a.ID)
-		}
-	}
-	if stone, ok := s.tombstones[a.ID]; ok && stone.first != a.First {
-		return idTaken(a.ID)
-	}
-	return s.channelTaken(a)
-}
-
-func idTaken(id string) error {
-	return problem.New(problem.Conflict, "the id %s belongs or belonged to another agreement; it was not taken in", id).
-		WithHint("ids are never used again: choose another id, or write the next version of that agreement")
-}
-
-// channelTaken refuses a channel that another agreement has or had.
-func (s *state) channelTaken(a *agreement.Agreement) error {
-	taken := func(channel, by string) error {
-		return problem.New(problem.Conflict, "the channel %s belongs or belonged to agreement %s; %s was not taken in",
-			channel, by, a.ID).WithHint("choose another channel id")
-	}
-	for _, c := range a.Channels {
-		for id, list := range s.texts {
-			for _, o := range list {
-				if _, has := o.Agreement.Channel(c.ID); has && id != a.ID && o.binding(s.self) {
-					return taken(c.ID, id)
-				}
-			}
-		}
-		for id, stone := range s.tombstones {
-			if id != a.ID && slices.Contains(stone.channels, c.ID) {
-				return taken(c.ID, id)
-			}
-		}
-	}
-	return nil
-}
-
-// both lists who is in both lists.
-func both(x, y []string) string {
-	var out []string
-	for _, s := range x {
-		if slices.Contains(y, s) {
-			out = append(out, s)
-		}
-	}
-	if len(out) == 0 {
-		return "nobody"
-	}
-	return strings.Join(out, ", ")
-}
-
-// proposals counts the texts that bind nobody here.
-func (s *state) proposals() int {
-	n := 0
-	for _, list := range s.texts {
-		for _, t := range list {
-			if !t.binding(s.self) {
-				n++
-			}
-		}
-	}
-	return n
-}
-
 // warnings compares the keys of a text with the cards that are here.
 func (s *state) warnings(t *text) []string {
 	var out []string
@@ -264,81 +180,4 @@ func (e *editor) setAside(t *text, res *AgreementResult) error {
 		}
 	}
 	return nil
-}
-
-// RemoveAgreement forgets an agreement. Its id stays reserved for ever if self
-// or everybody had signed it. While it is in force or winding down and not
-// suspended or withdrawn from by self, only proposals of the id are removed;
-// without any the answer is a Conflict. at is the moment of the request.
-func (r *Register) RemoveAgreement(id string) error {
-	return r.change(func(e *editor) error {
-		v := &View{s: e.state, at: r.now()}
-		list := e.state.texts[id]
-		if len(list) == 0 {
-			return problem.New(problem.NotFound, "there is no agreement %q", id)
-		}
-		if why := v.inUse(id); why != "" {
-			return e.removeProposals(id, why)
-		}
-		if e.state.bound(id) {
-			if err := e.bury(id); err != nil {
-				return err
-			}
-		}
-		return e.remove(filepath.Join(agreementsDir, id))
-	})
-}
-
-// inUse says why an agreement can't be removed as a whole; empty if it can.
-func (v *View) inUse(id string) string {
-	for _, e := range v.entries(id) {
-		phase := e.PhaseAt(v.at)
-		if !e.Complete || phase == agreement.Closed {
-			continue
-		}
-		if _, out := e.Suspensions[v.s.self]; out {
-			continue
-		}
-		if from, out := e.Withdrawals[v.s.self]; out && !v.at.Before(from) {
-			continue
-		}
-		return phase.String()
-	}
-	return ""
-}
-
-// removeProposals removes the texts of an id that bind nobody.
-func (e *editor) removeProposals(id, why string) error {
-	removed := false
-	for _, t := range e.state.texts[id] {
-		if !t.complete {
-			removed = true
-			if err := e.remove(t.path); err != nil {
-				return err
-			}
-		}
-	}
-	if removed {
-		return nil
-	}
-	return problem.New(problem.Conflict, "agreement %s is %s; it was not removed", id, why).
-		WithHint("karaula agreement suspend %s --reason … --dir DIR stops it at once", id)
-}
-
-// bury writes the tombstone of an id.
-func (e *editor) bury(id string) error {
-	var b strings.Builder
-	seen := map[string]bool{}
-	for i, t := range e.state.texts[id] {
-		if i == 0 {
-			fmt.Fprintf(&b, "first %s\n", agreement.FormatDigest(t.Agreement.First))
-		}
-		for _, c := range t.Agreement.Channels {
-			if !seen[c.ID] {
-				seen[c.ID] = true
-				fmt.Fprintf(&b, "channel %s\n", c.ID)
-			}
-		}
-	}
-	return e.write(filepath.Join(tombstonesDir, id), []byte(b.String()))
 }

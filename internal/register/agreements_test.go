@@ -59,6 +59,9 @@ func TestAddAgreementRefuses(t *testing.T) {
 	text := draft(t, "b01", "al,me", someTypes)
 	add(t, r, signAll(t, text))
 	bad := strings.Replace(string(sign(t, draft(t, "b05", "al,me", someTypes), "me")), "quota 1GiB", "quota 2GiB", 1)
+	rogue := draft(t, "b02", "al,me", someTypes, al.root.VKey, al.rogue.VKey)
+	twin := draft(t, "b01", "al,me", someTypes, "quota 1GiB", "quota 2GiB")
+	squat := draft(t, "b03", "al,me", someTypes, "channel b03", "channel b01")
 	for name, c := range map[string]struct {
 		file []byte
 		kind problem.Kind
@@ -67,10 +70,10 @@ func TestAddAgreementRefuses(t *testing.T) {
 		"nobody signed":          {draft(t, "b02", "al,me", someTypes), problem.Invalid},
 		"self is no party":       {signAll(t, draft(t, "b02", "me,xk", someTypes)), problem.Invalid},
 		"a bad signature":        {[]byte(bad), problem.Verification},
-		"another root for self":  {sign(t, draft(t, "b02", "al,me", someTypes, al.root.VKey, al.rogue.VKey), "me"), problem.Verification},
-		"same id and version":    {signAll(t, draft(t, "b01", "al,me", someTypes, "quota 1GiB", "quota 2GiB")), problem.Conflict},
-		"a later id reuse":       {sign(t, follow(t, draft(t, "b01", "al,me", someTypes), draft(t, "b01", "al,me", someTypes, "quota 1GiB", "quota 3GiB"), "5"), "me"), problem.NotFound},
-		"a channel of another":   {sign(t, draft(t, "b03", "al,me", someTypes, "channel b03", "channel b01"), "me"), problem.Conflict},
+		"another root for self":  {sign(t, rogue, "me"), problem.Verification},
+		"same id and version":    {signAll(t, twin), problem.Conflict},
+		"of another first text":  {sign(t, follow(t, text, twin, "5"), "me"), problem.NotFound},
+		"a channel of another":   {sign(t, squat, "me"), problem.Conflict},
 		"an older version after": {sign(t, follow(t, draft(t, "b01", "al,me", someTypes), text, "1"), "me"), problem.Invalid},
 	} {
 		if res, err := r.AddAgreement(c.file); !problem.Is(err, c.kind) {
@@ -209,7 +212,8 @@ func TestAmendment(t *testing.T) {
 	if before.First != after.First || before.Agreement.Digest == after.Agreement.Digest {
 		t.Error("the ledger does not go on under the new text")
 	}
-	if !cmp.Equal(after.Leaving, map[string]time.Time{"xk": from.Add(30 * day)}) || !cmp.Equal(after.Parties, []string{"al", "me"}) {
+	leaving := map[string]time.Time{"xk": from.Add(30 * day)}
+	if !cmp.Equal(after.Leaving, leaving) || !cmp.Equal(after.Parties, []string{"al", "me"}) {
 		t.Errorf("parties %v, leaving %v", after.Parties, after.Leaving)
 	}
 	old, _ := agreement.Lint(one)

@@ -36,12 +36,13 @@ func TestAddCard(t *testing.T) {
 		t.Errorf("the same card again: %+v, %v", res, err)
 	}
 	before := r.View()
+	twin := me.cardFile(t, 2, func(c *card.Card) { c.Contact = "somebody" })
 	for name, c := range map[string]struct {
 		file []byte
 		kind problem.Kind
 	}{
 		"a lower serial":                      {me.cardFile(t, 1, nil), problem.Conflict},
-		"the serial again, another card":      {me.cardFile(t, 2, func(c *card.Card) { c.Contact = "somebody" }), problem.Conflict},
+		"the serial again, another card":      {twin, problem.Conflict},
 		"another root than the one seen":      {me.cardFile(t, 3, byRoot(me.rogue)), problem.Verification},
 		"another root of another form, lower": {me.cardFile(t, 1, byRoot(me.rogue)), problem.Verification},
 		"no card":                             {[]byte("karaula card v1\n"), problem.Invalid},
@@ -101,7 +102,8 @@ func TestPinnedRoot(t *testing.T) {
 	if c, ok := r.View().Card("me"); ok {
 		t.Errorf("card %d of a stranger is current", c.Serial)
 	}
-	if _, err := r.AddCard(me.cardFile(t, 10, byRoot(me.rogue)), AddCardOptions{}); !problem.Is(err, problem.Verification) {
+	_, err = r.AddCard(me.cardFile(t, 10, byRoot(me.rogue)), AddCardOptions{})
+	if !problem.Is(err, problem.Verification) {
 		t.Errorf("a card by another root than the pinned one: %v", err)
 	} else if problem.HintOf(err) == "" {
 		t.Error("no hint")

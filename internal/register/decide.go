@@ -84,7 +84,8 @@ func (d Decision) For(personal bool, handling karaulav1.Handling) Decision {
 		d.Reason = fmt.Sprintf("%s allows handling up to %s, not %s", d.Ref,
 			terms.HandlingWord(d.Clause.Handling), terms.HandlingWord(handling))
 	default:
-		d.Reason = fmt.Sprintf("no clause on %s allows personal data with handling %s", d.Channel, terms.HandlingWord(handling))
+		d.Reason = fmt.Sprintf("no clause on %s allows personal data with handling %s", d.Channel,
+			terms.HandlingWord(handling))
 	}
 	return d
 }

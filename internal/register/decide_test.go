@@ -85,7 +85,8 @@ func TestDecideReasons(t *testing.T) {
 func TestSealedTypes(t *testing.T) {
 	t.Parallel()
 	r := node(t, "al", "me")
-	add(t, r, signAll(t, draft(t, "b01", "al,me", someTypes, "types=open", "types=sealed", "say al,me", "say me", "say al,me", "say me")))
+	add(t, r, signAll(t, draft(t, "b01", "al,me", someTypes,
+		"types=open", "types=sealed", "say al,me", "say me", "say al,me", "say me")))
 	add(t, r, signAll(t, draft(t, "b02", "al,me", someTypes)))
 	v := r.View()
 	for _, c := range []struct {
@@ -163,7 +164,11 @@ func TestExplain(t *testing.T) {
 	}{
 		{"al", "me", vehicle, []string{CodeAllowed, CodeNoClause, CodeNoClause}, "b01 clause 1: al, me may say vehicle"},
 		{"al", "me", route, []string{CodeAllowed, CodeAllowed, CodeNoClause}, "b01 clause 2"},
-		{"al", "me", hit, []string{CodeNotYet, CodeNoClause, CodeNoClause}, "late clause 1 allows it, but late comes into force"},
+		{
+			"al", "me", hit,
+			[]string{CodeNotYet, CodeNoClause, CodeNoClause},
+			"late clause 1 allows it, but late comes into force",
+		},
 		{
 			"al", "rs", vehicle,
 			[]string{CodeNoClause},

@@ -92,7 +92,8 @@ func (s *state) checkRootChange(n *notice.Notice) error {
 			}
 		}
 	}
-	return problem.New(problem.Verification, "the root that notice %d of %s changes to was never announced", n.Serial, n.Party).
+	return problem.New(problem.Verification, "the root that notice %d of %s changes to was never announced",
+		n.Serial, n.Party).
 		WithHint("agreements and cards announce the next root by its digest; call the authority of %s", n.Party)
 }
 

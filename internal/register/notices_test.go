@@ -59,7 +59,8 @@ func TestSuspension(t *testing.T) {
 	check(at.Add(40*day), CodeSuspended, CodeSuspended, CodeSuspended)
 
 	c, _ := r.View().ChannelAt("t01", at.Add(40*day))
-	if !cmp.Equal(c.Parties, []string{"al", "me", "xk"}) || len(c.Suspended) != 2 || c.PhaseAt(at.Add(40*day)) != agreement.InForce {
+	if !cmp.Equal(c.Parties, []string{"al", "me", "xk"}) || len(c.Suspended) != 2 ||
+		c.PhaseAt(at.Add(40*day)) != agreement.InForce {
 		t.Errorf("a suspended channel: %+v", c)
 	}
 	if got := r.View().NextNoticeSerial("me"); got != 8 {
@@ -183,8 +184,8 @@ func TestWithdrawnNeedNotConsent(t *testing.T) {
 		"valid-from "+agreement.FormatTime(start), "valid-from "+agreement.FormatTime(from)), one, "2")
 	add(t, r, signAll(t, one))
 	add(t, r, sign(t, two, "al", "me"))
-	if d := r.View().Decide("al", "t01", vehicle, from); d.Clause.Clause != 1 || len(mustChannel(t, r, from).Parties) != 3 {
-		t.Errorf("version 2 has an effect without consent: %+v", d)
+	if got := mustChannel(t, r, from).Parties; len(got) != 3 {
+		t.Errorf("version 2 has an effect without consent: parties %v", got)
 	}
 	must(t, r.AddNotice(who(t, "xk").noticeFile(t, 1, notice.Withdraw, one, from)))
 	if got := mustChannel(t, r, from).Parties; !cmp.Equal(got, []string{"al", "me"}) {
@@ -250,7 +251,8 @@ func TestRootChange(t *testing.T) {
 	}
 	again, err := Open(r.dir, "al")
 	must(t, err)
-	if keys, _ := again.View().PinnedRoots("me"); !cmp.Equal(keys, []string{me.next.VKey}) || len(again.View().Damaged()) != 0 {
+	keys, _ = again.View().PinnedRoots("me")
+	if !cmp.Equal(keys, []string{me.next.VKey}) || len(again.View().Damaged()) != 0 {
 		t.Errorf("read again: %v, %v", keys, again.View().Damaged())
 	}
 	if d := again.View().Decide("me", "b01", vehicle, start); !d.Allowed {
