@@ -68,3 +68,6 @@ func (p *page) indented(indent string, width int, text string) {
 	}
 	p.line("%s", line)
 }
+
+// list writes words after each other: "al, me".
+func list(words []string) string { return strings.Join(words, ", ") }

@@ -6,12 +6,16 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"karaula/internal/problem"
 )
 
 // commands lists the groups of commands in the order of the help.
 var commands = []func(*app) *cobra.Command{
+	newInit,
+	newParty,
+	newCard,
 	newCompletion,
 	newVersion,
 }
@@ -67,6 +71,7 @@ func (a *app) prepare(c *cobra.Command) {
 	if run == nil {
 		return
 	}
+	c.PreRunE = func(c *cobra.Command, _ []string) error { return missing(c) }
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if a.format != formatTable && a.format != formatJSON {
 			return fmt.Errorf("--output is table or json, not %q", a.format)
@@ -113,6 +118,24 @@ func positional(names ...string) cobra.PositionalArgs {
 			return fmt.Errorf("one argument too many: %q", args[len(names)])
 		}
 		return nil
+	}
+}
+
+// missing says which required flags were not given.
+func missing(c *cobra.Command) error {
+	var names []string
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		if len(f.Annotations[cobra.BashCompOneRequiredFlag]) > 0 && !f.Changed {
+			names = append(names, "--"+f.Name)
+		}
+	})
+	switch len(names) {
+	case 0:
+		return nil
+	case 1:
+		return fmt.Errorf("%s is missing", names[0])
+	default:
+		return fmt.Errorf("%s are missing", list(names))
 	}
 }
 
