@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bufio"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -8,11 +9,16 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"log/slog"
 	"math/big"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -102,6 +108,9 @@ func newSite(t testing.TB) *site {
 	}
 	for _, p := range []*person{&s.server, &s.gateway, &s.keeper, &s.audit, &s.ops, &s.me, &s.xk} {
 		*p = newPerson(t, "test")
+	}
+	for _, p := range []*person{&s.keeper, &s.audit, &s.ops} { // the broker's own certificate is theirs
+		p.cert, p.pin = s.server.cert, s.server.pin
 	}
 	s.conf = filepath.Join(s.dir, "nats.conf")
 	s.plan = Plan{
@@ -235,4 +244,34 @@ func (s *site) mustDial(t testing.TB, who person, inbox string, opts ...nats.Opt
 		t.Fatalf("%s could not connect: %v", inbox, err)
 	}
 	return nc
+}
+
+// rawConn logs in over TLS and gives the bare connection.
+func rawConn(t testing.TB, s *site, who person) net.Conn {
+	t.Helper()
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(s.broker.ClientURL(), "tls://"), s.clientTLS(who.cert))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	var info struct {
+		Nonce string `json:"nonce"`
+	}
+	if err := json.Unmarshal([]byte(strings.TrimPrefix(line, "INFO ")), &info); err != nil {
+		t.Fatal(err)
+	}
+	sig, err := who.user.Sign([]byte(info.Nonce))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = fmt.Fprintf(conn, "CONNECT {\"nkey\":%q,\"sig\":%q,\"headers\":true,\"protocol\":1,\"verbose\":false}\r\nPING\r\n",
+		who.public, base64.RawURLEncoding.EncodeToString(sig))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
 }

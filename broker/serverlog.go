@@ -4,13 +4,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 )
 
 const (
-	logBurst   = 50  // lines of the server at once
-	logPerSec  = 10  // lines of the server per second after that
+	logBurst   = 20  // lines of the server at once
+	logPerSec  = 2   // lines of the server per second after that
 	maxLogLine = 300 // bytes of a line of the server
 )
 
@@ -36,8 +37,14 @@ func newServerLog(log *slog.Logger) *serverLog {
 // Noticef implements server.Logger.
 func (l *serverLog) Noticef(format string, v ...any) { l.write(slog.LevelDebug, format, v...) }
 
-// Warnf implements server.Logger.
-func (l *serverLog) Warnf(format string, v ...any) { l.write(slog.LevelWarn, format, v...) }
+// Warnf implements server.Logger. What every start of ours says is no warning.
+func (l *serverLog) Warnf(format string, v ...any) {
+	if strings.Contains(format, "TLS Handshake First") {
+		l.write(slog.LevelDebug, format, v...)
+		return
+	}
+	l.write(slog.LevelWarn, format, v...)
+}
 
 // Errorf implements server.Logger. What a client did wrong arrives here too, so
 // it is a warning.
