@@ -88,7 +88,10 @@ func wireCases(t testing.TB, add adder) {
 			func(b []byte) []byte { return append(protowire.AppendBytes([]byte{0x0a}, []byte{8, 1}), b...) },
 		},
 		{"malformed-statement-empty", "the statement is empty", func([]byte) []byte { return nil }, nil},
-		{"malformed-statement-cut", "the last byte of the statement is missing", func(b []byte) []byte { return b[:len(b)-1] }, nil},
+		{
+			"malformed-statement-cut", "the last byte of the statement is missing",
+			func(b []byte) []byte { return b[:len(b)-1] }, nil,
+		},
 		{"malformed-duplicate", "kind comes twice", after(varint(15, 9)), nil},
 		{"malformed-order", "format comes last", func(b []byte) []byte { return append(b[2:], b[:2]...) }, nil},
 		{
@@ -135,7 +138,9 @@ func fieldCases(t testing.TB, add adder, spoil spoiler) {
 		{"said-at", "a time before 1970", func(st *karaulav1.Statement) { st.SaidAt = -1 }},
 		{"erase-after", "an erasure before 1970", func(st *karaulav1.Statement) { st.EraseAfter = -1 }},
 		{"thread", "a thread of 15 bytes", func(st *karaulav1.Statement) { st.Thread = repeat(1, 15) }},
-		{"heads-twice", "two heads of one ledger", func(st *karaulav1.Statement) { st.Heads = append(st.Heads, st.Heads[0]) }},
+		{"heads-twice", "two heads of one ledger", func(st *karaulav1.Statement) {
+			st.Heads = append(st.Heads, st.Heads[0])
+		}},
 		{"head-root", "a head without a root", func(st *karaulav1.Statement) { st.Heads[0].Root = nil }},
 		{"heads-many", "65 heads", func(st *karaulav1.Statement) {
 			for i := range byte(64) {
@@ -147,7 +152,9 @@ func fieldCases(t testing.TB, add adder, spoil spoiler) {
 			st.Refs = []*karaulav1.Ref{{Ledger: repeat(1, 32), Epoch: 1, Digest: repeat(1, 32)}}
 		}},
 		{"no-signers", "no signers", func(st *karaulav1.Statement) { st.Signers = nil }},
-		{"signer-twice", "one signer twice", func(st *karaulav1.Statement) { st.Signers = append(st.Signers, st.Signers[0]) }},
+		{"signer-twice", "one signer twice", func(st *karaulav1.Statement) {
+			st.Signers = append(st.Signers, st.Signers[0])
+		}},
 		{"signer-id", "a key id of 15 bytes", func(st *karaulav1.Statement) { st.Signers[0].KeyId = repeat(1, 15) }},
 		{"signers-five", "five signers", func(st *karaulav1.Statement) {
 			for i := range byte(4) {
@@ -166,12 +173,18 @@ func fieldCases(t testing.TB, add adder, spoil spoiler) {
 		{"part-size", "a part of no size", func(p *karaulav1.Part) { p.Size = 0 }},
 		{"part-size-limit", "a part of 1 MiB and a byte", func(p *karaulav1.Part) { p.Size = 1<<20 + 1 }},
 		{"part-seal-alg", "a part without an algorithm", func(p *karaulav1.Part) { p.SealAlg = 0 }},
-		{"part-label", "the first part is a compartment", func(p *karaulav1.Part) { p.Label = karaulav1.Label_LABEL_COMPARTMENT }},
+		{"part-label", "the first part is a compartment", func(p *karaulav1.Part) {
+			p.Label = karaulav1.Label_LABEL_COMPARTMENT
+		}},
 		{"part-no-recipients", "a part for nobody", func(p *karaulav1.Part) { p.Recipients = nil }},
 		{"part-recipient-twice", "one recipient twice", func(p *karaulav1.Part) { p.Recipients[1] = p.Recipients[0] }},
 		{"part-recipient-party", "a recipient that is no party", func(p *karaulav1.Part) { p.Recipients[0].Party = "ME" }},
-		{"part-recipient-use", "a recipient's signing key", func(p *karaulav1.Part) { p.Recipients[0].Use = karaulav1.KeyUse_KEY_USE_SIGN }},
-		{"part-recipient-key", "a recipient's key id of 17 bytes", func(p *karaulav1.Part) { p.Recipients[0].KeyId = repeat(1, 17) }},
+		{"part-recipient-use", "a recipient's signing key", func(p *karaulav1.Part) {
+			p.Recipients[0].Use = karaulav1.KeyUse_KEY_USE_SIGN
+		}},
+		{"part-recipient-key", "a recipient's key id of 17 bytes", func(p *karaulav1.Part) {
+			p.Recipients[0].KeyId = repeat(1, 17)
+		}},
 	} {
 		add("malformed-"+c.name, "malformed", c.comment, spoil(act(t), func(st *karaulav1.Statement) { c.how(st.Parts[0]) }))
 	}
@@ -214,8 +227,8 @@ func newerCases(t testing.TB, add adder, spoil spoiler) {
 		spoil(receipt(t), func(st *karaulav1.Statement) { st.Mode = 99 }))
 	add("must-understand-seal-alg", "must-understand", "a seal that no reader knows",
 		spoil(act(t), func(st *karaulav1.Statement) { st.Parts[0].SealAlg = 99 }))
-	add("must-understand-sign-alg", "must-understand", "a signer with ML-DSA-65, which has a number only", spoil(receipt(t),
-		func(st *karaulav1.Statement) { st.Signers[0].Alg = karaulav1.SignAlg_SIGN_ALG_ML_DSA_65 }))
+	add("must-understand-sign-alg", "must-understand", "a signer with ML-DSA-65, which has a number only",
+		spoil(receipt(t), func(st *karaulav1.Statement) { st.Signers[0].Alg = karaulav1.SignAlg_SIGN_ALG_ML_DSA_65 }))
 	for _, c := range []struct {
 		name string
 		how  func(st *karaulav1.Statement)
@@ -288,7 +301,7 @@ func signatureCases(t testing.TB, add adder) {
 			[]envelope.Signer{k1, k2},
 			func(s []*karaulav1.Signature) []*karaulav1.Signature { s[1].Sig[3] ^= 4; return s },
 		},
-		{"unknown-key", "unknown-key", "signed by a key that is not among the known ones", []envelope.Signer{testKey(3)}, nil},
+		{"unknown-key", "unknown-key", "signed by a key that is not known", []envelope.Signer{testKey(3)}, nil},
 	} {
 		d := base(karaulav1.Kind_KIND_HEARTBEAT)
 		d.keys, d.st.Signers, d.sigs = c.signers, nil, c.how
@@ -299,7 +312,7 @@ func signatureCases(t testing.TB, add adder) {
 	}
 	forged := base(karaulav1.Kind_KIND_HEARTBEAT)
 	forged.env = func(e *karaulav1.Envelope) { e.Statement[len(e.Statement)-1] ^= 1 } // kind 9 becomes 8
-	add("bad-body-forged", "bad-body", "one bit of the statement was flipped after signing: kind 9 became 8, and nobody said that", forged)
+	add("bad-body-forged", "bad-body", "kind 9 was made 8 after signing: nobody said that", forged)
 	other := base(karaulav1.Kind_KIND_HEARTBEAT)
 	other.env = func(e *karaulav1.Envelope) { e.Statement[4] ^= 1 }
 	add("bad-signature-statement", "bad-signature", "one bit of the ledger id was flipped after signing", other)
@@ -315,7 +328,7 @@ func partCases(t testing.TB, add adder) {
 			d.parts[0] = append([]byte(nil), d.parts[0]...)
 			d.parts[0][100] ^= 1
 		}},
-		{"size", "the sealed part is one byte shorter than the statement says", func(d *draft) { d.parts[0] = d.parts[0][1:] }},
+		{"size", "the sealed part is a byte shorter than said", func(d *draft) { d.parts[0] = d.parts[0][1:] }},
 		{"more", "a sealed part that the statement does not name", func(d *draft) { d.parts = append(d.parts, d.parts[0]) }},
 		{"none-named", "a sealed part beside a heartbeat", func(d *draft) {
 			d.st = base(karaulav1.Kind_KIND_HEARTBEAT).st

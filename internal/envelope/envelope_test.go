@@ -126,7 +126,8 @@ func TestSignRefuses(t *testing.T) {
 		"no key":            {Alg: karaulav1.SignAlg_SIGN_ALG_ED25519},
 		"another algorithm": {Alg: karaulav1.SignAlg_SIGN_ALG_ML_DSA_65, Key: testKey(1).Key},
 	} {
-		if sigs, err := envelope.Sign([]byte("x"), []envelope.Signer{testKey(1), k}); !problem.Is(err, problem.Locked) || sigs != nil {
+		sigs, err := envelope.Sign([]byte("x"), []envelope.Signer{testKey(1), k})
+		if !problem.Is(err, problem.Locked) || sigs != nil {
 			t.Errorf("%s: got %v, %v", name, sigs, err)
 		}
 	}

@@ -83,7 +83,8 @@ func VerifySignatures(p *Parsed, key KeyFunc) error { return p.VerifySignatures(
 
 // verify checks one signature.
 func verify(pae []byte, sig *karaulav1.Signature, key KeyFunc) error {
-	if sig.GetAlg() != karaulav1.SignAlg_SIGN_ALG_ED25519 || len(sig.GetKeyId()) != idSize || len(sig.GetSig()) != sigSize {
+	if sig.GetAlg() != karaulav1.SignAlg_SIGN_ALG_ED25519 ||
+		len(sig.GetKeyId()) != idSize || len(sig.GetSig()) != sigSize {
 		return malformed("not an ed25519 signature")
 	}
 	pub, err := key(sig.GetAlg(), [16]byte(sig.GetKeyId()))

@@ -2,7 +2,6 @@ package envelope_test
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
@@ -54,7 +53,7 @@ func TestStockOpenSSL(t *testing.T) {
 		missing(t, "openssl", err)
 	}
 	p := mustParse(t, vector(t, "envelope/good-act").Body)
-	der, err := x509.MarshalPKIXPublicKey(testKey(1).Key.Public().(ed25519.PublicKey)) //nolint:forcetypeassert // as promised
+	der, err := x509.MarshalPKIXPublicKey(testKey(1).Key.Public())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +61,8 @@ func TestStockOpenSSL(t *testing.T) {
 	put(t, dir, "statement", p.StatementBytes)
 	put(t, dir, "signature", p.Envelope.GetSignatures()[0].GetSig())
 	put(t, dir, "key.pem", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
-	const pae = `{ printf 'DSSEv1 36 application/vnd.karaula.statement.v1 %d ' "$(($(wc -c < statement)))"; cat statement; } > pae`
+	const pae = `{ printf 'DSSEv1 36 application/vnd.karaula.statement.v1 %d ' "$(($(wc -c < statement)))"` +
+		"; cat statement; } > pae"
 	run(t, dir, "sh", "-c", pae)
 	const verify = "openssl pkeyutl -verify -rawin -pubin -inkey key.pem -sigfile signature -in pae"
 	if out := run(t, dir, "sh", "-c", verify); !strings.Contains(string(out), "Verified Successfully") {

@@ -252,7 +252,8 @@ func TestRotation(t *testing.T) {
 		mustClose(t, j)
 		again := mustOpen(t, file)
 		pending := again.Pending()
-		if !same(again.State(), want) || want.Tree.Size() != 5 || uint64(len(pending)) != left+1 || again.Confirmed() != 4-left {
+		if !same(again.State(), want) || want.Tree.Size() != 5 ||
+			uint64(len(pending)) != left+1 || again.Confirmed() != 4-left {
 			t.Fatalf("%d pending: size %d, %d are pending", left, again.State().Tree.Size(), len(pending))
 		}
 		for i := range int(left) {

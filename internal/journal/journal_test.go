@@ -185,7 +185,8 @@ func TestOpenAtAFrontier(t *testing.T) {
 	want := j.State()
 	mustClose(t, j)
 	again := mustOpen(t, file) // epoch 1 was asked for, the file is further
-	if !same(again.State(), want) || again.State().Tree.Size() != 7 || again.Confirmed() != 5 || again.State().Offset != -2 {
+	if !same(again.State(), want) || again.State().Tree.Size() != 7 ||
+		again.Confirmed() != 5 || again.State().Offset != -2 {
 		t.Errorf("the state is %+v, want %+v", again.State(), want)
 	}
 }

@@ -126,7 +126,8 @@ func writeFrames(t *testing.T) {
 	} {
 		content := bytes.Repeat([]byte{'k'}, n)
 		f := salted(t, content)
-		write(t, name, "ok", strconv.Itoa(n)+" bytes of content; the salt is the bytes 0 to 31", f, commitment(f), inner(content))
+		comment := strconv.Itoa(n) + " bytes of content; the salt is the bytes 0 to 31"
+		write(t, name, "ok", comment, f, commitment(f), inner(content))
 	}
 	base := salted(t, bytes.Repeat([]byte{'k'}, 600))
 	change := func(at int, b byte) []byte {
@@ -139,7 +140,7 @@ func writeFrames(t *testing.T) {
 		f             []byte
 	}{
 		{"frame-padding-not-zero", "the last byte of the padding is 1", change(639, 1)},
-		{"frame-padding-too-long", "zero padding to 672 where PADMÉ gives 640", append(bytes.Clone(base), make([]byte, 32)...)},
+		{"frame-padding-too-long", "zeros to 672 where PADMÉ gives 640", append(bytes.Clone(base), make([]byte, 32)...)},
 		{"frame-padding-too-short", "no padding where PADMÉ gives 640", base[:636]},
 		{"frame-length-beyond-end", "the length names more content than there is", change(34, 0xff)},
 		{"frame-shorter-than-minimum", "511 bytes", salted(t, nil)[:511]},
@@ -194,7 +195,7 @@ func writeSealed(t *testing.T) {
 		{"sealed-second", "ok", "the same bytes, opened with the second key", sealed, at(ids[1], 1, 2)},
 		{"sealed-wrong-stanza", "cannot-open", "the first key with the second stanza", sealed, at(ids[0], 1, 2)},
 		{"sealed-wrong-key", "cannot-open", "a key that it is not sealed to", sealed, at(ids[2], 0, 2)},
-		{"sealed-stanza-count", "cannot-open", "the statement names one recipient, there are two stanzas", sealed, at(ids[0], 0, 1)},
+		{"sealed-stanza-count", "cannot-open", "two stanzas, the statement names one", sealed, at(ids[0], 0, 1)},
 		{"sealed-changed", "cannot-open", "one bit of the last byte is flipped", flip(len(sealed) - 1), at(ids[0], 0, 2)},
 		{"sealed-cut", "cannot-open", "the last byte is missing", sealed[:len(sealed)-1], at(ids[0], 0, 2)},
 		{"sealed-trailing", "cannot-open", "a byte follows", append(bytes.Clone(sealed), 0), at(ids[0], 0, 2)},
@@ -215,8 +216,8 @@ func writeSealed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, "sealed-classic", "cannot-open", "sealed to a classic X25519 recipient", encryptPlain(t, f, classic.Recipient()),
-		append(at(ids[0], 0, 1), commitment(f))...)
+	write(t, "sealed-classic", "cannot-open", "sealed to a classic X25519 recipient",
+		encryptPlain(t, f, classic.Recipient()), append(at(ids[0], 0, 1), commitment(f))...)
 }
 
 // encryptPlain is age without our rules.
