@@ -55,7 +55,7 @@ func acquire(path string) (*os.File, error) {
 	if err != nil {
 		return nil, problem.Wrap(problem.Failed, err, "the signing journal %s was not opened", path)
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { //nolint:gosec // a file descriptor fits
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		_ = lock.Close() // the error that counts is err
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, problem.New(problem.Conflict, "the signing journal %s is held by another process", path).
@@ -69,7 +69,7 @@ func acquire(path string) (*os.File, error) {
 // release gives up the lock. It unlocks before it closes, because a process
 // that is just being started may hold a copy of the descriptor for a moment.
 func release(lock *os.File) error {
-	return errors.Join(unix.Flock(int(lock.Fd()), unix.LOCK_UN), lock.Close()) //nolint:gosec // a file descriptor fits
+	return errors.Join(unix.Flock(int(lock.Fd()), unix.LOCK_UN), lock.Close())
 }
 
 // load reads an existing file and cuts off a torn tail.

@@ -161,7 +161,7 @@ func FuzzCheck(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(uint16(i), raw) //nolint:gosec // few types
+		f.Add(uint16(i), raw)
 	}
 	f.Fuzz(func(t *testing.T, which uint16, raw []byte) {
 		mt := all[int(which)%len(all)]
