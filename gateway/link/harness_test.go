@@ -99,7 +99,12 @@ func newNode(t testing.TB) *node {
 }
 
 // addConsumer makes me's consumer, delivering from a stream sequence on.
-func (n *node) addConsumer(from uint64) {
+func (n *node) addConsumer(from uint64) { n.setConsumer(from, time.Hour) }
+
+// setConsumer makes or changes me's consumer. What is not acknowledged comes
+// again after ackWait: an hour unless a test wants to see it, so that no test
+// depends on how fast it runs.
+func (n *node) setConsumer(from uint64, ackWait time.Duration) {
 	n.t.Helper()
 	n.request("$JS.API.CONSUMER.DURABLE.CREATE.OUT_"+channel+".me", map[string]any{
 		"stream_name": "OUT_" + channel,
@@ -110,9 +115,6 @@ func (n *node) addConsumer(from uint64) {
 		},
 	})
 }
-
-// ackWait is shorter than the 5 s of a real broker, to keep the tests short.
-const ackWait = time.Second
 
 // request makes one call of JetStream's API on al's own account.
 func (n *node) request(subj string, body any) string {

@@ -171,7 +171,7 @@ func (p *Puller) step(now time.Time) time.Duration {
 	}
 	// Everything asked for has arrived. Ask for more once there is room worth asking for.
 	if room := p.o.Window - waiting; room >= p.o.Window/4 && pullBytes-bytes >= subject.MaxStreamMsg {
-		p.ask(now, room, pullBytes-bytes)
+		p.ask(now, waiting, room, pullBytes-bytes)
 	}
 	return p.o.Heartbeat
 }
@@ -186,7 +186,7 @@ type pullRequest struct {
 
 // ask makes a pull. A reply subject of its own tells its statuses from those
 // of an older one.
-func (p *Puller) ask(now time.Time, batch, bytes int) {
+func (p *Puller) ask(now time.Time, waiting, batch, bytes int) {
 	raw, err := json.Marshal(pullRequest{
 		Expires: subject.PullExpires, Batch: batch, MaxBytes: bytes, Heartbeat: p.o.Heartbeat,
 	})
@@ -199,7 +199,7 @@ func (p *Puller) ask(now time.Time, batch, bytes int) {
 		p.askAt = now.Add(p.wait.next()) // the connection has just been cut
 		return
 	}
-	waiting, _ := p.q.size()
+	// waiting is from before the request: what this pull brings may be here already.
 	p.due, p.got, p.began = waiting+batch, false, now
 	p.alive(now)
 }

@@ -67,7 +67,7 @@ type arrival int
 const (
 	arrivedMessage   arrival = iota // a message of the stream
 	arrivedHeartbeat                // the pull is still waiting
-	arrivedEnd                      // the pull has ended in the normal way (404, 408, or the byte limit)
+	arrivedEnd                      // the pull has ended in the normal way: time, number or bytes used up
 	arrivedAbsent                   // there is no consumer behind the subject (503, consumer deleted)
 	arrivedRefusal                  // the consumer does not take the pull (other statuses)
 	arrivedJunk                     // none of these
@@ -96,7 +96,7 @@ func classify(m *nats.Msg, channel, self string) (Message, arrival) {
 		return Message{}, arrivedAbsent
 	case "409":
 		switch text := strings.ToLower(m.Header.Get("Description")); {
-		case strings.Contains(text, "maxbytes"):
+		case strings.Contains(text, "maxbytes"), strings.Contains(text, "batch completed"):
 			return Message{}, arrivedEnd
 		case strings.Contains(text, "deleted"), strings.Contains(text, "leadership"), strings.Contains(text, "shutdown"):
 			return Message{}, arrivedAbsent
