@@ -11,6 +11,7 @@ import (
 	"karaula/internal/card"
 	"karaula/internal/notice"
 	"karaula/internal/problem"
+	"karaula/internal/signedtext"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
@@ -224,21 +225,29 @@ func TestRootChange(t *testing.T) {
 	if err := r.AddNotice(change(1, me.rogue.VKey)); !problem.Is(err, problem.Verification) {
 		t.Errorf("a root that was never announced: %v", err)
 	}
+	// Who stole the root can announce another next root in a card, but that is too late.
+	_, err := r.AddCard(me.cardFile(t, 2, func(c *card.Card) {
+		c.NextRoot = signedtext.KeyDigest(me.rogue.VKey)
+	}), AddCardOptions{})
+	must(t, err)
+	if err := r.AddNotice(change(1, me.rogue.VKey)); !problem.Is(err, problem.Verification) {
+		t.Errorf("a root that only a later card announced: %v", err)
+	}
 	must(t, r.AddNotice(change(2, me.next.VKey)))
 	keys, _ := r.View().PinnedRoots("me")
 	if !cmp.Equal(keys, []string{me.next.VKey}) {
 		t.Fatalf("pinned: %v", keys)
 	}
-	if _, err := r.AddCard(me.cardFile(t, 2, nil), AddCardOptions{}); !problem.Is(err, problem.Verification) {
+	if _, err := r.AddCard(me.cardFile(t, 3, nil), AddCardOptions{}); !problem.Is(err, problem.Verification) {
 		t.Errorf("a new card by the old root: %v", err)
 	}
-	if got := r.View().Cards("me"); len(got) != 1 {
+	if got := r.View().Cards("me"); len(got) != 2 {
 		t.Errorf("the old card is gone from history: %v", got)
 	}
 	if c, ok := r.View().Card("me"); ok {
 		t.Errorf("the old root's card %d is current", c.Serial)
 	}
-	_, err := r.AddCard(me.cardFile(t, 3, byRoot(me.next)), AddCardOptions{})
+	_, err = r.AddCard(me.cardFile(t, 3, byRoot(me.next)), AddCardOptions{})
 	must(t, err)
 	if c, ok := r.View().Card("me"); !ok || c.Serial != 3 {
 		t.Error("the new root's card is not current")

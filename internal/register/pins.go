@@ -73,19 +73,22 @@ func signedBy(n *notice.Notice, root string) bool {
 	return err == nil && len(names) == 1
 }
 
-// announced gives the digests of the next root that a party has announced
-// together with this root: in agreement texts and in its cards.
+// announced gives the digests of the next root that a party has announced with
+// this root, where a thief of the root can't change them afterwards: in texts
+// that self and everybody have signed, or, where none names the root, in the first card
+// by it. Later cards don't count: the thief can sign them.
 func (s *state) announced(party, root string) [][32]byte {
 	var out [][32]byte
 	for _, list := range s.texts {
 		for _, t := range list {
-			if p, ok := t.Agreement.Party(party); ok && p.Root == root && t.complete {
+			p, ok := t.Agreement.Party(party)
+			if ok && p.Root == root && t.complete && slices.Contains(t.SignedBy, s.self) {
 				out = append(out, p.Next)
 			}
 		}
 	}
-	for _, c := range s.cards[party] {
-		if c.Root == root {
+	for _, c := range s.cards[party] { // ascending serial
+		if c.Root == root && len(out) == 0 {
 			out = append(out, c.NextRoot)
 		}
 	}
