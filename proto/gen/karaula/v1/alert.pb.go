@@ -1187,15 +1187,15 @@ var File_karaula_v1_alert_proto protoreflect.FileDescriptor
 const file_karaula_v1_alert_proto_rawDesc = "" +
 	"\n" +
 	"\x16karaula/v1/alert.proto\x12\n" +
-	"karaula.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17karaula/v1/common.proto\x1a\x19karaula/v1/document.proto\x1a\x18karaula/v1/firearm.proto\x1a\x14karaula/v1/hit.proto\x1a\x16karaula/v1/marks.proto\x1a\x1akaraula/v1/migration.proto\x1a\x17karaula/v1/patrol.proto\x1a\x17karaula/v1/person.proto\x1a\x18karaula/v1/request.proto\x1a\x16karaula/v1/route.proto\x1a\x16karaula/v1/terms.proto\x1a\x1ckaraula/v1/trafficking.proto\x1a\x18karaula/v1/vehicle.proto\"\x8f!\n" +
-	"\x05Alert\x12a\n" +
-	"\x02id\x18\x01 \x01(\tBQ\xbaHN\xd8\x01\x01rI\x18$2E^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$R\x02id\x12\"\n" +
+	"karaula.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17karaula/v1/common.proto\x1a\x19karaula/v1/document.proto\x1a\x18karaula/v1/firearm.proto\x1a\x14karaula/v1/hit.proto\x1a\x16karaula/v1/marks.proto\x1a\x1akaraula/v1/migration.proto\x1a\x17karaula/v1/patrol.proto\x1a\x17karaula/v1/person.proto\x1a\x18karaula/v1/request.proto\x1a\x16karaula/v1/route.proto\x1a\x16karaula/v1/terms.proto\x1a\x1ckaraula/v1/trafficking.proto\x1a\x18karaula/v1/vehicle.proto\"\xfc!\n" +
+	"\x05Alert\x12\x88\x01\n" +
+	"\x02id\x18\x01 \x01(\tBx\xbaHN\xd8\x01\x01rI\x18$2E^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$\xaa\xa0\x19#:!a UUID of version 7 in lower caseR\x02id\x12\"\n" +
 	"\aversion\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\x90NR\aversion\x12?\n" +
 	"\tlifecycle\x18\x03 \x01(\x0e2\x15.karaula.v1.LifecycleB\n" +
 	"\xbaH\a\x82\x01\x04\x18\x01\x18\x02R\tlifecycle\x125\n" +
 	"\x04type\x18\x04 \x01(\x0e2\x15.karaula.v1.AlertTypeB\n" +
-	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x04type\x12O\n" +
-	"\x06number\x18\x05 \x01(\tB7\xbaH4\xd8\x01\x01r/\x18\x182+^[A-Z]{2,3}-[0-9]{4}-[0-9]{1,9}-[A-Z]{1,2}$R\x06number\x12(\n" +
+	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x04type\x12s\n" +
+	"\x06number\x18\x05 \x01(\tB[\xbaH4\xd8\x01\x01r/\x18\x182+^[A-Z]{2,3}-[0-9]{4}-[0-9]{1,9}-[A-Z]{1,2}$\xaa\xa0\x19 :\x1ea number like AL-2026-000123-VR\x06number\x12(\n" +
 	"\tauthority\x18\x06 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\tauthority\x12\x1c\n" +
 	"\x04unit\x18\a \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04unit\x126\n" +
@@ -1207,9 +1207,9 @@ const file_karaula_v1_alert_proto_rawDesc = "" +
 	" \x01(\x0e2\x13.karaula.v1.PurposeB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\apurpose\x12D\n" +
 	"\boffences\x18\v \x03(\x0e2\x13.karaula.v1.OffenceB\x13\xbaH\x10\x92\x01\r\x10\n" +
-	"\x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\boffences\x122\n" +
-	"\x04iccs\x18\f \x03(\tB\x1e\xbaH\x1b\x92\x01\x18\x10\n" +
-	"\x18\x01\"\x12r\x10\x18\x062\f^[0-9]{2,6}$R\x04iccs\x12<\n" +
+	"\x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\boffences\x12I\n" +
+	"\x04iccs\x18\f \x03(\tB5\xbaH\x1b\x92\x01\x18\x10\n" +
+	"\x18\x01\"\x12r\x10\x18\x062\f^[0-9]{2,6}$\xaa\xa0\x19\x13:\x11two to six digitsR\x04iccs\x12<\n" +
 	"\bhandling\x18\r \x01(\x0e2\x14.karaula.v1.HandlingB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\bhandling\x125\n" +
 	"\rhandling_text\x18\x0e \x01(\tB\x10\xbaH\x05r\x03\x18\xe8\a\xaa\xa0\x19\x04 \x01(\x01R\fhandlingText\x126\n" +
@@ -1228,9 +1228,9 @@ const file_karaula_v1_alert_proto_rawDesc = "" +
 	"\aactions\x18\x16 \x03(\x0e2\x12.karaula.v1.ActionB\x13\xbaH\x10\x92\x01\r\x10\x05\x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\aactions\x121\n" +
 	"\vaction_text\x18\x17 \x01(\tB\x10\xbaH\x05r\x03\x18\xe8\a\xaa\xa0\x19\x04 \x01(\x01R\n" +
 	"actionText\x12D\n" +
-	"\bcautions\x18\x18 \x03(\x0e2\x13.karaula.v1.CautionB\x13\xbaH\x10\x92\x01\r\x10\x06\x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\bcautions\x12,\n" +
+	"\bcautions\x18\x18 \x03(\x0e2\x13.karaula.v1.CautionB\x13\xbaH\x10\x92\x01\r\x10\x06\x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\bcautions\x12.\n" +
 	"\n" +
-	"event_time\x18\x19 \x01(\x03B\r\xbaH\x04\"\x02(\x00\xaa\xa0\x19\x02\x10\x01R\teventTime\x12,\n" +
+	"event_time\x18\x19 \x01(\x03B\x0f\xbaH\x04\"\x02(\x00\xaa\xa0\x19\x04\x10\x010\x01R\teventTime\x12,\n" +
 	"\n" +
 	"valid_from\x18\x1a \x01(\x03B\r\xbaH\x04\"\x02(\x00\xaa\xa0\x19\x02\x10\x01R\tvalidFrom\x12'\n" +
 	"\aexpires\x18\x1b \x01(\x03B\r\xbaH\x04\"\x02(\x00\xaa\xa0\x19\x02\x10\x01R\aexpires\x12,\n" +
@@ -1243,8 +1243,8 @@ const file_karaula_v1_alert_proto_rawDesc = "" +
 	"\acontact\x18! \x01(\v2\x13.karaula.v1.ContactB\x06\xbaH\x03\xc8\x01\x01R\acontact\x12/\n" +
 	"\avehicle\x182 \x01(\v2\x13.karaula.v1.VehicleH\x00R\avehicle\x12)\n" +
 	"\x05route\x183 \x01(\v2\x11.karaula.v1.RouteH\x00R\x05route\x12;\n" +
-	"\vtrafficking\x184 \x01(\v2\x17.karaula.v1.TraffickingH\x00R\vtrafficking\x12,\n" +
-	"\x06person\x185 \x01(\v2\x12.karaula.v1.PersonH\x00R\x06person\x122\n" +
+	"\vtrafficking\x184 \x01(\v2\x17.karaula.v1.TraffickingH\x00R\vtrafficking\x124\n" +
+	"\x06person\x185 \x01(\v2\x12.karaula.v1.PersonB\x06\xaa\xa0\x19\x02\b\x01H\x00R\x06person\x122\n" +
 	"\bdocument\x186 \x01(\v2\x14.karaula.v1.DocumentH\x00R\bdocument\x12/\n" +
 	"\afirearm\x187 \x01(\v2\x13.karaula.v1.FirearmH\x00R\afirearm\x125\n" +
 	"\tmigration\x188 \x01(\v2\x15.karaula.v1.MigrationH\x00R\tmigration\x12,\n" +

@@ -384,7 +384,7 @@ var File_karaula_v1_firearm_proto protoreflect.FileDescriptor
 const file_karaula_v1_firearm_proto_rawDesc = "" +
 	"\n" +
 	"\x18karaula/v1/firearm.proto\x12\n" +
-	"karaula.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17karaula/v1/common.proto\x1a\x16karaula/v1/marks.proto\x1a\x17karaula/v1/person.proto\"\x97\a\n" +
+	"karaula.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17karaula/v1/common.proto\x1a\x16karaula/v1/marks.proto\x1a\x17karaula/v1/person.proto\"\x93\b\n" +
 	"\aFirearm\x12=\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x19.karaula.v1.FirearmStatusB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x06status\x127\n" +
@@ -394,9 +394,9 @@ const file_karaula_v1_firearm_proto_rawDesc = "" +
 	"\x0eserial_defaced\x18\x04 \x01(\bR\rserialDefaced\x12\x1d\n" +
 	"\x04make\x18\x05 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18<R\x04make\x12\x1d\n" +
 	"\x05model\x18\x06 \x01(\tB\a\xbaH\x04r\x02\x18<R\x05model\x12#\n" +
-	"\acalibre\x18\a \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18(R\acalibre\x12/\n" +
-	"\amade_in\x18\b \x01(\tB\x16\xbaH\x13\xd8\x01\x01r\x0e\x18\x022\n" +
-	"^[A-Z]{2}$R\x06madeIn\x12\"\n" +
+	"\acalibre\x18\a \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18(R\acalibre\x12l\n" +
+	"\amade_in\x18\b \x01(\tBS\xbaH\x13\xd8\x01\x01r\x0e\x18\x022\n" +
+	"^[A-Z]{2}$\xaa\xa0\x199:7two capital letters of ISO 3166-1 (XK is user-assigned)R\x06madeIn\x12\"\n" +
 	"\x04year\x18\t \x01(\rB\x0e\xbaH\v\xd8\x01\x01*\x06\x18\xb4\x10(\xba\x0eR\x04year\x12(\n" +
 	"\x05marks\x18\n" +
 	" \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\n" +
@@ -406,13 +406,13 @@ const file_karaula_v1_firearm_proto_rawDesc = "" +
 	"\n" +
 	"ammunition\x18\r \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\n" +
 	"ammunition\x128\n" +
-	"\x13ballistic_reference\x18\x0e \x01(\tB\a\xbaH\x04r\x02\x18@R\x12ballisticReference\x122\n" +
-	"\rincident_time\x18\x0f \x01(\x03B\r\xbaH\x04\"\x02(\x00\xaa\xa0\x19\x02\x10\x01R\fincidentTime\x12;\n" +
+	"\x13ballistic_reference\x18\x0e \x01(\tB\a\xbaH\x04r\x02\x18@R\x12ballisticReference\x124\n" +
+	"\rincident_time\x18\x0f \x01(\x03B\x0f\xbaH\x04\"\x02(\x00\xaa\xa0\x19\x04\x10\x010\x01R\fincidentTime\x12;\n" +
 	"\x0eincident_place\x18\x10 \x01(\v2\x14.karaula.v1.LocationR\rincidentPlace\x12=\n" +
 	"\vlast_holder\x18\x11 \x01(\v2\x14.karaula.v1.IdentityB\x06\xaa\xa0\x19\x02\b\x01R\n" +
-	"lastHolder\x121\n" +
-	"\btrace_to\x18\x12 \x01(\tB\x16\xbaH\x13\xd8\x01\x01r\x0e\x18\x022\n" +
-	"^[A-Z]{2}$R\atraceTo:i\xbaHf\x1ad\n" +
+	"lastHolder\x12n\n" +
+	"\btrace_to\x18\x12 \x01(\tBS\xbaH\x13\xd8\x01\x01r\x0e\x18\x022\n" +
+	"^[A-Z]{2}$\xaa\xa0\x199:7two capital letters of ISO 3166-1 (XK is user-assigned)R\atraceTo:i\xbaHf\x1ad\n" +
 	"\x0efirearm_serial\x12(serial is required unless serial_defaced\x1a(this.serial != '' || this.serial_defaced*\xcc\x02\n" +
 	"\vFirearmKind\x12\x1c\n" +
 	"\x18FIREARM_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +

@@ -39,7 +39,11 @@ type Mark struct {
 	// Text of several lines; line feeds are admitted.
 	Lines bool `protobuf:"varint,4,opt,name=lines,proto3" json:"lines,omitempty"`
 	// Free text, which no machine can test for personal data.
-	Free          bool `protobuf:"varint,5,opt,name=free,proto3" json:"free,omitempty"`
+	Free bool `protobuf:"varint,5,opt,name=free,proto3" json:"free,omitempty"`
+	// A time that has passed when the alert is said.
+	Past bool `protobuf:"varint,6,opt,name=past,proto3" json:"past,omitempty"`
+	// The form in words, for messages: "17 characters without I, O and Q".
+	Form          string `protobuf:"bytes,7,opt,name=form,proto3" json:"form,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -109,6 +113,20 @@ func (x *Mark) GetFree() bool {
 	return false
 }
 
+func (x *Mark) GetPast() bool {
+	if x != nil {
+		return x.Past
+	}
+	return false
+}
+
+func (x *Mark) GetForm() string {
+	if x != nil {
+		return x.Form
+	}
+	return ""
+}
+
 var file_karaula_v1_marks_proto_extTypes = []protoimpl.ExtensionInfo{
 	{
 		ExtendedType:  (*descriptorpb.FieldOptions)(nil),
@@ -134,13 +152,15 @@ var File_karaula_v1_marks_proto protoreflect.FileDescriptor
 const file_karaula_v1_marks_proto_rawDesc = "" +
 	"\n" +
 	"\x16karaula/v1/marks.proto\x12\n" +
-	"karaula.v1\x1a google/protobuf/descriptor.proto\"t\n" +
+	"karaula.v1\x1a google/protobuf/descriptor.proto\"\x9c\x01\n" +
 	"\x04Mark\x12\x1a\n" +
 	"\bpersonal\x18\x01 \x01(\bR\bpersonal\x12\x12\n" +
 	"\x04time\x18\x02 \x01(\bR\x04time\x12\x12\n" +
 	"\x04date\x18\x03 \x01(\bR\x04date\x12\x14\n" +
 	"\x05lines\x18\x04 \x01(\bR\x05lines\x12\x12\n" +
-	"\x04free\x18\x05 \x01(\bR\x04free:E\n" +
+	"\x04free\x18\x05 \x01(\bR\x04free\x12\x12\n" +
+	"\x04past\x18\x06 \x01(\bR\x04past\x12\x12\n" +
+	"\x04form\x18\a \x01(\tR\x04form:E\n" +
 	"\x04mark\x12\x1d.google.protobuf.FieldOptions\x18\x85\x94\x03 \x01(\v2\x10.karaula.v1.MarkR\x04markB\x8d\x01\n" +
 	"\x0ecom.karaula.v1B\n" +
 	"MarksProtoP\x01Z&karaula/proto/gen/karaula/v1;karaulav1\xa2\x02\x03KXX\xaa\x02\n" +

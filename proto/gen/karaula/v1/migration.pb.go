@@ -469,10 +469,10 @@ var File_karaula_v1_migration_proto protoreflect.FileDescriptor
 const file_karaula_v1_migration_proto_rawDesc = "" +
 	"\n" +
 	"\x1akaraula/v1/migration.proto\x12\n" +
-	"karaula.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17karaula/v1/common.proto\x1a\x16karaula/v1/marks.proto\"d\n" +
-	"\x10NationalityCount\x12-\n" +
-	"\acountry\x18\x01 \x01(\tB\x13\xbaH\x10r\x0e\x18\x022\n" +
-	"^[A-Z]{2}$R\acountry\x12!\n" +
+	"karaula.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17karaula/v1/common.proto\x1a\x16karaula/v1/marks.proto\"\xa1\x01\n" +
+	"\x10NationalityCount\x12j\n" +
+	"\acountry\x18\x01 \x01(\tBP\xbaH\x10r\x0e\x18\x022\n" +
+	"^[A-Z]{2}$\xaa\xa0\x199:7two capital letters of ISO 3166-1 (XK is user-assigned)R\acountry\x12!\n" +
 	"\x05count\x18\x02 \x01(\rB\v\xbaH\b*\x06\x18\xa0\x8d\x06 \x00R\x05count\"\x88\x05\n" +
 	"\x0fMigrationCounts\x12\x1f\n" +
 	"\x05total\x18\x01 \x01(\rB\t\xbaH\x06*\x04\x18\xa0\x8d\x06R\x05total\x12\x1b\n" +
@@ -483,16 +483,16 @@ const file_karaula_v1_migration_proto_rawDesc = "" +
 	"\x0eby_nationality\x18\x06 \x03(\v2\x1c.karaula.v1.NationalityCountB\b\xbaH\x05\x92\x01\x02\x10\x1eR\rbyNationality:\xee\x02\xbaH\xea\x02\x1a\x7f\n" +
 	"\fcounts_parts\x12:men, women and children must not add up to more than total\x1a3this.men + this.women + this.children <= this.total\x1ai\n" +
 	"\x14counts_unaccompanied\x12,unaccompanied must not be more than children\x1a#this.unaccompanied <= this.children\x1a|\n" +
-	"\x14counts_nationalities\x121by_nationality must not add up to more than total\x1a1this.by_nationality.all(n, n.count <= this.total)\"\xe3\x05\n" +
+	"\x14counts_nationalities\x121by_nationality must not add up to more than total\x1a1this.by_nationality.all(n, n.count <= this.total)\"\xdd\x06\n" +
 	"\tMigration\x12<\n" +
 	"\x05event\x18\x01 \x01(\x0e2\x1a.karaula.v1.MigrationEventB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x05event\x12;\n" +
-	"\x06counts\x18\x02 \x01(\v2\x1b.karaula.v1.MigrationCountsB\x06\xbaH\x03\xc8\x01\x01R\x06counts\x129\n" +
-	"\ffrom_country\x18\x03 \x01(\tB\x16\xbaH\x13\xd8\x01\x01r\x0e\x18\x022\n" +
-	"^[A-Z]{2}$R\vfromCountry\x125\n" +
+	"\x06counts\x18\x02 \x01(\v2\x1b.karaula.v1.MigrationCountsB\x06\xbaH\x03\xc8\x01\x01R\x06counts\x12v\n" +
+	"\ffrom_country\x18\x03 \x01(\tBS\xbaH\x13\xd8\x01\x01r\x0e\x18\x022\n" +
+	"^[A-Z]{2}$\xaa\xa0\x199:7two capital letters of ISO 3166-1 (XK is user-assigned)R\vfromCountry\x12r\n" +
 	"\n" +
-	"to_country\x18\x04 \x01(\tB\x16\xbaH\x13\xd8\x01\x01r\x0e\x18\x022\n" +
-	"^[A-Z]{2}$R\ttoCountry\x12D\n" +
+	"to_country\x18\x04 \x01(\tBS\xbaH\x13\xd8\x01\x01r\x0e\x18\x022\n" +
+	"^[A-Z]{2}$\xaa\xa0\x199:7two capital letters of ISO 3166-1 (XK is user-assigned)R\ttoCountry\x12D\n" +
 	"\x05modes\x18\x05 \x03(\x0e2\x19.karaula.v1.TransportModeB\x13\xbaH\x10\x92\x01\r\x10\f\x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\x05modes\x12,\n" +
 	"\ffacilitators\x18\x06 \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\ffacilitators\x127\n" +
 	"\x0emodus_operandi\x18\a \x01(\tB\x10\xbaH\x05r\x03\x18\xd0\x0f\xaa\xa0\x19\x04 \x01(\x01R\rmodusOperandi\x12&\n" +

@@ -748,14 +748,14 @@ var File_karaula_v1_request_proto protoreflect.FileDescriptor
 const file_karaula_v1_request_proto_rawDesc = "" +
 	"\n" +
 	"\x18karaula/v1/request.proto\x12\n" +
-	"karaula.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17karaula/v1/common.proto\x1a\x16karaula/v1/marks.proto\x1a\x17karaula/v1/person.proto\x1a\x18karaula/v1/vehicle.proto\"\xf1\x03\n" +
+	"karaula.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17karaula/v1/common.proto\x1a\x16karaula/v1/marks.proto\x1a\x17karaula/v1/person.proto\x1a\x18karaula/v1/vehicle.proto\"\xe0\x04\n" +
 	"\aSubject\x124\n" +
 	"\x06person\x18\x01 \x01(\v2\x14.karaula.v1.IdentityB\x06\xaa\xa0\x19\x02\b\x01R\x06person\x12'\n" +
-	"\x05plate\x18\x02 \x01(\v2\x11.karaula.v1.PlateR\x05plate\x123\n" +
-	"\x03vin\x18\x03 \x01(\tB!\xbaH\x1e\xd8\x01\x01r\x19\x18\x112\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12@\n" +
+	"\x05plate\x18\x02 \x01(\v2\x11.karaula.v1.PlateR\x05plate\x12i\n" +
+	"\x03vin\x18\x03 \x01(\tBW\xbaH\x1e\xd8\x01\x01r\x19\x18\x112\x15^[A-HJ-NPR-Z0-9]{17}$\xaa\xa0\x192:017 capital letters and digits without I, O and QR\x03vin\x12@\n" +
 	"\bdocument\x18\x04 \x01(\v2\x1c.karaula.v1.IdentityDocumentB\x06\xaa\xa0\x19\x02\b\x01R\bdocument\x12.\n" +
-	"\x0efirearm_serial\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18(R\rfirearmSerial\x12<\n" +
-	"\x05phone\x18\x06 \x01(\tB&\xbaH\x1d\xd8\x01\x01r\x18\x18\x102\x14^\\+[1-9][0-9]{6,14}$\xaa\xa0\x19\x02\b\x01R\x05phone\x12(\n" +
+	"\x0efirearm_serial\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18(R\rfirearmSerial\x12u\n" +
+	"\x05phone\x18\x06 \x01(\tB_\xbaH\x1d\xd8\x01\x01r\x18\x18\x102\x14^\\+[1-9][0-9]{6,14}$\xaa\xa0\x19;\b\x01:7an international number: a plus sign and 7 to 15 digitsR\x05phone\x12(\n" +
 	"\aaddress\x18\a \x01(\tB\x0e\xbaH\x05r\x03\x18\xac\x02\xaa\xa0\x19\x02\b\x01R\aaddress\x12*\n" +
 	"\x05event\x18\b \x01(\v2\x14.karaula.v1.SightingR\x05event:L\xbaHI\"G\n" +
 	"\x06person\n" +
@@ -765,7 +765,7 @@ const file_karaula_v1_request_proto_rawDesc = "" +
 	"\x0efirearm_serial\n" +
 	"\x05phone\n" +
 	"\aaddress\n" +
-	"\x05event\x10\x01\"\xd2\x05\n" +
+	"\x05event\x10\x01\"\x82\x06\n" +
 	"\aRequest\x128\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x18.karaula.v1.QuestionKindB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x04kind\x125\n" +
@@ -782,9 +782,9 @@ const file_karaula_v1_request_proto_rawDesc = "" +
 	"\x06access\x18\b \x01(\x0e2\x12.karaula.v1.AccessB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06access\x12\x1e\n" +
 	"\n" +
 	"evidential\x18\t \x01(\bR\n" +
-	"evidential\x124\n" +
+	"evidential\x12d\n" +
 	"\blanguage\x18\n" +
-	" \x01(\tB\x18\xbaH\x15\xd8\x01\x01r\x10\x18\x032\f^[a-z]{2,3}$R\blanguage:\xb0\x01\xbaH\xac\x01\x1a\xa9\x01\n" +
+	" \x01(\tBH\xbaH\x15\xd8\x01\x01r\x10\x18\x032\f^[a-z]{2,3}$\xaa\xa0\x19,:*two or three lower-case letters of ISO 639R\blanguage:\xb0\x01\xbaH\xac\x01\x1a\xa9\x01\n" +
 	"\x16request_subject_status\x12Hsubject_status and connection are required for a question about a person\x1aEthis.kind != 1 || (this.subject_status != 0 && this.connection != '')\"\x8b\x05\n" +
 	"\x06Answer\x12'\n" +
 	"\n" +

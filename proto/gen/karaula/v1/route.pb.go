@@ -691,13 +691,13 @@ var File_karaula_v1_route_proto protoreflect.FileDescriptor
 const file_karaula_v1_route_proto_rawDesc = "" +
 	"\n" +
 	"\x16karaula/v1/route.proto\x12\n" +
-	"karaula.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17karaula/v1/common.proto\x1a\x16karaula/v1/marks.proto\"\xa3\x03\n" +
+	"karaula.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17karaula/v1/common.proto\x1a\x16karaula/v1/marks.proto\"\xe0\x03\n" +
 	"\tCommodity\x129\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x19.karaula.v1.CommodityKindB\n" +
-	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x04kind\x126\n" +
-	"\ahs_code\x18\x02 \x01(\tB\x1d\xbaH\x1a\xd8\x01\x01r\x15\x18\x062\x11^([0-9]{2}){1,3}$R\x06hsCode\x122\n" +
-	"\bcurrency\x18\x03 \x01(\tB\x16\xbaH\x13\xd8\x01\x01r\x0e\x18\x032\n" +
-	"^[A-Z]{3}$R\bcurrency\x12&\n" +
+	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x04kind\x12L\n" +
+	"\ahs_code\x18\x02 \x01(\tB3\xbaH\x1a\xd8\x01\x01r\x15\x18\x062\x11^([0-9]{2}){1,3}$\xaa\xa0\x19\x12:\x102, 4 or 6 digitsR\x06hsCode\x12Y\n" +
+	"\bcurrency\x18\x03 \x01(\tB=\xbaH\x13\xd8\x01\x01r\x0e\x18\x032\n" +
+	"^[A-Z]{3}$\xaa\xa0\x19#:!three capital letters of ISO 4217R\bcurrency\x12&\n" +
 	"\x06detail\x18\x04 \x01(\tB\x0e\xbaH\x05r\x03\x18\xc8\x01\xaa\xa0\x19\x02(\x01R\x06detail:\xc6\x01\xbaH\xc2\x01\x1a`\n" +
 	"\x12commodity_currency\x12\"currency is required for kind cash\x1a&this.kind != 10 || this.currency != ''\x1a^\n" +
 	"\x11commodity_hs_code\x12\"hs_code is required for kind goods\x1a%this.kind != 16 || this.hs_code != ''\"\xa3\x02\n" +
@@ -712,22 +712,22 @@ const file_karaula_v1_route_proto_rawDesc = "" +
 	"\x06amount\x18\x01 \x01(\x04B\r\xbaH\n" +
 	"2\b\x18\x80\x94\xeb\xdc\x03 \x00R\x06amount\x126\n" +
 	"\x04unit\x18\x02 \x01(\x0e2\x16.karaula.v1.VolumeUnitB\n" +
-	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x04unit\"\xce\t\n" +
+	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x04unit\"\x82\v\n" +
 	"\x05Route\x12C\n" +
 	"\vcommodities\x18\x01 \x03(\v2\x15.karaula.v1.CommodityB\n" +
 	"\xbaH\a\x92\x01\x04\b\x01\x10\bR\vcommodities\x122\n" +
 	"\x05lines\x18\x02 \x03(\v2\x10.karaula.v1.LineB\n" +
 	"\xbaH\a\x92\x01\x04\b\x01\x10\bR\x05lines\x12<\n" +
-	"\twaypoints\x18\x03 \x03(\v2\x14.karaula.v1.WaypointB\b\xbaH\x05\x92\x01\x02\x10 R\twaypoints\x129\n" +
-	"\ffrom_country\x18\x04 \x01(\tB\x16\xbaH\x13\xd8\x01\x01r\x0e\x18\x022\n" +
-	"^[A-Z]{2}$R\vfromCountry\x125\n" +
+	"\twaypoints\x18\x03 \x03(\v2\x14.karaula.v1.WaypointB\b\xbaH\x05\x92\x01\x02\x10 R\twaypoints\x12v\n" +
+	"\ffrom_country\x18\x04 \x01(\tBS\xbaH\x13\xd8\x01\x01r\x0e\x18\x022\n" +
+	"^[A-Z]{2}$\xaa\xa0\x199:7two capital letters of ISO 3166-1 (XK is user-assigned)R\vfromCountry\x12r\n" +
 	"\n" +
-	"to_country\x18\x05 \x01(\tB\x16\xbaH\x13\xd8\x01\x01r\x0e\x18\x022\n" +
-	"^[A-Z]{2}$R\ttoCountry\x12D\n" +
+	"to_country\x18\x05 \x01(\tBS\xbaH\x13\xd8\x01\x01r\x0e\x18\x022\n" +
+	"^[A-Z]{2}$\xaa\xa0\x199:7two capital letters of ISO 3166-1 (XK is user-assigned)R\ttoCountry\x12D\n" +
 	"\x05modes\x18\x06 \x03(\x0e2\x19.karaula.v1.TransportModeB\x13\xbaH\x10\x92\x01\r\x10\f\x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\x05modes\x122\n" +
 	"\vconcealment\x18\a \x01(\tB\x10\xbaH\x05r\x03\x18\xe8\a\xaa\xa0\x19\x04 \x01(\x01R\vconcealment\x127\n" +
-	"\x0emodus_operandi\x18\b \x01(\tB\x10\xbaH\x05r\x03\x18\xd0\x0f\xaa\xa0\x19\x04 \x01(\x01R\rmodusOperandi\x12}\n" +
-	"\bschedule\x18\t \x01(\tBa\xbaH^\xd8\x01\x01rY\x18\xc8\x012T^FREQ=(SECONDLY|MINUTELY|HOURLY|DAILY|WEEKLY|MONTHLY|YEARLY)(;[A-Z]+=[A-Z0-9,+-]+)*$R\bschedule\x12*\n" +
+	"\x0emodus_operandi\x18\b \x01(\tB\x10\xbaH\x05r\x03\x18\xd0\x0f\xaa\xa0\x19\x04 \x01(\x01R\rmodusOperandi\x12\xb2\x01\n" +
+	"\bschedule\x18\t \x01(\tB\x95\x01\xbaH^\xd8\x01\x01rY\x18\xc8\x012T^FREQ=(SECONDLY|MINUTELY|HOURLY|DAILY|WEEKLY|MONTHLY|YEARLY)(;[A-Z]+=[A-Z0-9,+-]+)*$\xaa\xa0\x190:.a recurrence rule like FREQ=WEEKLY;BYDAY=TH,FRR\bschedule\x12*\n" +
 	"\x06volume\x18\n" +
 	" \x01(\v2\x12.karaula.v1.VolumeR\x06volume\x12'\n" +
 	"\x05price\x18\v \x01(\v2\x11.karaula.v1.MoneyR\x05price\x12;\n" +
@@ -740,10 +740,10 @@ const file_karaula_v1_route_proto_rawDesc = "" +
 	"\n" +
 	"confidence\x18\x0f \x01(\v2\x16.karaula.v1.ConfidenceB\x06\xbaH\x03\xc8\x01\x01R\n" +
 	"confidence\x12*\n" +
-	"\x06impact\x18\x10 \x01(\v2\x12.karaula.v1.ImpactR\x06impact\x12,\n" +
+	"\x06impact\x18\x10 \x01(\v2\x12.karaula.v1.ImpactR\x06impact\x12.\n" +
 	"\n" +
-	"first_seen\x18\x11 \x01(\x03B\r\xbaH\x04\"\x02(\x00\xaa\xa0\x19\x02\x10\x01R\tfirstSeen\x12*\n" +
-	"\tlast_seen\x18\x12 \x01(\x03B\r\xbaH\x04\"\x02(\x00\xaa\xa0\x19\x02\x10\x01R\blastSeen\x12%\n" +
+	"first_seen\x18\x11 \x01(\x03B\x0f\xbaH\x04\"\x02(\x00\xaa\xa0\x19\x04\x10\x010\x01R\tfirstSeen\x12,\n" +
+	"\tlast_seen\x18\x12 \x01(\x03B\x0f\xbaH\x04\"\x02(\x00\xaa\xa0\x19\x04\x10\x010\x01R\blastSeen\x12%\n" +
 	"\bseizures\x18\x13 \x01(\rB\t\xbaH\x06*\x04\x18\xa0\x8d\x06R\bseizures:t\xbaHq\x1ao\n" +
 	"\n" +
 	"route_seen\x12'last_seen must not be before first_seen\x1a8this.last_seen == 0 || this.last_seen >= this.first_seen*\xfd\x03\n" +
