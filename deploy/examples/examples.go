@@ -15,16 +15,14 @@ import (
 	"strings"
 )
 
-//go:embed agreements
+//go:embed agreements alerts/*.yaml
 var files embed.FS
 
-const ext = ".agreement"
-
 // Agreements gives the templates of the agreements that the demo signs, by id.
-func Agreements() map[string][]byte { return read("agreements") }
+func Agreements() map[string][]byte { return read("agreements", ".agreement") }
 
 // Inactive gives the templates that no installation takes in by itself, by id.
-func Inactive() map[string][]byte { return read("agreements/inactive") }
+func Inactive() map[string][]byte { return read("agreements/inactive", ".agreement") }
 
 // Agreement gives one template, active or not; false if there is none of this id.
 func Agreement(id string) ([]byte, bool) {
@@ -36,9 +34,19 @@ func Agreement(id string) ([]byte, bool) {
 	return nil, false
 }
 
-// read gives the agreement files directly in a folder. The files are part of
-// the program, so reading them cannot fail.
-func read(dir string) map[string][]byte {
+// Alerts gives the example alerts as YAML, by name; an alert is named after its
+// type.
+func Alerts() map[string][]byte { return read("alerts", ".yaml") }
+
+// Alert gives one example alert as YAML ("vehicle"); false if there is none.
+func Alert(name string) ([]byte, bool) {
+	text, ok := Alerts()[name]
+	return text, ok
+}
+
+// read gives the files with an extension directly in a folder. The files are
+// part of the program, so reading them cannot fail.
+func read(dir, ext string) map[string][]byte {
 	entries, err := fs.ReadDir(files, dir)
 	if err != nil {
 		panic(err)

@@ -176,3 +176,21 @@ func TestMatrix(t *testing.T) {
 		t.Errorf("matrix (-want +got), go test ./deploy/examples -update writes it:\n%s", d)
 	}
 }
+
+// TestAlerts: every example alert is named after an alert type, or after one
+// and a word more; what is in them is the alert package's to test.
+func TestAlerts(t *testing.T) {
+	t.Parallel()
+	if text, ok := examples.Alert("vehicle"); !ok || len(text) == 0 {
+		t.Error("no example of a vehicle")
+	}
+	for name := range examples.Alerts() {
+		word, _, _ := strings.Cut(name, "-")
+		if _, ok := terms.ParseType(word); !ok {
+			t.Errorf("%s is named after no alert type", name)
+		}
+	}
+	if _, ok := examples.Alert("ufo"); ok {
+		t.Error("an example that does not exist")
+	}
+}
