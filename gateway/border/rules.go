@@ -1,0 +1,90 @@
+package border
+
+import (
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"karaula/internal/agreement"
+	"karaula/internal/alert"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// checkRules holds content against the rules of its type, and against the
+// limits of the clauses that let the origin say the type: one that admits all
+// of it is enough. Both as of when it was said, so that they never change.
+func (j *judging) checkRules() *outcome {
+	switch {
+	case j.inner == nil:
+		return nil
+	case j.inner.GetKind() == karaulav1.Kind_KIND_ACT:
+		return j.checkAct()
+	}
+	a, said := j.inner.GetAlert(), time.UnixMicro(j.st.GetSaidAt())
+	if out := broken(alert.Validate(a, said)); out != nil {
+		return out
+	}
+	if end := alert.Expiry(a, said); time.UnixMicro(j.st.GetEraseAfter()).After(end) {
+		return refuse(karaulav1.Code_CODE_RETENTION, "erase_after is later than the alert's own end")
+	}
+	var first *outcome
+	for _, clause := range j.channel.Clauses(j.led.Origin, j.inner.GetType()) {
+		out := j.within(clause, a, said)
+		if out == nil {
+			j.clause = clause
+			return nil
+		}
+		if first == nil {
+			first = out
+		}
+	}
+	return first
+}
+
+// broken turns the first error of findings into a refusal. Findings never show
+// values.
+func broken(found alert.Findings) *outcome {
+	code := found.Code()
+	for _, f := range found.Errors() {
+		if f.Code == code {
+			return refuse(code, "%s", f)
+		}
+	}
+	return nil
+}
+
+// within holds an alert against the limits of one clause.
+func (j *judging) within(clause *agreement.Say, a *karaulav1.Alert, said time.Time) *outcome {
+	if !j.keptWithin(clause.Retain) {
+		return refuse(karaulav1.Code_CODE_RETENTION, "kept longer than %s admits", clause.Ref(j.text.ID))
+	}
+	out := broken(alert.Check(a, alert.Limits{
+		Personal: clause.Personal, Handling: clause.Handling, Retain: clause.Retain,
+	}, said))
+	if out != nil {
+		out.detail = clause.Ref(j.text.ID) + ": " + out.detail
+	}
+	return out
+}
+
+// maxRemark is the longest remark of an act, in characters.
+const maxRemark = 2000
+
+// checkAct wants a deed that is known here and a remark that can be shown.
+func (j *judging) checkAct() *outcome {
+	act := j.inner.GetAct()
+	if _, known := karaulav1.Deed_name[int32(act.GetDeed())]; !known || act.GetDeed() == 0 {
+		return refuse(karaulav1.Code_CODE_INVALID_CONTENT, "the deed of the act is not one")
+	}
+	if utf8.RuneCountInString(act.GetRemark()) > maxRemark || strings.ContainsFunc(act.GetRemark(), unprintable) {
+		return refuse(karaulav1.Code_CODE_INVALID_CONTENT, "the remark of the act is too long or cannot be shown")
+	}
+	return nil
+}
+
+// unprintable reports characters that could make a remark look like another
+// one: controls other than a new line, and invisible or reordering ones.
+func unprintable(r rune) bool {
+	return r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r))
+}
