@@ -1,0 +1,79 @@
+package testworld
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
+	"time"
+
+	"filippo.io/age"
+
+	"karaula/internal/card"
+	"karaula/internal/keyring"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// NewRoot makes a root key that nobody knows yet.
+func (w *World) NewRoot(code string) *keyring.Root {
+	w.T.Helper()
+	private, _, err := keyring.NewRoot(code)
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	return ok(keyring.ParseRoot(private))(w.T)
+}
+
+// signKey makes an Ed25519 key of any use, valid around the world's present.
+func (w *World) signKey(use karaulav1.KeyUse) keyring.SignKey {
+	w.T.Helper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		w.T.Fatal(err)
+	}
+	return keyring.SignKey{
+		ID: keyring.KeyID(use, keyring.AlgEd25519, public), Use: use, Private: private,
+		From: w.Now.Add(-time.Hour), Until: w.Now.Add(-time.Hour).Add(keyring.Validity),
+	}
+}
+
+// sealKey makes an age identity of any use, valid around the world's present.
+func (w *World) sealKey(use karaulav1.KeyUse) keyring.SealKey {
+	w.T.Helper()
+	id := ok(age.GenerateHybridIdentity())(w.T)
+	return keyring.SealKey{
+		ID: keyring.KeyID(use, keyring.AlgAgeHybrid, []byte(id.Recipient().String())), Use: use, Identity: id,
+		From: w.Now.Add(-time.Hour), Until: w.Now.Add(-time.Hour).Add(keyring.Validity),
+	}
+}
+
+func signerLine(k keyring.SignKey) card.Key {
+	return card.Key{
+		Use: k.Use, Alg: keyring.AlgEd25519, ID: k.ID, From: k.From, Until: k.Until,
+		Public: base64.StdEncoding.EncodeToString(k.Public()),
+	}
+}
+
+func sealerLine(k keyring.SealKey) card.Key {
+	return card.Key{
+		Use: k.Use, Alg: keyring.AlgAgeHybrid, ID: k.ID, From: k.From, Until: k.Until, Public: k.Recipient(),
+	}
+}
+
+// Encrypt is seal.Seal for bytes that are not a frame.
+func Encrypt(plain []byte, rs []*age.HybridRecipient) ([]byte, error) {
+	recipients := make([]age.Recipient, len(rs))
+	for i, r := range rs {
+		recipients[i] = r
+	}
+	var out bytes.Buffer
+	w, err := age.Encrypt(&out, recipients...)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(plain); err != nil {
+		return nil, err
+	}
+	err = w.Close()
+	return out.Bytes(), err
+}
