@@ -61,7 +61,7 @@ func FormatSize(n int64) string { return formatUnits(n, sizeUnits) }
 
 // parseUnits reads a whole number with exactly one of the units.
 func parseUnits(s string, units []unit) (int64, error) {
-	digits := strings.TrimRight(s, "GKMBiydhmins")
+	digits := strings.TrimRight(s, "GKMBiydhmns")
 	n, err := parseCount(digits)
 	if err != nil {
 		return 0, err

@@ -2,6 +2,7 @@ package register
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -62,14 +63,18 @@ func (r *Register) readMark() (mark, error) {
 	if err != nil {
 		return mark{}, problem.Wrap(problem.Failed, err, "the register can't be read")
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	info, err := f.Stat()
 	if err != nil {
 		return mark{}, problem.Wrap(problem.Failed, err, "the register can't be read")
 	}
 	body := make([]byte, 32)
 	n, _ := f.Read(body)
-	generation, err := strconv.ParseUint(strings.TrimSuffix(string(body[:n]), "\n"), 10, 64)
+	number := strings.TrimRight(string(body[:n]), "\n\x00")
+	if number == "" { // what a power cut may leave
+		return mark{0, inode(info), info.ModTime()}, nil
+	}
+	generation, err := strconv.ParseUint(number, 10, 64)
 	if err != nil {
 		return mark{}, problem.New(problem.Failed, "the register's file %s does not hold a number", generationFile).
 			WithHint("remove it: it is made again with the next change")
@@ -97,10 +102,10 @@ func (r *Register) lock() (unlock func(), err error) {
 		}
 	}
 	if err != nil {
-		f.Close()
+		f.Close() //nolint:errcheck // nothing was written
 		return nil, problem.Wrap(problem.Failed, err, "the register can't be locked")
 	}
-	return func() { f.Close() }, nil
+	return func() { f.Close() }, nil //nolint:errcheck // closing unlocks
 }
 
 // editor changes files of the folder while the lock is held.
@@ -113,29 +118,53 @@ type editor struct {
 // write puts a whole file into place: a temporary file, synced, renamed, and
 // the folders that it changed synced. path is relative to the register.
 func (e *editor) write(path string, body []byte) error {
-	full := filepath.Join(e.dir, path)
-	folder := filepath.Dir(full)
+	folder := filepath.Dir(filepath.Join(e.dir, path))
 	fail := func(err error) error {
 		return problem.Wrap(problem.Failed, err, "the register could not be written, nothing was changed")
 	}
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return fail(err)
+	made := os.Mkdir(folder, 0o755)
+	if made != nil && !errors.Is(made, fs.ErrExist) {
+		return fail(made)
 	}
-	f, err := os.CreateTemp(folder, ".new-*")
-	if err != nil {
-		return fail(err)
-	}
-	defer os.Remove(f.Name()) // gone already if all went well
-	_, err = f.Write(body)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
-	if err != nil {
-		return fail(err)
-	}
-	if err := os.Rename(f.Name(), full); err != nil {
+	if err := e.place(path, body, true); err != nil {
 		return fail(err)
 	}
 	e.wrote = true
-	return errors.Join(syncDir(folder), syncDir(filepath.Dir(folder)))
+	if made == nil {
+		if err := syncDir(filepath.Dir(folder)); err != nil {
+			return err
+		}
+	}
+	return syncDir(folder)
+}
+
+// bump counts the change that was made. Nothing is synced: after a power cut
+// every process reads the folder anew anyway.
+func (e *editor) bump() error {
+	if err := e.place(generationFile, fmt.Appendf(nil, "%d\n", e.state.generation+1), false); err != nil {
+		return problem.Wrap(problem.Failed, err, "the change was made, but running processes can't notice it").
+			WithHint("restart them")
+	}
+	return nil
+}
+
+// place puts a file into place by a rename.
+func (e *editor) place(path string, body []byte, sync bool) error {
+	full := filepath.Join(e.dir, path)
+	f, err := os.CreateTemp(filepath.Dir(full), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) //nolint:errcheck // gone already if all went well
+	_, err = f.Write(body)
+	err = errors.Join(err, f.Chmod(0o644))
+	if sync {
+		err = errors.Join(err, f.Sync())
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), full)
 }
 
 // remove deletes a file or a whole folder; one that is not there is no error.
@@ -154,7 +183,7 @@ func syncDir(dir string) error {
 	if err != nil {
 		return problem.Wrap(problem.Failed, err, "a folder of the register could not be synced")
 	}
-	defer d.Close()
+	defer d.Close() //nolint:errcheck // only read
 	if err := d.Sync(); err != nil {
 		return problem.Wrap(problem.Failed, err, "a folder of the register could not be synced")
 	}

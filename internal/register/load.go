@@ -117,7 +117,7 @@ func readLimited(path string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	body, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(body)) > limit {
 		err = problem.New(problem.Invalid, "the file is larger than %d bytes", limit)

@@ -22,7 +22,6 @@
 package register
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -143,15 +142,21 @@ func (r *Register) change(edit func(*editor) error) error {
 		return err
 	}
 	defer unlock()
-	if err := r.reload(); err != nil {
+	now, err := r.readMark()
+	if err != nil {
 		return err
+	}
+	if now.generation != r.current.Load().mark.generation {
+		if err := r.reload(); err != nil {
+			return err
+		}
 	}
 	e := &editor{dir: r.dir, state: r.current.Load().state}
 	editErr := edit(e)
 	if !e.wrote {
 		return editErr
 	}
-	if err := e.write(generationFile, fmt.Appendf(nil, "%d\n", e.state.generation+1)); err != nil {
+	if err := e.bump(); err != nil {
 		return err
 	}
 	if err := r.reload(); err != nil {

@@ -145,6 +145,10 @@ func TestUnreadable(t *testing.T) {
 	if got := len(r.View().Parties()); got != 2 || r.Err() == nil {
 		t.Errorf("%d parties, %v", got, r.Err())
 	}
+	must(t, os.WriteFile(filepath.Join(r.dir, generationFile), nil, 0o644))
+	if got := len(r.View().Parties()); got != 2 || r.Err() != nil {
+		t.Errorf("after a power cut: %d parties, %v", got, r.Err())
+	}
 	must(t, os.Remove(filepath.Join(r.dir, generationFile)))
 	if got := len(r.View().Parties()); got != 2 || r.Err() != nil {
 		t.Errorf("%d parties, %v", got, r.Err())
