@@ -35,7 +35,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "replace": replace},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("KARAULA_NOW", "2026-03-01T12:00:00Z")
 			return nil
@@ -64,4 +64,17 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if got != 0 && !strings.HasPrefix(ts.ReadFile("stderr"), "karaula: ") {
 		ts.Fatalf("no reason on stderr")
 	}
+}
+
+// replace is the script command `replace FILE OLD NEW`: every OLD in a file
+// becomes NEW, and there must be one.
+func replace(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: replace FILE OLD NEW")
+	}
+	text := ts.ReadFile(args[0])
+	if !strings.Contains(text, args[1]) {
+		ts.Fatalf("%s does not hold %q", args[0], args[1])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.ReplaceAll(text, args[1], args[2])), 0o644))
 }
