@@ -64,7 +64,7 @@ func TestLintAcceptsTheSample(t *testing.T) {
 // TestLintFindings changes the sample in one place each.
 func TestLintFindings(t *testing.T) {
 	t.Parallel()
-	zero := "sha256:" + strings.Repeat("00", 32)
+	some := "sha256:" + strings.Repeat("aa", 32)
 	for _, c := range []struct {
 		name     string
 		from, to string
@@ -76,18 +76,22 @@ func TestLintFindings(t *testing.T) {
 		{"version zero", "version 1", "version 0", []string{"3:syntax!"}},
 		{"version spelling", "version 1", "version 01", []string{"3:syntax!"}},
 		{"version 2 alone", "version 1", "version 2", []string{"3:version!", "3:version!"}},
-		{"version 1 supersedes", "version 1", "version 1\nsupersedes " + zero, []string{"4:version!"}},
+		{"version 1 supersedes", "version 1", "version 1\nsupersedes " + some, []string{"4:version!"}},
 		{
 			"version 2 of another first", "version 1",
 			"version 2\nsupersedes sha256:" + strings.Repeat("22", 32) + "\nfirst sha256:" + strings.Repeat("11", 32),
 			[]string{"5:version!"},
 		},
-		{"digest", "version 1", "version 2\nsupersedes sha256:xy\nfirst " + zero, []string{"4:syntax!"}},
+		{"digest", "version 1", "version 2\nsupersedes sha256:xy\nfirst " + some, []string{"4:syntax!"}},
 		{"title unquoted", `title "Police cooperation across an invented border"`, "title Police", []string{"4:syntax!"}},
 		{"title missing", "title \"Police cooperation across an invented border\"\n", "", []string{"0:missing!"}},
 		{"title empty", `title "Police cooperation across an invented border"`, `title ""`, []string{"4:syntax!"}},
 		{"title twice", "basis", "title \"Again\"\nbasis", []string{"5:duplicate!"}},
 		{"order", "quota 1GiB\nwithdraw notice=90d", "withdraw notice=90d\nquota 1GiB", []string{"15:order!"}},
+		{
+			"digest of zeros", "version 1", "version 2\nsupersedes sha256:" + strings.Repeat("00", 32) + "\nfirst " + some,
+			[]string{"4:syntax!"},
+		},
 		{"time zone", "2026-01-01T00:00:00Z", "2026-01-01T01:00:00+01:00", []string{"6:syntax!"}},
 		{"time spelling", "2026-01-01T00:00:00Z", "2026-01-01T00:00:00.100Z", []string{"6:syntax!"}},
 		{"microseconds", "2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000001Z", []string{}},

@@ -1,9 +1,7 @@
 package agreement
 
 import (
-	"encoding/hex"
 	"fmt"
-	"strings"
 
 	"karaula/internal/signedtext"
 )
@@ -145,18 +143,14 @@ func (p *parser) order(n, at int, r *rule) {
 	}
 }
 
-// digestWord opens every digest in a text.
-const digestWord = "sha256:"
-
 // ParseDigest reads "sha256:" and 64 lower-case hex digits.
-func ParseDigest(s string) (d [32]byte, err error) {
-	digits, ok := strings.CutPrefix(s, digestWord)
-	b, decodeErr := hex.DecodeString(digits)
-	if !ok || decodeErr != nil || len(b) != len(d) || strings.ToLower(digits) != digits {
+func ParseDigest(s string) ([32]byte, error) {
+	d, ok := signedtext.ParseDigest(s)
+	if !ok {
 		return d, fmt.Errorf("%q is not sha256: and 64 lower-case hex digits", clip(s))
 	}
-	return [32]byte(b), nil
+	return d, nil
 }
 
 // FormatDigest writes a digest as texts have it: "sha256:" and 64 hex digits.
-func FormatDigest(d [32]byte) string { return digestWord + hex.EncodeToString(d[:]) }
+func FormatDigest(d [32]byte) string { return signedtext.FormatDigest(d) }

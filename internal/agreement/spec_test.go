@@ -96,7 +96,7 @@ func TestSpecNamesEverything(t *testing.T) {
 	al, me := party(t, "al"), party(t, "me")
 	for _, fill := range []string{al.Root, FormatDigest(al.Next), me.Root, FormatDigest(me.Next), key(t, "dpa").vkey} {
 		place := "<verifier key>"
-		if strings.HasPrefix(fill, digestWord) {
+		if strings.HasPrefix(fill, "sha256:") {
 			place = "sha256:<64 hex digits>"
 		}
 		example = strings.Replace(example, place, fill, 1)
