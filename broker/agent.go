@@ -257,7 +257,9 @@ func losers(live, next Plan) []string {
 		for _, g := range grantsOf(next, peer.Code) {
 			after[g.subject] = true
 		}
-		lost := !slices.ContainsFunc(next.Peers, func(p Peer) bool { return p.Code == peer.Code && (!p.Barred || peer.Barred) })
+		lost := !slices.ContainsFunc(next.Peers, func(p Peer) bool {
+			return p.Code == peer.Code && (!p.Barred || peer.Barred)
+		})
 		for _, g := range grantsOf(live, peer.Code) {
 			lost = lost || !after[g.subject]
 		}

@@ -119,7 +119,6 @@ func TestSuspensionTakesEffectAndKeepsThePlace(t *testing.T) {
 	gw := a.own(t, subject.RoleGateway, a.gateway)
 	var meCut, xkCut, gwCut atomic.Int64
 	gw.SetDisconnectErrHandler(func(*nats.Conn, error) { gwCut.Add(1) })
-	quiet := nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
 	me, xk := a.mustDial(t, a.me, "me", watched(&meCut), quiet), a.mustDial(t, a.xk, "xk", watched(&xkCut))
 
 	say(t, gw, "k1.b01-al-me.al.vehicle", []byte("1"))
@@ -162,7 +161,7 @@ func TestEachWallAloneStopsAPartner(t *testing.T) {
 	s := newSite(t)
 	s.start(t)
 	gw := s.own(t, subject.RoleGateway, s.gateway)
-	me := s.mustDial(t, s.me, "me", nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	me := s.mustDial(t, s.me, "me", quiet)
 	old := pull(t, me, "b01-al-me", "me", longPull)
 	keeper := NewKeeper(s.own(t, subject.RoleKeeper, s.keeper), s.log)
 
@@ -238,7 +237,9 @@ func TestFailedReloadStillStopsTheConsumer(t *testing.T) {
 	fetches(&a.plan, "b01-al-me", "me", false)
 	a.plan.Channels[0].Say = []Say{{Token: "no such word"}}
 	a.mu.Unlock()
-	eventually(t, "the failure is not told", func() bool { return strings.Contains(a.agent.Status().Problem, "no such word") })
+	eventually(t, "the failure is not told", func() bool {
+		return strings.Contains(a.agent.Status().Problem, "no such word")
+	})
 	say(t, gw, "k1.b01-al-me.al.vehicle", []byte("1"))
 	nothing(t, old)
 
@@ -322,14 +323,16 @@ func TestChangesReachLiveConnections(t *testing.T) {
 func TestFlooderIsThrownOutAndComesBack(t *testing.T) {
 	t.Parallel()
 	a := newSite(t).agency(t, func(o *AgentOptions) {
-		o.Flood = FloodOptions{Messages: 2000, Window: 50 * time.Millisecond, Bar: 300 * time.Millisecond, MaxBar: time.Minute}
+		o.Flood = FloodOptions{
+			Messages: 2000, Window: 50 * time.Millisecond, Bar: 300 * time.Millisecond, MaxBar: time.Minute,
+		}
 	})
 	var xkCut atomic.Int64
 	xk := a.mustDial(t, a.xk, "xk", watched(&xkCut))
-	evil := a.mustDial(t, a.me, "me", nats.NoReconnect(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	evil := a.mustDial(t, a.me, "me", nats.NoReconnect(), quiet)
 	eventually(t, "a flooder goes on", func() bool {
 		for range 1000 { // refused ones count as well
-			_ = evil.PublishRequest(subject.Next("b01-al-me", "me"), evil.NewInbox(), []byte(`{"batch":1,"expires":25000000000}`))
+			_ = evil.PublishRequest(subject.Next("b01-al-me", "me"), evil.NewInbox(), []byte(longPull))
 			_ = evil.Publish("k1.link.xk", nil)
 		}
 		return evil.IsClosed()

@@ -44,9 +44,10 @@ func writeServer(t *text, p Plan) {
 	}
 	t.line("server_name: " + quote(p.ServerName))
 	t.line("listen: " + quote(net.JoinHostPort(host, port)))
-	t.note("max_payload: "+strconv.Itoa(subject.MaxPayload), "an envelope and its headers; partners have a limit of their own")
+	t.note("max_payload: "+strconv.Itoa(subject.MaxPayload), "partners have a limit of their own")
 	t.note("max_pending: "+strconv.Itoa(maxPending), "bytes on their way to a reader that does not read")
 	t.line("max_connections: " + strconv.Itoa(baseConnections+maxPeerConnections*len(p.Peers)))
+	t.note(`write_deadline: "60s"`, "for a full pull over a slow line; TLS does not survive a write that ran out of time")
 	t.note(`ping_interval: "20s"`, "a cut connection must not hold one of a partner's four places for long")
 	t.line("ping_max: 2")
 	t.note("feature_flags { js_ack_fc_v2: true }", "acks name domain and account")

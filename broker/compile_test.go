@@ -126,7 +126,8 @@ func TestCompileDoesNotDependOnOrder(t *testing.T) {
 func TestStockServerAcceptsTheText(t *testing.T) {
 	t.Parallel()
 	stock := filepath.Join(t.TempDir(), "nats-server")
-	if out, err := exec.Command("go", "build", "-o", stock, "github.com/nats-io/nats-server/v2").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-o", stock, "github.com/nats-io/nats-server/v2")
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("the stock server does not build: %v\n%s", err, out)
 	}
 	s := newSite(t)
@@ -176,7 +177,8 @@ func TestServerReadsWhatWasMeant(t *testing.T) {
 func TestCompileRefusesWhatCouldBreakOut(t *testing.T) {
 	t.Parallel()
 	evil := []string{
-		"", "AL", "al\"", "al}", "al\n", "al # x", "al*", "al.>", "a b", "al;", "ал", "al-me\" }", "$SYS", strings.Repeat("a", 99),
+		"", "AL", "al\"", "al}", "al\n", "al # x", "al*", "al.>", "a b", "al;", "ал", "al-me\" }", "$SYS",
+		strings.Repeat("a", 99),
 	}
 	for what, set := range map[string]func(*Plan, string){
 		"party":       func(p *Plan, s string) { p.Party = s },

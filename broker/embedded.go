@@ -32,7 +32,7 @@ type Embedded struct {
 func Run(ctx context.Context, configFile string, log *slog.Logger) (*Embedded, error) {
 	opts, err := server.ProcessConfigFile(configFile)
 	if err != nil {
-		return nil, problem.Wrap(problem.Invalid, err, "nats-server does not take %s; the broker was not started", configFile).
+		return nil, problem.Wrap(problem.Invalid, err, "%s is not taken; the broker was not started", configFile).
 			WithHint("nats-server -t -c %s", configFile)
 	}
 	opts.NoSigs = true

@@ -129,7 +129,9 @@ func TestGatewayPublishesInAtomicBatches(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, subj := range []string{"k1.b01-al-me.al.vehicle", subject.In("b01-al-me", "me"), subject.Verdict("b01-al-me", "me")} {
+	for _, subj := range []string{
+		"k1.b01-al-me.al.vehicle", subject.In("b01-al-me", "me"), subject.Verdict("b01-al-me", "me"),
+	} {
 		var batch []*nats.Msg
 		for range 100 {
 			m := nats.NewMsg(subj)
@@ -169,6 +171,10 @@ func TestOnlyKnownKeysGetIn(t *testing.T) {
 	s.start(t)
 	s.mustDial(t, s.me, "me")
 	stranger := newPerson(t, "stranger")
+	without := func(edit func(*nats.Options)) []nats.Option {
+		return []nats.Option{func(o *nats.Options) error { edit(o); return nil }}
+	}
+	noKey := func(o *nats.Options) { o.Nkey, o.SignatureCB = "", nil }
 	for name, c := range map[string]struct {
 		user, cert person
 		opts       []nats.Option
@@ -176,19 +182,17 @@ func TestOnlyKnownKeysGetIn(t *testing.T) {
 		"a certificate that nobody pinned": {user: s.me, cert: stranger},
 		"an nkey that nobody knows":        {user: stranger, cert: s.me},
 		"no certificate":                   {user: s.me, cert: person{}},
+		"no nkey":                          {user: s.me, cert: s.me, opts: without(noKey)},
+		"a password":                       {user: s.me, cert: s.me, opts: append(without(noKey), nats.UserInfo("me", "me"))},
 		"an nkey that it does not hold": {user: s.me, cert: s.me, opts: []nats.Option{
 			nats.Nkey(s.me.public, stranger.user.Sign),
 		}},
-		"no nkey":    {user: s.me, cert: s.me, opts: []nats.Option{func(o *nats.Options) error { o.Nkey, o.SignatureCB = "", nil; return nil }}},
-		"a password": {user: s.me, cert: s.me, opts: []nats.Option{func(o *nats.Options) error { o.Nkey, o.SignatureCB = "", nil; return nil }, nats.UserInfo("me", "me")}},
-		"TLS 1.2": {user: s.me, cert: s.me, opts: []nats.Option{func(o *nats.Options) error {
+		"TLS 1.2": {user: s.me, cert: s.me, opts: without(func(o *nats.Options) {
 			o.TLSConfig.MinVersion, o.TLSConfig.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
-			return nil
-		}}},
-		"no handshake": {user: s.me, cert: s.me, opts: []nats.Option{func(o *nats.Options) error {
+		})},
+		"no handshake": {user: s.me, cert: s.me, opts: without(func(o *nats.Options) {
 			o.TLSHandshakeFirst, o.Secure, o.TLSConfig = false, false, nil
-			return nil
-		}}},
+		})},
 	} {
 		public, sign := c.user.public, c.user.user.Sign
 		opts := []nats.Option{
@@ -211,7 +215,7 @@ func TestPlainTCPHearsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if err := conn.SetDeadline(time.Now().Add(2 * wait)); err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +268,7 @@ func TestRunSaysWhyItCannotStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close()
+	defer func() { _ = taken.Close() }()
 	s := newSite(t)
 	s.plan.Listen = taken.Addr().String()
 	if _, err := Prepare(s.plan, s.conf); err != nil {

@@ -91,9 +91,16 @@ type site struct {
 	log                         *slog.Logger
 }
 
+// kinds are the words of what is not an alert.
+var kinds = []string{"act", "receipt", "card", "agreement", "notice", "erase", "epoch", "heartbeat", "null"}
+
+// quiet drops what the library tells of refusals.
+var quiet = nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
+
+// says lets the owner say these types, and every kind.
 func says(refs ...string) []Say {
 	var out []Say
-	for _, word := range append(refs, "act", "receipt", "card", "agreement", "notice", "erase", "epoch", "heartbeat", "null") {
+	for _, word := range append(refs, kinds...) {
 		out = append(out, Say{Token: word, Ref: "clause of " + word})
 	}
 	return out
@@ -129,11 +136,13 @@ func newSite(t testing.TB) *site {
 		Peers: []Peer{s.me.peer("me"), s.xk.peer("xk")},
 		Channels: []Channel{
 			{
-				ID: "b01-al-me", Ref: "b01-al-me v1, in force", Mode: karaulav1.Mode_MODE_ACTUAL, Say: says("vehicle", "patrol"),
+				ID: "b01-al-me", Ref: "b01-al-me v1, in force", Mode: karaulav1.Mode_MODE_ACTUAL,
+				Say:      says("vehicle", "patrol"),
 				Partners: []PartnerOf{{Code: "me", Fetch: true}}, Quota: 256 << 20, In: []string{"me"},
 			},
 			{
-				ID: "t01-al-me-xk", Ref: "t01-al-me-xk v1, in force", Mode: karaulav1.Mode_MODE_ACTUAL, Say: says("route"),
+				ID: "t01-al-me-xk", Ref: "t01-al-me-xk v1, in force", Mode: karaulav1.Mode_MODE_ACTUAL,
+				Say:      says("route"),
 				Partners: []PartnerOf{{Code: "me", Fetch: true}, {Code: "xk", Fetch: true}}, Quota: 256 << 20,
 				In: []string{"me", "xk"},
 			},
@@ -253,7 +262,7 @@ func rawConn(t testing.TB, s *site, who person) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close() })
+	t.Cleanup(func() { _ = conn.Close() })
 	line, err := bufio.NewReader(conn).ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
@@ -268,7 +277,8 @@ func rawConn(t testing.TB, s *site, who person) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = fmt.Fprintf(conn, "CONNECT {\"nkey\":%q,\"sig\":%q,\"headers\":true,\"protocol\":1,\"verbose\":false}\r\nPING\r\n",
+	const connect = `CONNECT {"nkey":%q,"sig":%q,"headers":true,"protocol":1,"verbose":false}` + "\r\nPING\r\n"
+	_, err = fmt.Fprintf(conn, connect,
 		who.public, base64.RawURLEncoding.EncodeToString(sig))
 	if err != nil {
 		t.Fatal(err)

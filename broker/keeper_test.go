@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"karaula/internal/subject"
@@ -61,14 +60,16 @@ func TestKeeperMakesWhatThePlanAsksFor(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := st.CachedInfo().Config
-		if !c.AllowDirect || !c.AllowAtomicPublish || c.MaxAge != 0 || c.DenyDelete || c.DenyPurge || c.MaxBytes <= 0 ||
-			c.MaxMsgSize != subject.MaxStreamMsg || c.Storage != jetstream.FileStorage || c.AllowMsgTTL || c.RePublish != nil ||
+		if !c.AllowDirect || !c.AllowAtomicPublish || c.MaxAge != 0 || c.DenyDelete || c.DenyPurge ||
+			c.MaxBytes <= 0 || c.MaxMsgSize != subject.MaxStreamMsg || c.Storage != jetstream.FileStorage ||
+			c.AllowMsgTTL || c.RePublish != nil ||
 			(c.Discard == jetstream.DiscardNew) == (name == subject.QuarantineStream) {
 			t.Errorf("%s: %+v", name, c)
 		}
 	}
 	c := consumerOf(t, js, "OUT_b01-al-me", "me").Config
-	if c.AckPolicy != jetstream.AckAllPolicy || c.AckWait != 5*time.Second || c.MaxAckPending != 5000 || c.MaxWaiting != 8 ||
+	if c.AckPolicy != jetstream.AckAllPolicy || c.AckWait != 5*time.Second || c.MaxAckPending != 5000 ||
+		c.MaxWaiting != 8 ||
 		c.MaxRequestBatch != 5000 || c.MaxRequestExpires != 30*time.Second || c.DeliverPolicy != jetstream.DeliverAllPolicy {
 		t.Errorf("consumer: %+v", c)
 	}
@@ -222,7 +223,8 @@ func TestOwnRoles(t *testing.T) {
 	s.start(t)
 	gw := s.own(t, subject.RoleGateway, s.gateway)
 	for _, subj := range []string{
-		"k1.b01-al-me.al.vehicle", "k1.b01-al-me.al.receipt", "in.b01-al-me.me", "verdict.b01-al-me.me", "stub.b01-al-me.al.1.1",
+		"k1.b01-al-me.al.vehicle", "k1.b01-al-me.al.receipt", "in.b01-al-me.me", "verdict.b01-al-me.me",
+		"stub.b01-al-me.al.1.1",
 		"quarantine.b01-al-me.me", "desk.sent",
 	} {
 		say(t, gw, subj, []byte("x"))
@@ -236,19 +238,23 @@ func TestOwnRoles(t *testing.T) {
 			"$JS.API.STREAM.SNAPSHOT.DESK", "$JS.API.STREAM.RESTORE.X", "$SYS.REQ.SERVER.PING", "$JS.API.ACCOUNT.PURGE.AL",
 		},
 		"keeper": {
-			"k1.b01-al-me.al.vehicle", "in.b01-al-me.me", "$JS.API.STREAM.DELETE.OUT_b01-al-me", "$JS.API.STREAM.PURGE.OUT_b01-al-me",
+			"k1.b01-al-me.al.vehicle", "in.b01-al-me.me", "$JS.API.STREAM.DELETE.OUT_b01-al-me",
+			"$JS.API.STREAM.PURGE.OUT_b01-al-me",
 			"$JS.API.STREAM.CREATE.X", "$JS.API.DIRECT.GET.OUT_b01-al-me", "$JS.API.STREAM.MSG.GET.OUT_b01-al-me",
 			"$JS.API.STREAM.MSG.DELETE.OUT_b01-al-me", "$JS.API.CONSUMER.MSG.NEXT.OUT_b01-al-me.me", "$SYS.REQ.SERVER.PING",
 			"$JS.API.CONSUMER.CREATE.DESK.x",
 		},
 		"audit": {
-			"k1.b01-al-me.al.vehicle", "in.b01-al-me.me", "$JS.API.STREAM.MSG.DELETE.OUT_b01-al-me", "$JS.API.CONSUMER.CREATE.OUT_b01-al-me.x",
-			"$JS.API.DIRECT.GET.QUARANTINE", "$JS.API.CONSUMER.MSG.NEXT.OUT_b01-al-me.me", "$JS.API.STREAM.UPDATE.DESK", "$SYS.REQ.SERVER.PING",
+			"k1.b01-al-me.al.vehicle", "in.b01-al-me.me", "$JS.API.STREAM.MSG.DELETE.OUT_b01-al-me",
+			"$JS.API.CONSUMER.CREATE.OUT_b01-al-me.x",
+			"$JS.API.DIRECT.GET.QUARANTINE", "$JS.API.CONSUMER.MSG.NEXT.OUT_b01-al-me.me", "$JS.API.STREAM.UPDATE.DESK",
+			"$SYS.REQ.SERVER.PING",
 			"$JS.ACK.al.x.OUT_b01-al-me.me.1.1.1.1.0",
 		},
 		"ops": {
 			"$SYS.REQ.SERVER." + s.broker.srv.ID() + ".KICK", "$SYS.REQ.SERVER." + s.broker.srv.ID() + ".LDM",
-			"$SYS.REQ.SERVER." + s.broker.srv.ID() + ".RELOAD", "$SYS.REQ.CLAIMS.UPDATE", "$JS.API.INFO", "k1.b01-al-me.al.vehicle",
+			"$SYS.REQ.SERVER." + s.broker.srv.ID() + ".RELOAD", "$SYS.REQ.CLAIMS.UPDATE", "$JS.API.INFO",
+			"k1.b01-al-me.al.vehicle",
 		},
 	} {
 		for _, subj := range subjects {
@@ -257,14 +263,16 @@ func TestOwnRoles(t *testing.T) {
 			}
 		}
 	}
-	for role, subj := range map[string]string{"gateway": ">", "keeper": "k1.>", "audit": "_INBOX_gateway.>", "ops": "$SYS.>"} {
+	for role, subj := range map[string]string{
+		"gateway": ">", "keeper": "k1.>", "audit": "_INBOX_gateway.>", "ops": "$SYS.>",
+	} {
 		no := make(chan error, 1)
-		nc := s.mustDial(t, people[role], role, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { no <- err }))
+		nc := s.mustDial(t, people[role], role, tell(no))
 		if _, err := nc.SubscribeSync(subj); err != nil {
 			t.Fatal(err)
 		}
 		select {
-		case <-no:
+		case <-no: //nolint:errcheck // it is the refusal that is waited for
 		case <-time.After(wait):
 			t.Errorf("%s may subscribe to %s", role, subj)
 		}

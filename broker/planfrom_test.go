@@ -52,7 +52,7 @@ func channelOf(t *testing.T, p Plan, id string) Channel {
 func words(c Channel) []string {
 	var out []string
 	for _, s := range c.Say {
-		if !slices.Contains([]string{"act", "receipt", "card", "agreement", "notice", "erase", "epoch", "heartbeat", "null"}, s.Token) {
+		if !slices.Contains(kinds, s.Token) {
 			out = append(out, s.Token)
 		}
 	}
@@ -148,7 +148,8 @@ func TestPlanFollowsTheCalendar(t *testing.T) {
 	t.Parallel()
 	w := testworld.New(t, "al", "me")
 	until := testworld.Start.Add(48 * time.Hour)
-	w.Agree(w.Text("b01-al-me", []string{"al", "me"}, "valid-until "+agreement.FormatTime(testworld.Start.AddDate(1, 0, 0)),
+	w.Agree(w.Text("b01-al-me", []string{"al", "me"},
+		"valid-until "+agreement.FormatTime(testworld.Start.AddDate(1, 0, 0)),
 		"valid-until "+agreement.FormatTime(until)))
 	for _, step := range []struct {
 		at            time.Time
@@ -183,7 +184,8 @@ func TestPlanLetsALateJoinerReadFromThenOn(t *testing.T) {
 	xk := w.Parties["xk"]
 	w.Agree(w.Amend(first, "continues-without 0", "continues-without 2",
 		"valid-from "+agreement.FormatTime(first.ValidFrom), "valid-from "+agreement.FormatTime(joined),
-		"min-algs", `party xk "`+xk.Card.Name+`" root=`+xk.Root.VKey+" next="+agreement.FormatDigest(xk.Card.NextRoot)+"\nmin-algs"))
+		"min-algs", `party xk "`+xk.Card.Name+`" root=`+xk.Root.VKey+
+			" next="+agreement.FormatDigest(xk.Card.NextRoot)+"\nmin-algs"))
 
 	p, next := planOf(t, w, "al")
 	if fetch, _ := fetchers(channelOf(t, p, "b01-al-me")); !slices.Equal(fetch, []string{"me"}) || !next.Equal(joined) {
