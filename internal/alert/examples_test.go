@@ -27,7 +27,7 @@ func example(t testing.TB, name string) *karaulav1.Alert {
 	if err != nil {
 		t.Fatal(err)
 	}
-	as, err := alert.Parse(data, name+".yaml")
+	as, err := alert.ParseBytes(data, name+".yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func roundTrip(t testing.TB, a *karaulav1.Alert) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		back, err := alert.Parse(text, name)
+		back, err := alert.ParseBytes(text, name)
 		if err != nil {
 			t.Errorf("%s does not come back: %v\n%s", name, err, text)
 			continue

@@ -23,7 +23,7 @@ const (
 	maxSaid   = 20     // mistakes that an error names
 )
 
-// Parse reads the alerts that a file holds: YAML with one or many documents, or
+// ParseBytes reads the alerts that a file holds: YAML with one or many documents, or
 // JSON with one value after the other (one a line, or not); each document or
 // value is an alert or a list of alerts. name is the file's name for messages;
 // its ending (.json, .ndjson, .jsonl, .yaml, .yml) says which it is, and without
@@ -31,8 +31,8 @@ const (
 //
 // Unknown fields, fields that stand twice, and values that are not what their
 // field holds are refused, all in one error that names line and field. What
-// follows from the rest is filled in by [Complete]. Parse does not [Validate].
-func Parse(data []byte, name string) ([]*karaulav1.Alert, error) {
+// follows from the rest is filled in by [Complete]. It does not [Validate].
+func ParseBytes(data []byte, name string) ([]*karaulav1.Alert, error) {
 	if len(data) > MaxFile {
 		return nil, problem.New(problem.Invalid, "%s: larger than %d bytes; nothing was sent", name, MaxFile).
 			WithHint("split the file")
@@ -55,14 +55,14 @@ func Parse(data []byte, name string) ([]*karaulav1.Alert, error) {
 	return build(docs, name)
 }
 
-// Read is [Parse] for what comes from a reader, of which it takes no more than
-// [MaxFile] bytes.
-func Read(r io.Reader, name string) ([]*karaulav1.Alert, error) {
+// Parse is [ParseBytes] for what comes from a reader, of which it takes no more
+// than [MaxFile] bytes.
+func Parse(r io.Reader, name string) ([]*karaulav1.Alert, error) {
 	data, err := io.ReadAll(io.LimitReader(r, MaxFile+1))
 	if err != nil {
 		return nil, problem.Wrap(problem.Failed, err, "could not read %s; nothing was sent", name)
 	}
-	return Parse(data, name)
+	return ParseBytes(data, name)
 }
 
 // isJSON tells which of the two a file is.
