@@ -122,6 +122,7 @@ func (p *peer) do(req *karaulav1.LinkRequest) ([]byte, Code) {
 	var err error
 	switch ask := req.GetAsk().(type) {
 	case *karaulav1.LinkRequest_Hello:
+		p.s.o.OnHello(p.name, ask.Hello.GetStanding())
 		standing := p.s.o.Owner.Standing(p.name)
 		reply.Answer = &karaulav1.LinkReply_Hello{Hello: &karaulav1.HelloReply{Standing: standing}}
 	case *karaulav1.LinkRequest_Rewind:

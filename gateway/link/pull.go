@@ -109,7 +109,7 @@ func (p *Puller) Run(ctx context.Context) error {
 	if err != nil {
 		return problem.Wrap(problem.Unreachable, err, "channel %q is not fetched", p.o.Channel)
 	}
-	defer func() { _ = sub.Unsubscribe() }() // fails only when the connection is gone
+	defer p.leave(sub)
 	if err := sub.SetPendingLimits(p.o.Window+statusRoom, pullBytes+subject.MaxStreamMsg); err != nil {
 		return problem.Wrap(problem.Unreachable, err, "channel %q is not fetched", p.o.Channel)
 	}
@@ -133,6 +133,15 @@ func (p *Puller) Run(ctx context.Context) error {
 			}
 		case <-timer.C:
 		}
+	}
+}
+
+// leave ends the subscription and waits until the partner's broker has noted
+// it, so that it does not go on filling a pull that nobody hears any more:
+// those messages would come again only after AckWait.
+func (p *Puller) leave(sub *nats.Subscription) {
+	if sub.Unsubscribe() == nil && p.nc.IsConnected() {
+		_ = p.nc.FlushTimeout(time.Second) // a failure means a cut, which ends the pull too
 	}
 }
 

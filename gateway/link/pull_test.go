@@ -113,6 +113,14 @@ func (n *node) consumer() *nats.ConsumerInfo {
 	return info
 }
 
+// cut closes me's connection and waits until the broker has noticed. What it
+// sends into a connection that is going counts as delivered.
+func (n *node) cut(nc *nats.Conn) {
+	n.t.Helper()
+	nc.Close()
+	eventually(n.t, "the broker has noticed the cut", func() bool { return n.srv.NumClients() == 1 })
+}
+
 // TestSmallWindowsNeverStallOrExceed: with a window of 8 everything comes, and
 // no more than a window is ever on the way or waiting while the handler is slow.
 func TestSmallWindowsNeverStallOrExceed(t *testing.T) {
@@ -193,7 +201,7 @@ func TestCutAfterFiftyFetchedAndThirtyAcked(t *testing.T) {
 	p := n.pull(first, &before, nil)
 	eventually(t, "50 fetched", func() bool { return len(before.seqs()) == 50 })
 	must(t, p.Ack(t.Context(), before.at(29)))
-	first.Close() // cut; 31 to 50 are lost with the gateway's memory
+	n.cut(first) // 31 to 50 are lost with the gateway's memory
 	n.say(51, 100)
 
 	second, err := n.dial(nil)
@@ -228,7 +236,7 @@ func TestAckingTheNewestLosesTheGap(t *testing.T) {
 	var before catch
 	n.pull(first, &before, nil)
 	eventually(t, "50 fetched", func() bool { return len(before.seqs()) == 50 })
-	first.Close()
+	n.cut(first)
 	n.say(51, 60)
 
 	second, err := n.dial(nil)

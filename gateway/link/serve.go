@@ -12,6 +12,7 @@ import (
 	"karaula/internal/problem"
 	"karaula/internal/subject"
 	"karaula/internal/terms"
+	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
 // queueLength is how many requests of one partner may wait for its worker;
@@ -39,6 +40,9 @@ type ServeOptions struct {
 	// OnRequest is told the outcome of every request ("done", a refusal's code,
 	// or why there was no reply), for metrics; may be nil.
 	OnRequest func(partner string, outcome Code)
+	// OnHello is told what a partner says it has, so that what is lacking here
+	// can be fetched at once; may be nil; must return quickly.
+	OnHello func(partner string, theirs *karaulav1.Standing)
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }
@@ -62,6 +66,9 @@ func (o *ServeOptions) defaults() {
 	}
 	if o.OnRequest == nil {
 		o.OnRequest = func(string, Code) {}
+	}
+	if o.OnHello == nil {
+		o.OnHello = func(string, *karaulav1.Standing) {}
 	}
 }
 
