@@ -127,7 +127,7 @@ func (c *channel) openEars(ctx context.Context) error {
 			In:      stream.Open(c.g.js, subject.InStream(c.id, p)), Verdicts: c.g.verdicts, Quarantine: c.g.quarantine,
 			Register: c.g.o.Register, Partner: c.g.partner(p),
 			Accepted: func(id [16]byte, ver uint32) (border.Position, bool) { return c.g.book.Accepted(c.ledger(p), id, ver) },
-			OnJudged: c.onJudged, OnTrouble: func(pl border.Placement) { c.onTrouble(p, pl) },
+			OnJudged: func(j inbox.Judged) { c.onJudged(p, j) }, OnTrouble: func(pl border.Placement) { c.onTrouble(p, pl) },
 			Seats: c.g.openSeats, Now: c.g.o.Now, Logger: c.g.log,
 		}, c.receipts[p])
 		if err != nil {

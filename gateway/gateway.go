@@ -3,9 +3,11 @@ package gateway
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"runtime"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -127,10 +129,19 @@ func (g *Gateway) Run(ctx context.Context) error {
 	inner, stopInner := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopInner()
 	deskDone := make(chan error, 1)
-	go func() { deskDone <- g.desk.Serve(ctx, g.o.Layout.Socket(), g.o.Config.Officers) }()
+	go func() { deskDone <- g.desk.Serve(ctx, g.o.Layout.Socket(), g.socketMode(), g.o.Config.Officers) }()
 	err = g.mind(ctx, inner, deskDone)
 	g.stop(inner)
 	return err
+}
+
+// socketMode gives the permissions of the socket; the configuration has checked them.
+func (g *Gateway) socketMode() fs.FileMode {
+	mode, err := strconv.ParseUint(g.o.Config.SocketMode, 8, 32)
+	if err != nil {
+		return 0o600
+	}
+	return fs.FileMode(mode) //nolint:gosec // parsed as 32 bits
 }
 
 // mind keeps the gateway in step until ctx ends or the desk breaks.

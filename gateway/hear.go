@@ -23,14 +23,14 @@ import (
 )
 
 // onJudged hears of every verdict about a partner's statement.
-func (c *channel) onJudged(j inbox.Judged) {
+func (c *channel) onJudged(origin string, j inbox.Judged) {
 	class, code := j.Verdict.Class, j.Verdict.Code
 	if !j.Replayed {
 		c.g.metrics.judged.WithLabelValues(c.id, terms.ClassWord(class), terms.CodeWord(code)).Inc()
 	}
 	p := j.Placement.Parsed
 	if p == nil {
-		c.tellRefused(j)
+		c.tellRefused(origin, j)
 		return
 	}
 	st := p.Statement
@@ -39,7 +39,7 @@ func (c *channel) onJudged(j inbox.Judged) {
 	case st.GetKind() == karaulav1.Kind_KIND_ALERT:
 		c.hearAlert(j)
 	case !accepted:
-		c.tellRefused(j)
+		c.tellRefused(origin, j)
 	case st.GetKind() == karaulav1.Kind_KIND_RECEIPT:
 		c.hearReceipt(st, j.Replayed)
 	case st.GetKind() == karaulav1.Kind_KIND_NOTICE:
@@ -70,7 +70,7 @@ func (c *channel) hearAlert(j inbox.Judged) {
 }
 
 // tellRefused tells watchers of a statement other than an alert that was not accepted.
-func (c *channel) tellRefused(j inbox.Judged) {
+func (c *channel) tellRefused(origin string, j inbox.Judged) {
 	if j.Replayed || j.Verdict.Class == karaulav1.VerdictClass_VERDICT_CLASS_ACCEPTED {
 		return
 	}
@@ -78,7 +78,6 @@ func (c *channel) tellRefused(j inbox.Judged) {
 	if j.Verdict.Class == karaulav1.VerdictClass_VERDICT_CLASS_HELD {
 		name = bus.Held
 	}
-	origin := j.Placement.Origin
 	c.g.tell(&karaulav1.WatchResponse{
 		Event: name, Party: origin, Channel: c.id,
 		Text: fmt.Sprintf("number %d from %s on %s: %s", j.Placement.Position.Seq, origin, c.id, terms.CodeWord(j.Verdict.Code)),
@@ -140,16 +139,20 @@ func (c *channel) hearNotice(origin string, body []byte) {
 
 // onTrouble hears of bytes that were put aside, and of contradictions.
 func (c *channel) onTrouble(origin string, p border.Placement) {
-	name := bus.Quarantined
-	if p.Kind == border.Fork {
+	name, text := bus.Quarantined, terms.CodeWord(p.Code)
+	switch p.Kind {
+	case border.Fork:
 		name = bus.Contested
+	case border.Known:
+		name, text = bus.Replayed, fmt.Sprintf("number %d was published again", p.Position.Seq)
+	default:
 	}
 	c.g.metrics.quarantined.WithLabelValues(c.id, origin, terms.CodeWord(p.Code)).Inc()
 	c.g.log.Warn("bytes without a place were put aside", "channel", c.id, "origin", origin,
 		"code", terms.CodeWord(p.Code), "kind", p.Kind.String())
 	c.g.tell(&karaulav1.WatchResponse{
 		Event: name, Party: origin, Channel: c.id,
-		Text: fmt.Sprintf("from the link of %s on %s: %s", origin, c.id, terms.CodeWord(p.Code)),
+		Text: fmt.Sprintf("from the link of %s on %s: %s", origin, c.id, text),
 		Alert: &karaulav1.AlertRow{
 			Channel: c.id, Origin: origin, Epoch: p.Position.Epoch, Seq: p.Position.Seq, Code: p.Code, Digest: p.Leaf[:],
 		},

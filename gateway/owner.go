@@ -26,7 +26,8 @@ var _ link.Owner = owner{}
 func (g *Gateway) serveLink(ctx context.Context) (*link.Server, error) {
 	return link.Serve(context.WithoutCancel(ctx), g.nc, nil, link.ServeOptions{
 		Self: g.self, Key: g.linkKey, Owner: owner{g}, Skew: g.o.Config.ClockSkew, Now: g.o.Now,
-		Card: func(p string) (*card.Card, bool) { return g.o.Register.View().Card(p) },
+		Card:    func(p string) (*card.Card, bool) { return g.o.Register.View().Card(p) },
+		OnHello: g.heard,
 		OnRequest: func(p string, outcome link.Code) {
 			g.metrics.requests.WithLabelValues(p, string(outcome)).Inc()
 		},
@@ -38,16 +39,16 @@ func (o owner) Standing(partner string) *karaulav1.Standing {
 	return o.g.standing(o.g.o.Register.View(), partner)
 }
 
-// Heard implements link.Owner: a partner that has more than we know of is
-// greeted back at once.
-func (o owner) Heard(partner string, theirs *karaulav1.Standing) {
-	p := o.g.partner(partner)
+// heard sees to it that a partner that has more than we know of is greeted back
+// at once, and what is lacking here fetched.
+func (g *Gateway) heard(partner string, theirs *karaulav1.Standing) {
+	p := g.partner(partner)
 	if p == nil {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	view := o.g.o.Register.View()
+	view := g.o.Register.View()
 	news := theirs.GetNoticeSerial() > lastNotice(view, partner)
 	if c, ok := view.Card(partner); ok {
 		news = news || theirs.GetCardSerial() > c.Serial

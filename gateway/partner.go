@@ -12,7 +12,7 @@ import (
 	"karaula/gateway/link"
 	"karaula/internal/agreement"
 	"karaula/internal/card"
-	"karaula/internal/envelope"
+	"karaula/internal/keyring"
 	"karaula/internal/problem"
 	"karaula/internal/register"
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -351,4 +351,4 @@ func (p *partner) Rewind(ctx context.Context, channel string, epoch, from uint64
 	return err
 }
 
-func (g *Gateway) linkKey() envelope.Signer { return envelopeSigner(g.o.Keys.Link) }
+func (g *Gateway) linkKey() keyring.SignKey { return g.o.Keys.Link }

@@ -17,6 +17,12 @@ var commands = []func(*app) *cobra.Command{
 	newParty,
 	newCard,
 	newAgreement,
+	newRun,
+	newBroker,
+	newGateway,
+	newAlert,
+	newStatus,
+	newDemo,
 	newCompletion,
 	newVersion,
 }

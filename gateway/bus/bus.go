@@ -17,6 +17,7 @@ const (
 	Refused     = "refused"     // a partner's statement was refused
 	Held        = "held"        // a partner's statement waits for something
 	Quarantined = "quarantined" // bytes without a valid signature were put aside
+	Replayed    = "replayed"    // a partner published again what has its place already
 	Contested   = "contested"   // a partner has contradicted itself
 	Delivered   = "delivered"   // a partner's receipt came in
 	Link        = "link"        // a link came up or went down

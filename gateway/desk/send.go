@@ -94,8 +94,9 @@ func (d *Desk) prepare(
 	if !ok {
 		return nil, problem.New(problem.Invalid, "no alert; nothing was sent")
 	}
+	alert.Complete(a)
 	typ := alert.Type(a)
-	dec := view.Decide(d.cfg.Self, ch.ID, typ, now)
+	dec := view.Decide(d.cfg.Self, ch.ID, typ, now).For(len(alert.PersonalData(a)) > 0, a.GetHandling())
 	if !dec.Allowed {
 		return nil, problem.New(problem.NotAllowed, "%s may not say %s on channel %s: %s; nothing was sent",
 			d.cfg.Self, terms.TypeWord(typ), ch.ID, dec.Reason).

@@ -3,6 +3,7 @@ package desk
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -22,8 +23,8 @@ type officerKey struct{}
 
 // Serve answers on the node's Unix socket until ctx ends. The peer's user id
 // decides who asks: the officers table of the node's configuration, and nobody else.
-func (d *Desk) Serve(ctx context.Context, path string, officers []node.Officer) error {
-	l, err := node.ListenSocket(path)
+func (d *Desk) Serve(ctx context.Context, path string, mode fs.FileMode, officers []node.Officer) error {
+	l, err := node.ListenSocketMode(path, mode)
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func (d *desk) open() {
 		Checker: &border.Checker{Self: "me", Skew: 5 * time.Minute, Opener: opener{d.w.Parties["me"]}},
 		In:      stream.Open(d.broker.JS, subject.InStream(channel, "al")), Verdicts: stream.Open(d.broker.JS, subject.VerdictStream),
 		Quarantine: stream.Open(d.broker.JS, subject.QuarantineStream),
-		Register:   d.w.Parties["me"].Register, Partner: d,
+		Register:   d.w.Parties["me"].Register(), Partner: d,
 		Accepted:  func([16]byte, uint32) (border.Position, bool) { return border.Position{}, false },
 		OnJudged:  func(j inbox.Judged) { d.with(func() { d.judged = append(d.judged, j) }) },
 		OnTrouble: func(p border.Placement) { d.with(func() { d.trouble = append(d.trouble, p) }) },
@@ -113,14 +113,12 @@ func (d *desk) now() time.Time {
 	return d.clock
 }
 
-func (d *desk) advance(by time.Duration) { d.with(func() { d.clock = d.clock.Add(by) }) }
-
 // FetchCard gives what the world's al has, as a link would.
 func (d *desk) FetchCard(_ context.Context, serial uint64, _ [32]byte) error {
 	d.with(func() { d.fetched = append(d.fetched, serial) })
 	for _, c := range d.w.Parties["al"].Cards {
 		if c.Serial == serial {
-			_, err := d.w.Parties["me"].Register.AddCard(c.Signed, register.AddCardOptions{})
+			_, err := d.w.Parties["me"].Register().AddCard(c.Signed, register.AddCardOptions{})
 			return err
 		}
 	}
@@ -215,8 +213,7 @@ func TestTheLossOfTheFirstPitfall(t *testing.T) {
 	for i := 50; i < 100; i++ {
 		d.deliver(uint64(i+1), all[i])
 	}
-	d.advance(2 * time.Second)
-	d.until("the rewind", func() bool { return len(d.rewinds) > 0 })
+	d.until("the rewind", func() bool { d.clock = d.clock.Add(100 * time.Millisecond); return len(d.rewinds) > 0 })
 	d.with(func() {
 		if slices.Max(d.acked) > 30 || d.rewinds[0] != 31 {
 			t.Errorf("acknowledged up to %d, rewound to %d; want 30 and 31", slices.Max(d.acked), d.rewinds[0])
@@ -324,8 +321,10 @@ func TestALostDiskIsAskedForAgain(t *testing.T) {
 	d.judged = nil
 	d.open()
 	d.inbox.Expect(1, 10) // the partner's greeting says what there is
-	d.advance(10 * time.Second)
-	d.until("the rewind to 1", func() bool { return slices.Contains(d.rewinds, 1) })
+	d.until("the rewind to 1", func() bool {
+		d.clock = d.clock.Add(100 * time.Millisecond)
+		return slices.Contains(d.rewinds, 1)
+	})
 	for i, b := range all {
 		d.deliver(uint64(i+1), b)
 	}

@@ -101,6 +101,12 @@ func (b *Inbox) takeIn(ctx context.Context, batch []Delivery) {
 				batch = append(batch, later)
 			}
 		case border.Known:
+			if b.handled > 0 && d.StreamSeq > b.handled {
+				b.cfg.OnTrouble(p) // the partner has published it once more
+			}
+			if d.StreamSeq == b.handled+1 {
+				b.handled = d.StreamSeq
+			}
 			if d.StreamSeq <= b.handled || ack == nil {
 				ack = &d
 			}

@@ -29,6 +29,8 @@ import (
 // Options says which node to run, and how.
 type Options struct {
 	Dir string
+	// Listen replaces the configuration's listen address; empty: it stands.
+	Listen string
 	// Passphrase opens sealed keys; nil if they are not sealed.
 	Passphrase keyring.Passphrase
 	// Broker and Gateway say what to run in this process.
@@ -53,6 +55,7 @@ type Node struct {
 	stop   []context.CancelFunc // in the order of stopping
 	done   []chan error
 	failed chan error
+	gone   chan struct{}
 	once   sync.Once
 }
 
@@ -64,11 +67,14 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Listen != "" {
+		cfg.Listen = o.Listen
+	}
 	reg, err := register.Open(layout.Register(), cfg.Party)
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{Layout: layout, Config: cfg, Register: reg, o: o, reg: prometheus.NewRegistry(), failed: make(chan error, 4)}
+	n := &Node{Layout: layout, Config: cfg, Register: reg, o: o, reg: prometheus.NewRegistry(), failed: make(chan error, 4), gone: make(chan struct{})}
 	n.reg.MustRegister(collectors.NewGoCollector())
 	n.reg.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if o.Gateway { // a locked key is better noticed before anything runs
@@ -166,6 +172,9 @@ func (n *Node) Ready() <-chan struct{} { return n.Gateway.Ready() }
 // Failed gives the error of a part that stopped by itself.
 func (n *Node) Failed() <-chan error { return n.failed }
 
+// Stopped is closed when the node has been stopped.
+func (n *Node) Stopped() <-chan struct{} { return n.gone }
+
 // Stop stops the gateway first and the broker last, and waits for both.
 func (n *Node) Stop() error {
 	var errs []error
@@ -174,6 +183,7 @@ func (n *Node) Stop() error {
 			cancel()
 			errs = append(errs, <-n.done[i])
 		}
+		close(n.gone)
 	})
 	return errors.Join(errs...)
 }

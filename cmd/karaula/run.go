@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"karaula/cmd/karaula/internal/nodes"
+	"karaula/internal/keyring"
+	"karaula/internal/node"
+)
+
+// runResult says that a node runs.
+type runResult struct {
+	Party  string   `json:"party"`
+	Dir    string   `json:"dir"`
+	Listen string   `json:"listen"`
+	Runs   []string `json:"runs"` // broker, gateway
+}
+
+func (r runResult) page(p *page) {
+	p.line("%s runs %s, listening on %s", r.Party, list(r.Runs), r.Listen)
+}
+
+// parts says what of a node to run.
+type parts struct{ broker, gateway bool }
+
+func (p parts) words() []string {
+	var out []string
+	if p.broker {
+		out = append(out, "broker")
+	}
+	if p.gateway {
+		out = append(out, "gateway")
+	}
+	return out
+}
+
+func newRun(a *app) *cobra.Command {
+	return a.runCommand("run --dir DIR", "run a node: its broker and its gateway",
+		`Runs the node of a folder until it is interrupted: broker and gateway in one
+process. Everything that the node does follows from the folder: its keys, its
+configuration, and the cards, agreements and notices of its register. Changes of
+the register take effect without a restart.
+
+Prints one line when the channels are open, and logs to standard error.`,
+		"  karaula run --dir al\n  karaula run --dir al --passphrase-file /run/secrets/karaula",
+		parts{broker: true, gateway: true})
+}
+
+func newBroker(a *app) *cobra.Command {
+	return group("broker", "run a node's broker without its gateway",
+		"The broker keeps and hands out sealed statements. It holds no key that opens them.",
+		a.runCommand("run --dir DIR", "run the broker of a node", `Runs only the broker of a node's folder until it is interrupted, and keeps its
+configuration in step with the register.`,
+			"  karaula broker run --dir al", parts{broker: true}))
+}
+
+func newGateway(a *app) *cobra.Command {
+	return group("gateway", "run a node's gateway without its broker",
+		"The gateway validates, seals, signs, receives and checks.",
+		a.runCommand("run --dir DIR", "run the gateway of a node", `Runs only the gateway of a node's folder until it is interrupted. It connects to
+its broker over TLS, at the listen address or at broker.url of node.yaml.`,
+			"  karaula gateway run --dir al", parts{gateway: true}))
+}
+
+func (a *app) runCommand(use, short, long, example string, what parts) *cobra.Command {
+	var dir, listen string
+	c := &cobra.Command{Use: use, Short: short, Long: long, Example: example, Args: positional()}
+	dirFlag(c, &dir)
+	c.Flags().StringVar(&listen, "listen", "", "another listen address than node.yaml's, host:port")
+	pass := passphraseFlag(c, "the online keys")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return a.run(c.Context(), dir, listen, pass(), what)
+	}
+	return c
+}
+
+// run runs a node until the context ends or a part of it fails.
+func (a *app) run(ctx context.Context, dir, listen string, pass keyring.Passphrase, what parts) error {
+	cfg, err := node.Load(dir)
+	if err != nil {
+		return err
+	}
+	n, err := nodes.Start(ctx, nodes.Options{
+		Dir: dir, Listen: listen, Passphrase: pass, Broker: what.broker, Gateway: what.gateway,
+		Version: programVersion(), Logger: a.logger(cfg.Log),
+	})
+	if err != nil {
+		return err
+	}
+	if err := a.untilReady(ctx, n, what); err != nil {
+		return joinStop(err, n)
+	}
+	select {
+	case <-ctx.Done():
+		a.note("stopping")
+		return n.Stop()
+	case err := <-n.Failed():
+		return joinStop(err, n)
+	}
+}
+
+// untilReady says when the node can be used.
+func (a *app) untilReady(ctx context.Context, n *nodes.Node, what parts) error {
+	if what.gateway {
+		select {
+		case <-n.Ready():
+		case err := <-n.Failed():
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return a.event(runResult{Party: n.Config.Party, Dir: n.Layout.Dir, Listen: n.Config.Listen, Runs: what.words()})
+}
+
+// joinStop stops a node after an error, which stays the first one.
+func joinStop(err error, n *nodes.Node) error {
+	if stop := n.Stop(); err == nil {
+		return stop
+	}
+	return err
+}
+
+// logger logs to standard error as the configuration says.
+func (a *app) logger(cfg node.LogConfig) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.Level)); err != nil {
+		level = slog.LevelInfo
+	}
+	o := &slog.HandlerOptions{Level: level}
+	if cfg.Format == "json" {
+		return slog.New(slog.NewJSONHandler(a.err, o))
+	}
+	return slog.New(slog.NewTextHandler(a.err, o))
+}
+
+// programVersion is the version that status shows.
+func programVersion() string {
+	info, _ := debug.ReadBuildInfo()
+	return version(info).Version
+}
