@@ -55,13 +55,10 @@ func NewGateway(party string, now time.Time) (*Gateway, error) {
 	if err := g.renew(now); err != nil {
 		return nil, err
 	}
-	key, err := newSignKey(karaulav1.KeyUse_KEY_USE_NOTICE, now)
-	if err != nil {
+	if err := g.renewNotice(now); err != nil {
 		return nil, err
 	}
-	if g.Notice, err = noticeKey(party, key); err != nil {
-		return nil, err
-	}
+	var err error
 	if g.NATS, err = newUser(); err != nil {
 		return nil, err
 	}
@@ -98,16 +95,31 @@ func (g *Gateway) renew(now time.Time) error {
 	return nil
 }
 
+// renewNotice makes a new notice key.
+func (g *Gateway) renewNotice(now time.Time) error {
+	key, err := newSignKey(karaulav1.KeyUse_KEY_USE_NOTICE, now)
+	if err != nil {
+		return err
+	}
+	g.Notice, err = noticeKey(g.Party, key)
+	return err
+}
+
 // Rotate makes new sign, link, seal and archive keys. The old seal and archive
 // identities stay, because content sealed to them is still there; the old sign
 // and link keys move to Retired, because they introduce the new card. The
-// notice, NATS and TLS keys stay. Nothing is written until [Gateway.Replace].
+// NATS and TLS keys stay, and the notice key as long as half of its time is left:
+// partners may need it before they have the new card. Nothing is written until
+// [Gateway.Replace].
 func (g *Gateway) Rotate(now time.Time) error {
 	old := []SignKey{g.Sign, g.Link}
 	if err := g.renew(now); err != nil {
 		return err
 	}
 	g.Retired = append(old, g.Retired...)
+	if g.Notice.Key.Until.Before(now.Add(Validity / 2)) {
+		return g.renewNotice(now)
+	}
 	return nil
 }
 

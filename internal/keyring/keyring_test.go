@@ -202,6 +202,19 @@ func TestGatewayKeysWork(t *testing.T) {
 	}
 }
 
+func TestRotateRenewsTheNoticeKeyInTime(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t)
+	first := g.Notice.VKey
+	if err := g.Rotate(testNow.Add(Validity / 4)); err != nil || g.Notice.VKey != first {
+		t.Errorf("the notice key changed early, or %v", err)
+	}
+	late := testNow.Add(Validity + time.Hour)
+	if err := g.Rotate(late); err != nil || g.Notice.VKey == first || !g.Notice.Key.Until.After(late) {
+		t.Errorf("the notice key ran out, or %v", err)
+	}
+}
+
 func TestRotateKeepsWhatIsNeeded(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t)
