@@ -68,7 +68,9 @@ type Status struct {
 }
 
 // Start writes the plan, starts the broker, and makes streams and consumers.
-// [Agent.Run] then keeps it all; without it nothing changes any more.
+// [Agent.Run] then keeps it all; without it nothing changes any more. The end
+// of ctx does not stop the broker, so that a gateway can finish before it:
+// [Agent.Run] does when it returns, or else [Embedded.Shutdown].
 func Start(ctx context.Context, o AgentOptions) (*Agent, error) {
 	o.defaults()
 	a := &Agent{o: o, flood: newFloodWatch(o.Flood)}
@@ -79,7 +81,7 @@ func Start(ctx context.Context, o AgentOptions) (*Agent, error) {
 	if _, err := Prepare(plan, o.Config); err != nil {
 		return nil, err
 	}
-	if a.broker, err = Run(ctx, o.Config, o.Log); err != nil {
+	if a.broker, err = Run(context.WithoutCancel(ctx), o.Config, o.Log); err != nil {
 		return nil, err
 	}
 	if a.nc, err = a.broker.Connect(subject.RoleKeeper, o.Keeper, o.Cert); err != nil {

@@ -227,6 +227,25 @@ func TestExpiryTakesEffectByItself(t *testing.T) {
 	}
 }
 
+func TestTheBrokerOutlivesTheContextOfItsStart(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	agent, err := Start(ctx, AgentOptions{
+		Plan:   func() (Plan, time.Time, error) { return s.plan, time.Time{}, nil },
+		Config: s.conf, Keeper: s.keeper.user, Cert: &s.server.cert,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	s.broker = agent.Broker()
+	say(t, s.own(t, subject.RoleGateway, s.gateway), "k1.b01-al-me.al.vehicle", nil)
+	if err := agent.Run(ctx); err != nil || agent.Broker().srv.Running() {
+		t.Errorf("after Run the broker goes on (%v)", err)
+	}
+}
+
 // A plan that cannot be written down must not keep a partner's right alive.
 func TestFailedReloadStillStopsTheConsumer(t *testing.T) {
 	t.Parallel()

@@ -127,6 +127,8 @@ func (e *Embedded) Connect(role string, user nkeys.KeyPair, cert *tls.Certificat
 		nats.ReconnectWait(20 * time.Millisecond),
 		nats.ReconnectJitter(10*time.Millisecond, 10*time.Millisecond),
 		nats.IgnoreDiscoveredServers(),
+		nats.IgnoreAuthErrorAbort(),
+		nats.ReconnectBufSize(-1), // what cannot be sent fails at once
 	}
 	if cert != nil {
 		opts = append(opts, nats.TLSHandshakeFirst(), nats.Secure(inProcessTLS(cert)))
