@@ -117,15 +117,12 @@ func (p *Puller) Run(ctx context.Context) error {
 	defer p.nc.RemoveStatusListener(status)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for {
+	for !p.nc.IsClosed() {
 		timer.Reset(p.step(time.Now()))
 		select {
 		case <-ctx.Done():
 			return nil
 		case s := <-status:
-			if s == nats.CLOSED {
-				return problem.New(problem.Unreachable, "the link was closed; channel %q is not fetched", p.o.Channel)
-			}
 			p.cut(s)
 		case <-p.q.ready:
 			if err := p.drain(ctx); err != nil {
@@ -134,6 +131,7 @@ func (p *Puller) Run(ctx context.Context) error {
 		case <-timer.C:
 		}
 	}
+	return problem.New(problem.Unreachable, "the link was closed; channel %q is not fetched", p.o.Channel)
 }
 
 // leave ends the subscription and waits until the partner's broker has noted
