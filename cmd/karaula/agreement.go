@@ -116,7 +116,7 @@ func (r lintResult) page(p *page) {
 func found(path string, f agreement.Finding) string {
 	text := fmt.Sprintf("%s:%d: %s: %s (%s)", path, f.Line, f.Severity, f.Text, f.Code)
 	if f.Hint != "" {
-		text += "; " + f.Hint
+		text += "; hint: " + f.Hint
 	}
 	return text
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"karaula/internal/agreement"
 )
 
 // TestMain lets testscript run the real command. Only here can the clock be
@@ -35,7 +37,9 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "replace": replace},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "replace": replace, "amend": amend,
+		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("KARAULA_NOW", "2026-03-01T12:00:00Z")
 			return nil
@@ -77,4 +81,16 @@ func replace(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s does not hold %q", args[0], args[1])
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.ReplaceAll(text, args[1], args[2])), 0o644))
+}
+
+// amend is the script command `amend OLD NEW`: NEW becomes the unsigned version 2
+// of the agreement in OLD.
+func amend(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: amend OLD NEW")
+	}
+	old, _ := agreement.Lint([]byte(ts.ReadFile(args[0])))
+	digest := agreement.FormatDigest(old.Digest)
+	text := strings.Replace(string(old.Text), "version 1\n", "version 2\nsupersedes "+digest+"\nfirst "+digest+"\n", 1)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o644))
 }

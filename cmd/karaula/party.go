@@ -24,7 +24,7 @@ type partyInfo struct {
 // The states of a party's root.
 const (
 	stateSelf       = "self"       // the node's own
-	statePinned     = "pinned"     // an agreement that this party signed names it
+	statePinned     = "pinned"     // an agreement that all its parties signed names it
 	stateUnverified = "unverified" // only people can compare its fingerprint
 )
 
@@ -48,7 +48,7 @@ func (i partyInfo) trust() string {
 	case statePinned:
 		return "pinned by " + list(i.PinnedBy)
 	case stateUnverified:
-		return "unverified: no signed agreement names this root"
+		return "unverified: no agreement that all have signed names this root"
 	default:
 		return i.State
 	}
@@ -111,9 +111,10 @@ func (r partyShowResult) page(p *page) {
 
 func newParty(a *app) *cobra.Command {
 	return group("party", "keep the cards of partners",
-		`A card holds a party's public keys and addresses, signed by its root key. A card
-is believed as far as its root is: an agreement that this node's party signed pins
-it; until then it is "unverified", and two people compare fingerprints by telephone.`,
+		`A card holds a party's public keys and addresses, signed by its root key. It is
+believed as far as its root is: an agreement that all its parties have signed pins
+the root; until then the party is "unverified", and two people compare fingerprints
+by telephone.`,
 		newPartyAdd(a), newPartyList(a), newPartyShow(a), newPartyRemove(a))
 }
 
