@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -88,6 +89,8 @@ func TestWhatIsDroppedAndWhatIsRefused(t *testing.T) {
 		must(t, err)
 		return m.GetBody()
 	}()
+	wild := func(r *karaulav1.LinkRequest) { r.GetRewind().Channel = "../al" }
+	zero := func(r *karaulav1.LinkRequest) { r.GetRewind().FromSeq = 0 }
 	flipped := append([]byte(nil), valid...)
 	flipped[10] ^= 1
 	retired := newParty(t, "me", "127.0.0.1:9")
@@ -112,12 +115,12 @@ func TestWhatIsDroppedAndWhatIsRefused(t *testing.T) {
 		"from the future":            {request(t, me, "me", "al", now.Add(DefaultSkew+time.Second), nil), CodeTooOld, true},
 		"just young enough":          {request(t, me, "me", "al", now.Add(-DefaultSkew+time.Second), nil), outcomeDone, true},
 		"no question":                {body(func(r *karaulav1.LinkRequest) { r.Ask = nil }), CodeMalformed, true},
-		"a channel that is a path":   {body(func(r *karaulav1.LinkRequest) { r.GetRewind().Channel = "../al" }), CodeMalformed, true},
-		"number zero":                {body(func(r *karaulav1.LinkRequest) { r.GetRewind().FromSeq = 0 }), CodeMalformed, true},
+		"a channel that is a path":   {body(wild), CodeMalformed, true},
+		"number zero":                {body(zero), CodeMalformed, true},
 		"a newer format":             {body(func(r *karaulav1.LinkRequest) { r.Format = 2 }), CodeUnsupported, true},
 		"a short id":                 {body(func(r *karaulav1.LinkRequest) { r.Id = []byte{1} }), CodeMalformed, false},
 		"a question of tomorrow":     {resign(t, me, RequestType, tomorrow(strict)), CodeUnsupported, true},
-		"signed, not in strict form": {resign(t, me, RequestType, append(strict[:len(strict):len(strict)], strict...)), CodeMalformed, true},
+		"signed, not in strict form": {resign(t, me, RequestType, slices.Concat(strict, strict)), CodeMalformed, true},
 		"signed junk":                {resign(t, me, RequestType, []byte("\xff\xff")), CodeMalformed, false},
 	} {
 		p := deskPeer(al, me, &now, nil)

@@ -63,7 +63,9 @@ func New(nc *nats.Conn, o ClientOptions) *Client {
 
 // Hello tells the partner what we have and gives what it has.
 func (c *Client) Hello(ctx context.Context, mine *karaulav1.Standing) (*karaulav1.Standing, error) {
-	r, err := c.ask(ctx, &karaulav1.LinkRequest{Ask: &karaulav1.LinkRequest_Hello{Hello: &karaulav1.Hello{Standing: mine}}})
+	r, err := c.ask(ctx, &karaulav1.LinkRequest{
+		Ask: &karaulav1.LinkRequest_Hello{Hello: &karaulav1.Hello{Standing: mine}},
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +92,9 @@ func (c *Client) Rewind(ctx context.Context, channel string, epoch, from uint64)
 
 // GetNotices gives the partner's signed notices with a greater serial, as many as fit.
 func (c *Client) GetNotices(ctx context.Context, after uint64) ([][]byte, error) {
-	r, err := c.get(ctx, &karaulav1.Get{What: &karaulav1.Get_Notices{Notices: &karaulav1.GetNotices{AfterSerial: after}}})
+	r, err := c.get(ctx, &karaulav1.Get{What: &karaulav1.Get_Notices{
+		Notices: &karaulav1.GetNotices{AfterSerial: after},
+	}})
 	return r.GetTexts(), err
 }
 

@@ -57,6 +57,9 @@ func TestAHostilePartnersAnswersAreErrors(t *testing.T) {
 	getReply := func(g *karaulav1.GetReply) func(*karaulav1.LinkReply) {
 		return func(r *karaulav1.LinkReply) { r.Answer = &karaulav1.LinkReply_Get{Get: g} }
 	}
+	spoilt := func(change func(*karaulav1.Standing)) func(*karaulav1.LinkRequest) []byte {
+		return n.answering(func(r *karaulav1.LinkReply) { change(r.GetHello().GetStanding()) })
+	}
 	var reply func(*karaulav1.LinkRequest) []byte
 	n.hostile(func(r *karaulav1.LinkRequest) []byte { return reply(r) })
 	for name, answer := range map[string]func(*karaulav1.LinkRequest) []byte{
@@ -73,10 +76,10 @@ func TestAHostilePartnersAnswersAreErrors(t *testing.T) {
 		"no answer":           n.answering(func(r *karaulav1.LinkReply) { r.Answer = nil }),
 		"of yesterday":        n.answering(func(r *karaulav1.LinkReply) { r.AnsweredAt -= 86_400_000_000 }),
 		"of tomorrow":         n.answering(func(r *karaulav1.LinkReply) { r.AnsweredAt += 86_400_000_000 }),
-		"short digest":        n.answering(func(r *karaulav1.LinkReply) { r.GetHello().GetStanding().CardDigest = []byte{1} }),
-		"a wild id":           n.answering(func(r *karaulav1.LinkReply) { r.GetHello().GetStanding().Agreements[0].Id = "a.>" }),
-		"a wild signer":       n.answering(func(r *karaulav1.LinkReply) { r.GetHello().GetStanding().Agreements[0].SignedBy[0] = "A" }),
-		"a short head":        n.answering(func(r *karaulav1.LinkReply) { r.GetHello().GetStanding().OwnHeads[0].Root = nil }),
+		"short digest":        spoilt(func(s *karaulav1.Standing) { s.CardDigest = []byte{1} }),
+		"a wild id":           spoilt(func(s *karaulav1.Standing) { s.Agreements[0].Id = "a.>" }),
+		"a wild signer":       spoilt(func(s *karaulav1.Standing) { s.Agreements[0].SignedBy[0] = "A" }),
+		"a short head":        spoilt(func(s *karaulav1.Standing) { s.OwnHeads[0].Root = nil }),
 		"to another question": n.answering(getReply(&karaulav1.GetReply{Texts: [][]byte{[]byte("x")}})),
 		"a short hash":        n.answering(getReply(&karaulav1.GetReply{Frontier: [][]byte{{1}}})),
 		"an empty text":       n.answering(getReply(&karaulav1.GetReply{Texts: [][]byte{{}}})),
@@ -171,7 +174,8 @@ func TestARotatedCardComesWithoutACourier(t *testing.T) {
 	known := old
 	c := n.client(nc, func(o *ClientOptions) { o.Card = func() (*card.Card, bool) { return known, known != nil } })
 
-	if _, err := c.Hello(t.Context(), standing(1)); !errors.Is(err, ErrUnknownKey) || !problem.Is(err, problem.Verification) {
+	_, err = c.Hello(t.Context(), standing(1))
+	if !errors.Is(err, ErrUnknownKey) || !problem.Is(err, problem.Verification) {
 		t.Fatalf("hello with an unknown key: %v", err)
 	}
 	file, err := c.GetCard(t.Context(), 0)

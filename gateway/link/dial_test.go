@@ -211,7 +211,8 @@ func TestHostileBrokerCannotCrashTheGateway(t *testing.T) {
 // playHostile is a broker that greets well and then announces 9 exabytes.
 func playHostile(conn net.Conn) {
 	defer func() { _ = conn.Close() }()
-	_, _ = conn.Write([]byte(`INFO {"server_id":"x","tls_required":true,"nonce":"abc","max_payload":1048576,"headers":true}` + "\r\n"))
+	info := `INFO {"server_id":"x","tls_required":true,"nonce":"abc","max_payload":1048576,"headers":true}`
+	_, _ = conn.Write([]byte(info + "\r\n"))
 	buf := make([]byte, 4096)
 	if _, err := conn.Read(buf); err != nil { // CONNECT and PING
 		return

@@ -34,7 +34,8 @@ func standing(serial uint64) *karaulav1.Standing {
 
 func (o *testOwner) Standing(string) *karaulav1.Standing { return standing(4) }
 
-func (o *testOwner) Rewind(ctx context.Context, partner, ch string, epoch, from uint64) (*karaulav1.RewindReply, error) {
+func (o *testOwner) Rewind(ctx context.Context, partner, ch string, epoch, from uint64,
+) (*karaulav1.RewindReply, error) {
 	o.mu.Lock()
 	o.rewinds = append(o.rewinds, fmt.Sprint(partner, ch, epoch, from))
 	o.mu.Unlock()

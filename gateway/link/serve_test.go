@@ -111,12 +111,30 @@ func TestRefusalsReachTheAskerAsKinds(t *testing.T) {
 		code Code
 		kind problem.Kind
 	}{
-		"another's channel":    {func() error { _, err := c.Rewind(ctx, "b02-al-xk", 1, 1); return err }, CodeNotAParty, problem.NotAllowed},
-		"no such card":         {func() error { _, err := c.GetCard(ctx, 7); return err }, CodeNotFound, problem.NotFound},
-		"no such text":         {func() error { _, err := c.GetAgreement(ctx, other); return err }, CodeNotFound, problem.NotFound},
-		"beyond the end":       {func() error { _, err := c.GetStubs(ctx, testLedger, 1, 10, 12); return err }, CodeNotFound, problem.NotFound},
-		"does not fit":         {func() error { _, err := c.GetStatements(ctx, testLedger, 1, 1, 2); return err }, CodeTooLarge, problem.Invalid},
-		"the owner has failed": {func() error { _, err := c.GetFrontier(ctx, other, 1, 2); return err }, CodeFailed, problem.Unreachable},
+		"another's channel": {
+			func() error { _, err := c.Rewind(ctx, "b02-al-xk", 1, 1); return err },
+			CodeNotAParty, problem.NotAllowed,
+		},
+		"no such card": {
+			func() error { _, err := c.GetCard(ctx, 7); return err },
+			CodeNotFound, problem.NotFound,
+		},
+		"no such text": {
+			func() error { _, err := c.GetAgreement(ctx, other); return err },
+			CodeNotFound, problem.NotFound,
+		},
+		"beyond the end": {
+			func() error { _, err := c.GetStubs(ctx, testLedger, 1, 10, 12); return err },
+			CodeNotFound, problem.NotFound,
+		},
+		"does not fit": {
+			func() error { _, err := c.GetStatements(ctx, testLedger, 1, 1, 2); return err },
+			CodeTooLarge, problem.Invalid,
+		},
+		"the owner has failed": {
+			func() error { _, err := c.GetFrontier(ctx, other, 1, 2); return err },
+			CodeFailed, problem.Unreachable,
+		},
 	} {
 		err := tc.ask()
 		var r *Refused
