@@ -207,7 +207,7 @@ func TestCutAfterFiftyFetchedAndThirtyAcked(t *testing.T) {
 	second, err := n.dial(nil)
 	must(t, err)
 	var after catch
-	p = n.pull(second, &after, nil)
+	n.pull(second, &after, nil)
 	eventually(t, "51 to 100 come at once", func() bool { return len(after.seqs()) >= 50 })
 	if got := after.seqs(); !slices.Equal(got, numbers(51, 100)) {
 		t.Fatalf("after the cut came %v, want 51 to 100 and nothing else before AckWait", got)

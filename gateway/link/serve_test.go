@@ -14,6 +14,7 @@ import (
 	"karaula/internal/card"
 	"karaula/internal/keyring"
 	"karaula/internal/problem"
+	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
 // serve starts al's link service.
@@ -53,13 +54,19 @@ func (n *node) client(nc *nats.Conn, change func(*ClientOptions)) *Client {
 func TestEveryQuestionAcrossTwoAccounts(t *testing.T) {
 	t.Parallel()
 	n, owner := newNode(t), new(testOwner)
-	n.serve(owner, nil)
+	heard := make(chan *karaulav1.Standing, 1)
+	n.serve(owner, func(o *ServeOptions) {
+		o.OnHello = func(_ string, theirs *karaulav1.Standing) { heard <- theirs }
+	})
 	nc, err := n.dial(nil)
 	must(t, err)
 	c, ctx := n.client(nc, nil), t.Context()
 
 	s, err := c.Hello(ctx, standing(1))
 	must(t, err)
+	if d := cmp.Diff(standing(1), <-heard, protocmp.Transform()); d != "" {
+		t.Errorf("what al heard: %s", d)
+	}
 	if d := cmp.Diff(standing(4), s, protocmp.Transform()); d != "" {
 		t.Errorf("hello: %s", d)
 	}
