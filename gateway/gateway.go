@@ -109,6 +109,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 			WithHint("karaula broker run --dir DIR")
 	}
 	defer nc.Close()
+	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		g.log.Warn("the own broker objects", "why", err.Error())
+	})
 	g.nc = nc
 	if g.js, err = jetstream.New(nc); err != nil {
 		return problem.Wrap(problem.Failed, err, "the own broker cannot be used")

@@ -139,17 +139,18 @@ func (c *channel) hearNotice(origin string, body []byte) {
 
 // onTrouble hears of bytes that were put aside, and of contradictions.
 func (c *channel) onTrouble(origin string, p border.Placement) {
-	name, text := bus.Quarantined, terms.CodeWord(p.Code)
+	name, code := bus.Quarantined, terms.CodeWord(p.Code)
+	text := code
 	switch p.Kind {
 	case border.Fork:
 		name = bus.Contested
 	case border.Known:
-		name, text = bus.Replayed, fmt.Sprintf("number %d was published again", p.Position.Seq)
+		name, code = bus.Replayed, bus.Replayed
+		text = fmt.Sprintf("number %d was published again", p.Position.Seq)
 	default:
 	}
-	c.g.metrics.quarantined.WithLabelValues(c.id, origin, terms.CodeWord(p.Code)).Inc()
-	c.g.log.Warn("bytes without a place were put aside", "channel", c.id, "origin", origin,
-		"code", terms.CodeWord(p.Code), "kind", p.Kind.String())
+	c.g.metrics.quarantined.WithLabelValues(c.id, origin, code).Inc()
+	c.g.log.Warn("a partner's link brought what has no place", "channel", c.id, "party", origin, "code", code)
 	c.g.tell(&karaulav1.WatchResponse{
 		Event: name, Party: origin, Channel: c.id,
 		Text: fmt.Sprintf("from the link of %s on %s: %s", origin, c.id, text),

@@ -15,10 +15,13 @@ import (
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
-// Times of one publish, and between two tries.
+// Times of one publish, and between two tries. The first tries give up early,
+// because a broker that has just taken over, or has not yet been told of a new
+// right, never answers; a late answer to an early try is found by looking.
 const (
+	firstTimeout   = 500 * time.Millisecond
 	publishTimeout = 5 * time.Second
-	retryPause     = 250 * time.Millisecond
+	retryPause     = 100 * time.Millisecond
 )
 
 // run takes tickets in order and says them in batches until the queue is closed.
@@ -235,10 +238,12 @@ func (w *Writer) publishPending() {
 // in order; fewer than entries only with an error.
 func (w *Writer) publishEntries(entries []journal.Entry) ([]uint64, error) {
 	var at []uint64
+	timeout := firstTimeout
 	for len(at) < len(entries) {
 		rest := entries[len(at):]
 		rest = rest[:min(len(rest), stream.MaxBatch)]
-		got, err := w.tryPublish(rest)
+		got, err := w.tryPublish(rest, timeout)
+		timeout = min(2*timeout, publishTimeout)
 		if err == nil && len(got) == 0 {
 			continue
 		}
@@ -259,8 +264,8 @@ func (w *Writer) publishEntries(entries []journal.Entry) ([]uint64, error) {
 }
 
 // tryPublish tries once, and looks where the answer leaves a doubt.
-func (w *Writer) tryPublish(entries []journal.Entry) ([]uint64, error) {
-	ctx, cancel := context.WithTimeout(w.stop, publishTimeout)
+func (w *Writer) tryPublish(entries []journal.Entry, timeout time.Duration) ([]uint64, error) {
+	ctx, cancel := context.WithTimeout(w.stop, timeout)
 	defer cancel()
 	msgs := make([]stream.Msg, len(entries))
 	for i, e := range entries {

@@ -50,7 +50,7 @@ func (p *player) traitor(code string) (*traitor, error) {
 }
 
 // last gives the last statement of an origin on a channel, as the traitor's
-// node holds it.
+// node holds it; the last alert if there is one.
 func (t *traitor) last(ctx context.Context, channel, origin string) (*envelope.Parsed, error) {
 	name := subject.InStream(channel, origin)
 	if origin == t.node.Config.Party {
@@ -58,13 +58,14 @@ func (t *traitor) last(ctx context.Context, channel, origin string) (*envelope.P
 	}
 	var last *envelope.Parsed
 	err := stream.Open(t.js, name).Read(ctx, 1, "", func(m stream.Stored) error {
-		if e, err := envelope.Parse(m.Data); err == nil && e.Statement.GetKind() == karaulav1.Kind_KIND_ALERT {
+		e, err := envelope.Parse(m.Data)
+		if err == nil && (last == nil || e.Statement.GetKind() == karaulav1.Kind_KIND_ALERT) {
 			last = e
 		}
 		return nil
 	})
 	if err == nil && last == nil {
-		err = problem.New(problem.NotFound, "%s has said no alert on %s yet", origin, channel)
+		err = problem.New(problem.NotFound, "%s has said nothing on %s yet", origin, channel)
 	}
 	return last, err
 }

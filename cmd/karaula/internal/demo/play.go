@@ -116,7 +116,7 @@ func newPlayer(o Options) *player {
 	p := &player{
 		o: o, cut: map[string]bool{}, suspended: map[string]map[string]bool{},
 		expected: map[string]map[string]*delivery{}, got: map[string]map[string]time.Time{},
-		receipts: map[string]map[string]bool{}, aside: map[string][]*karaulav1.WatchResponse{},
+		aside: map[string][]*karaulav1.WatchResponse{},
 	}
 	p.changed = sync.NewCond(&p.mu)
 	return p
@@ -174,12 +174,6 @@ func (p *player) hear(code string, e *karaulav1.WatchResponse) {
 	switch e.GetEvent() {
 	case bus.Accepted:
 		put(p.got, code, id, time.Now())
-	case bus.Delivered:
-		for _, d := range e.GetAlert().GetDeliveries() {
-			if d.GetState() == karaulav1.DeliveryState_DELIVERY_STATE_ACCEPTED {
-				put(p.receipts, id, d.GetParty(), true)
-			}
-		}
 	case bus.Quarantined, bus.Replayed, bus.Refused, bus.Contested:
 		p.aside[code] = append(p.aside[code], e)
 	}

@@ -77,7 +77,7 @@ func (p *player) notSaid(s Say, word string, err error) error {
 	p.mu.Unlock()
 	p.emit(Event{
 		Event: "refused", Party: s.From, Channel: s.Channel, Type: word, Why: err.Error(),
-		Text: fmt.Sprintf("%s may not say %s on %s; nobody receives anything: %v", s.From, word, s.Channel, err),
+		Text: err.Error(),
 	})
 	return nil
 }
@@ -204,7 +204,7 @@ func (p *player) list(ctx context.Context, code string) (map[string]*karaulav1.A
 
 // sumUp compares what every node holds with what the agreements say that it
 // should, waits for the receipts, and fails on any difference.
-func (p *player) sumUp(ctx context.Context) error {
+func (p *player) sumUp(ctx context.Context) (err error) {
 	var problems []string
 	for _, code := range codes() {
 		if p.stage.nodes[code] == nil {
@@ -229,18 +229,9 @@ func (p *player) sumUp(ctx context.Context) error {
 			}
 		}
 	}
-	receipts := func() (n int) {
-		for code, ids := range p.expected {
-			for id := range ids {
-				if p.receipts[id][code] {
-					n++
-				}
-			}
-		}
-		return n
+	if p.counts.Receipts, err = p.awaitReceipts(ctx); err != nil {
+		return err
 	}
-	p.await(ctx, func() bool { return receipts() == p.counts.Deliveries })
-	p.counts.Receipts = receipts()
 	ok := len(problems) == 0 && p.counts.Receipts == p.counts.Deliveries && p.counts.Repelled == p.counts.Hostile
 	for _, text := range problems {
 		p.emit(Event{Event: "wrong", Text: text})
@@ -250,6 +241,48 @@ func (p *player) sumUp(ctx context.Context) error {
 		return failed(p.counts.Missing, p.counts.Surplus)
 	}
 	return nil
+}
+
+// awaitReceipts waits until the senders have signed receipts for everything,
+// and counts them.
+func (p *player) awaitReceipts(ctx context.Context) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, arrival)
+	defer cancel()
+	for {
+		n := 0
+		for _, code := range codes() {
+			got, err := p.receipted(ctx, code)
+			if err != nil {
+				return n, err
+			}
+			n += got
+		}
+		if n == p.counts.Deliveries || ctx.Err() != nil {
+			return n, nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// receipted counts the deliveries of a node's own alerts that recipients have
+// accepted by signed receipt.
+func (p *player) receipted(ctx context.Context, code string) (n int, err error) {
+	node := p.stage.nodes[code]
+	if node == nil {
+		return 0, nil
+	}
+	resp, err := node.Gateway.Desk().List(officer(ctx), connect.NewRequest(&karaulav1.ListRequest{Limit: 10_000}))
+	if err != nil {
+		return 0, desk.FromConnect(err)
+	}
+	for _, row := range resp.Msg.GetAlerts() {
+		for _, d := range row.GetDeliveries() {
+			if d.GetState() == karaulav1.DeliveryState_DELIVERY_STATE_ACCEPTED {
+				n++
+			}
+		}
+	}
+	return n, nil
 }
 
 // String gives the summary for people.

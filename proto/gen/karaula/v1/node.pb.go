@@ -84,7 +84,9 @@ func (DeliveryState) EnumDescriptor() ([]byte, []int) {
 	return file_karaula_v1_node_proto_rawDescGZIP(), []int{0}
 }
 
-// SendRequest hands over alerts for one channel. All are sent or none.
+// SendRequest hands over alerts for one channel. All are sent or none. An alert
+// whose id and version were sent before is not sent again: the answer is the
+// earlier one, so a caller that gives ids may safely repeat a request.
 type SendRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Channel id.
@@ -92,11 +94,9 @@ type SendRequest struct {
 	// The alerts, 1 to 1,000.
 	Alerts []*Alert `protobuf:"bytes,2,rep,name=alerts,proto3" json:"alerts,omitempty"`
 	// Only say what would happen.
-	DryRun bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
-	// Caller's key, at most 64 characters: the same key again answers the same and sends nothing.
-	IdempotencyKey string `protobuf:"bytes,4,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	DryRun        bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SendRequest) Reset() {
@@ -148,13 +148,6 @@ func (x *SendRequest) GetDryRun() bool {
 		return x.DryRun
 	}
 	return false
-}
-
-func (x *SendRequest) GetIdempotencyKey() string {
-	if x != nil {
-		return x.IdempotencyKey
-	}
-	return ""
 }
 
 // SendResponse says what was sent and who will receive it.
@@ -1420,12 +1413,11 @@ var File_karaula_v1_node_proto protoreflect.FileDescriptor
 const file_karaula_v1_node_proto_rawDesc = "" +
 	"\n" +
 	"\x15karaula/v1/node.proto\x12\n" +
-	"karaula.v1\x1a\x16karaula/v1/alert.proto\x1a\x18karaula/v1/receipt.proto\x1a\x16karaula/v1/terms.proto\"\x94\x01\n" +
+	"karaula.v1\x1a\x16karaula/v1/alert.proto\x1a\x18karaula/v1/receipt.proto\x1a\x16karaula/v1/terms.proto\"k\n" +
 	"\vSendRequest\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12)\n" +
 	"\x06alerts\x18\x02 \x03(\v2\x11.karaula.v1.AlertR\x06alerts\x12\x17\n" +
-	"\adry_run\x18\x03 \x01(\bR\x06dryRun\x12'\n" +
-	"\x0fidempotency_key\x18\x04 \x01(\tR\x0eidempotencyKey\"\x8e\x01\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"\x8e\x01\n" +
 	"\fSendResponse\x12$\n" +
 	"\x04sent\x18\x01 \x03(\v2\x10.karaula.v1.SentR\x04sent\x12,\n" +
 	"\areaders\x18\x02 \x03(\v2\x12.karaula.v1.ReaderR\areaders\x12*\n" +
