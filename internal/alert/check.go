@@ -38,7 +38,7 @@ func Check(a *karaulav1.Alert, limits Limits, now time.Time) Findings {
 		w := &looker{now: now}
 		w.message(a.ProtoReflect())
 		for _, field := range w.personal {
-			over(karaulav1.Code_CODE_PERSONAL_DATA, field, "holds personal data, which the clause forbids")
+			over(karaulav1.Code_CODE_PERSONAL_DATA, field, holds(field)+", which the clause forbids")
 		}
 		if len(w.free) > 0 {
 			out = append(out, warning("", "free-text",

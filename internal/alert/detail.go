@@ -7,6 +7,19 @@ import (
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
+// textFindings finds a language that stands twice: it would leave open which text is meant.
+func textFindings(a *karaulav1.Alert) Findings {
+	var out Findings
+	seen := map[string]bool{}
+	for i, t := range a.GetTexts() {
+		if seen[t.GetLanguage()] {
+			out = append(out, fault(fmt.Sprintf("texts[%d].language", i), "text-language", "stands twice"))
+		}
+		seen[t.GetLanguage()] = true
+	}
+	return out
+}
+
 // detailFindings gives what the schema cannot state about one type.
 func detailFindings(a *karaulav1.Alert, now time.Time) Findings {
 	switch d := a.GetDetails().(type) {

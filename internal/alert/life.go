@@ -102,7 +102,7 @@ func Expiry(a *karaulav1.Alert, now time.Time) time.Time {
 	return born(a, now).AddDate(l.years, l.months, l.days)
 }
 
-// lifeFindings gives what is wrong with when the alert ends.
+// lifeFindings gives what is wrong with when the alert ends, and what is due before.
 func lifeFindings(a *karaulav1.Alert, now time.Time) Findings {
 	var out Findings
 	l := lifeOf(a)
@@ -113,6 +113,9 @@ func lifeFindings(a *karaulav1.Alert, now time.Time) Findings {
 	case end.After(latest):
 		out = append(out, fault("expires", "expires-late",
 			fmt.Sprintf("is later than this type may be kept: %s", l.words)))
+	}
+	if due := a.GetReplyDue(); due != 0 && time.UnixMicro(due).Before(now.Add(-clockTolerance)) {
+		out = append(out, fault("reply_due", "reply-past", "lies before the alert is said"))
 	}
 	if due := a.GetReviewDue(); due != 0 && time.UnixMicro(due).After(latest) {
 		out = append(out, fault("review_due", "review-late", "is later than this type may be kept"))

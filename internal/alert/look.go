@@ -2,6 +2,7 @@ package alert
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,29 +29,26 @@ func look(a *karaulav1.Alert, now time.Time) *looker {
 }
 
 func (w *looker) message(m protoreflect.Message) {
-	fs := m.Descriptor().Fields()
-	for i := range fs.Len() {
-		fd := fs.Get(i)
-		if !m.Has(fd) {
+	for _, f := range lookedAt(m.Descriptor()) {
+		if !m.Has(f.fd) {
 			continue
 		}
 		before, inside := len(w.path), w.inside
 		if before > 0 {
 			w.path = append(w.path, '.')
 		}
-		w.path = append(w.path, fd.Name()...)
-		mark := markOf(fd)
-		if mark.GetPersonal() && !w.inside {
+		w.path = append(w.path, f.fd.Name()...)
+		if f.mark.GetPersonal() && !w.inside {
 			w.personal = append(w.personal, string(w.path))
 			w.inside = true
 		}
-		if mark.GetFree() && !w.inside {
+		if f.mark.GetFree() && !w.inside {
 			w.free = append(w.free, string(w.path))
 		}
-		if fd.IsList() {
-			w.list(fd, mark, m.Get(fd).List())
+		if f.fd.IsList() {
+			w.list(f.fd, f.mark, m.Get(f.fd).List())
 		} else {
-			w.value(fd, mark, m.Get(fd))
+			w.value(f.fd, f.mark, m.Get(f.fd))
 		}
 		w.path, w.inside = w.path[:before], inside
 	}
@@ -59,7 +57,8 @@ func (w *looker) message(m protoreflect.Message) {
 func (w *looker) list(fd protoreflect.FieldDescriptor, mark *karaulav1.Mark, l protoreflect.List) {
 	before := len(w.path)
 	for i := range l.Len() {
-		w.path = fmt.Appendf(w.path[:before], "[%d]", i)
+		w.path = append(w.path[:before], '[')
+		w.path = append(strconv.AppendInt(w.path, int64(i), 10), ']')
 		w.value(fd, mark, l.Get(i))
 	}
 	w.path = w.path[:before]

@@ -27,3 +27,31 @@ func markOf(fd protoreflect.FieldDescriptor) *karaulav1.Mark {
 	marks.Store(fd.FullName(), m)
 	return m
 }
+
+// marked is a field with its mark.
+type marked struct {
+	fd   protoreflect.FieldDescriptor
+	mark *karaulav1.Mark
+}
+
+// looks caches the fields of a message that a [looker] has to look at.
+var looks sync.Map // of protoreflect.MessageDescriptor to []marked
+
+// lookedAt lists a message's fields that hold text, times, messages or personal
+// data, in the order of the schema.
+func lookedAt(md protoreflect.MessageDescriptor) []marked {
+	if fs, ok := looks.Load(md); ok {
+		return fs.([]marked) //nolint:forcetypeassert // only this function stores
+	}
+	var out []marked
+	for i := range md.Fields().Len() {
+		fd := md.Fields().Get(i)
+		mark := markOf(fd)
+		kind := fd.Kind()
+		if kind == protoreflect.StringKind || kind == protoreflect.MessageKind || mark.GetTime() || mark.GetPersonal() {
+			out = append(out, marked{fd: fd, mark: mark})
+		}
+	}
+	looks.Store(md, out)
+	return out
+}

@@ -20,7 +20,9 @@ const (
 	MaxAlerts = 1000
 	maxDepth  = 24     // of nested lists and groups
 	maxValues = 200000 // values, names and groups in one file
+	maxKeys   = 100    // fields in one group
 	maxSaid   = 20     // mistakes that an error names
+	maxSigns  = 200000 // line feeds and commas in a YAML file, each of which may begin a value
 )
 
 // ParseBytes reads the alerts that a file holds: YAML with one or many documents, or

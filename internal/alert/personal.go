@@ -25,7 +25,7 @@ func personFindings(a *karaulav1.Alert, personal []string) Findings {
 	never := terms.NeverPersonal(detailsType(a))
 	if never {
 		for _, field := range personal {
-			out = append(out, fault(field, "never-personal", "holds personal data, which alerts of this type never do"))
+			out = append(out, fault(field, "never-personal", holds(field)+", which alerts of this type never do"))
 		}
 	}
 	switch {
@@ -39,8 +39,19 @@ func personFindings(a *karaulav1.Alert, personal []string) Findings {
 	return out
 }
 
+// holds says what a field does that is marked as personal data.
+func holds(field string) string {
+	if field == attachments {
+		return "may hold personal data that nobody can test for"
+	}
+	return "holds personal data"
+}
+
+// attachments is the field of files whose content cannot be judged.
+const attachments = "attachments"
+
 // onlyAttachments reports whether nothing but attachments is marked: they are
 // taken for personal data because nobody can tell.
 func onlyAttachments(personal []string) bool {
-	return len(personal) == 1 && personal[0] == "attachments"
+	return len(personal) == 1 && personal[0] == attachments
 }

@@ -79,8 +79,12 @@ func (c *counter) take(line int) *mistake {
 	return nil
 }
 
-// add appends a key and its value to a mapping, unless the key is there already.
+// add appends a key and its value to a mapping, unless the key is there already
+// or there are more keys than any message has fields.
 func (t *tree) add(k key, v *tree) *mistake {
+	if len(t.keys) >= maxKeys {
+		return &mistake{line: k.line, text: fmt.Sprintf("more than %d fields in one group", maxKeys)}
+	}
 	for _, old := range t.keys {
 		if old.name == k.name {
 			return &mistake{line: k.line, field: shown(k.name), text: fmt.Sprintf("stands twice, first in line %d", old.line)}

@@ -29,6 +29,7 @@ func Validate(a *karaulav1.Alert, now time.Time) Findings {
 	found = append(found, w.found...)
 	found = append(found, lifeFindings(a, now)...)
 	found = append(found, personFindings(a, w.personal)...)
+	found = append(found, textFindings(a)...)
 	return append(found, detailFindings(a, now)...)
 }
 

@@ -14,6 +14,10 @@ import (
 // readYAML gives the documents of a YAML file. Anchors, aliases, tags and merge
 // keys are refused: a file says what it says, where it says it.
 func readYAML(data []byte) ([]*tree, *mistake, error) {
+	// The reader needs a kilobyte and more for each value, before any is seen here.
+	if bytes.Count(data, []byte{'\n'})+bytes.Count(data, []byte{','}) > maxSigns {
+		return nil, nil, problem.New(problem.Invalid, "more lines and commas than %d", maxSigns).WithHint("split the file")
+	}
 	loader, err := yaml.NewLoader(bytes.NewReader(data), yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxDepth))))
 	if err != nil {
 		return nil, nil, problem.Wrap(problem.Failed, err, "the YAML reader could not be made")

@@ -598,7 +598,7 @@ func (x *Position) GetLon() float64 {
 // Line is a way along positions (RFC 7946 LineString).
 type Line struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 2 to 500 positions in the order of travel.
+	// 2 to 200 positions in the order of travel.
 	Positions     []*Position `protobuf:"bytes,1,rep,name=positions,proto3" json:"positions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -644,7 +644,7 @@ func (x *Line) GetPositions() []*Position {
 // Area is a surface inside one closed ring (RFC 7946 Polygon without holes).
 type Area struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 4 to 500 positions; the last one equals the first.
+	// 4 to 200 positions; the last one equals the first.
 	Ring          []*Position `protobuf:"bytes,1,rep,name=ring,proto3" json:"ring,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1445,9 +1445,9 @@ const file_karaula_v1_common_proto_rawDesc = "" +
 	"\x04_latB\x06\n" +
 	"\x04_lon\"G\n" +
 	"\x04Line\x12?\n" +
-	"\tpositions\x18\x01 \x03(\v2\x14.karaula.v1.PositionB\v\xbaH\b\x92\x01\x05\b\x02\x10\xf4\x03R\tpositions\"\x91\x02\n" +
+	"\tpositions\x18\x01 \x03(\v2\x14.karaula.v1.PositionB\v\xbaH\b\x92\x01\x05\b\x02\x10\xc8\x01R\tpositions\"\x91\x02\n" +
 	"\x04Area\x125\n" +
-	"\x04ring\x18\x01 \x03(\v2\x14.karaula.v1.PositionB\v\xbaH\b\x92\x01\x05\b\x04\x10\xf4\x03R\x04ring:\xd1\x01\xbaH\xcd\x01\x1a\xca\x01\n" +
+	"\x04ring\x18\x01 \x03(\v2\x14.karaula.v1.PositionB\v\xbaH\b\x92\x01\x05\b\x04\x10\xc8\x01R\x04ring:\xd1\x01\xbaH\xcd\x01\x1a\xca\x01\n" +
 	"\vring_closed\x12/ring must end where it begins (RFC 7946, 3.1.6)\x1a\x89\x01size(this.ring) < 4 || (this.ring[0].lat == this.ring[size(this.ring) - 1].lat && this.ring[0].lon == this.ring[size(this.ring) - 1].lon)\"\xcb\x06\n" +
 	"\bLocation\x12$\n" +
 	"\x05place\x18\x01 \x01(\tB\x0e\xbaH\x05r\x03\x18\xc8\x01\xaa\xa0\x19\x02(\x01R\x05place\x12\x85\x01\n" +

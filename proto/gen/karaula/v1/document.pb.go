@@ -41,7 +41,7 @@ const (
 	// Invalidated.
 	DocumentStatus_DOCUMENT_STATUS_INVALIDATED DocumentStatus = 5
 	// False.
-	DocumentStatus_DOCUMENT_STATUS_FALSE DocumentStatus = 6
+	DocumentStatus_DOCUMENT_STATUS_FORGED DocumentStatus = 6
 )
 
 // Enum value maps for DocumentStatus.
@@ -53,7 +53,7 @@ var (
 		3: "DOCUMENT_STATUS_LOST",
 		4: "DOCUMENT_STATUS_MISAPPROPRIATED",
 		5: "DOCUMENT_STATUS_INVALIDATED",
-		6: "DOCUMENT_STATUS_FALSE",
+		6: "DOCUMENT_STATUS_FORGED",
 	}
 	DocumentStatus_value = map[string]int32{
 		"DOCUMENT_STATUS_UNSPECIFIED":     0,
@@ -62,7 +62,7 @@ var (
 		"DOCUMENT_STATUS_LOST":            3,
 		"DOCUMENT_STATUS_MISAPPROPRIATED": 4,
 		"DOCUMENT_STATUS_INVALIDATED":     5,
-		"DOCUMENT_STATUS_FALSE":           6,
+		"DOCUMENT_STATUS_FORGED":          6,
 	}
 )
 
@@ -289,15 +289,15 @@ const file_karaula_v1_document_proto_rawDesc = "" +
 	"\x06holder\x18\r \x01(\v2\x14.karaula.v1.IdentityB\x06\xaa\xa0\x19\x02\b\x01R\x06holder\x12@\n" +
 	"\x0efraud_features\x18\x0e \x03(\tB\x19\xbaH\x10\x92\x01\r\x10\x14\x18\x01\"\ar\x05\x10\x01\x18\xac\x02\xaa\xa0\x19\x02(\x01R\rfraudFeatures:\xd0\x02\xbaH\xcc\x02\x1a\x8c\x01\n" +
 	"\x0edocument_named\x125a document needs a number, or blank_from and blank_to\x1aCthis.number != '' || (this.blank_from != '' && this.blank_to != '')\x1a\xba\x01\n" +
-	"\x0edocument_blank\x12Gblank_from and blank_to are for status stolen-blank, and stand together\x1a_(this.blank_from == '') == (this.blank_to == '') && (this.blank_from == '' || this.status == 1)*\xea\x01\n" +
+	"\x0edocument_blank\x12Gblank_from and blank_to are for status stolen-blank, and stand together\x1a_(this.blank_from == '') == (this.blank_to == '') && (this.blank_from == '' || this.status == 1)*\xeb\x01\n" +
 	"\x0eDocumentStatus\x12\x1f\n" +
 	"\x1bDOCUMENT_STATUS_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cDOCUMENT_STATUS_STOLEN_BLANK\x10\x01\x12\x1a\n" +
 	"\x16DOCUMENT_STATUS_STOLEN\x10\x02\x12\x18\n" +
 	"\x14DOCUMENT_STATUS_LOST\x10\x03\x12#\n" +
 	"\x1fDOCUMENT_STATUS_MISAPPROPRIATED\x10\x04\x12\x1f\n" +
-	"\x1bDOCUMENT_STATUS_INVALIDATED\x10\x05\x12\x19\n" +
-	"\x15DOCUMENT_STATUS_FALSE\x10\x06B\x90\x01\n" +
+	"\x1bDOCUMENT_STATUS_INVALIDATED\x10\x05\x12\x1a\n" +
+	"\x16DOCUMENT_STATUS_FORGED\x10\x06B\x90\x01\n" +
 	"\x0ecom.karaula.v1B\rDocumentProtoP\x01Z&karaula/proto/gen/karaula/v1;karaulav1\xa2\x02\x03KXX\xaa\x02\n" +
 	"Karaula.V1\xca\x02\n" +
 	"Karaula\\V1\xe2\x02\x16Karaula\\V1\\GPBMetadata\xea\x02\vKaraula::V1b\x06proto3"

@@ -108,7 +108,7 @@ const (
 	// Stolen.
 	PlateStatus_PLATE_STATUS_STOLEN PlateStatus = 2
 	// False: never issued.
-	PlateStatus_PLATE_STATUS_FALSE PlateStatus = 3
+	PlateStatus_PLATE_STATUS_FORGED PlateStatus = 3
 	// A copy of a plate that another vehicle bears.
 	PlateStatus_PLATE_STATUS_DUPLICATED PlateStatus = 4
 	// Lost.
@@ -121,7 +121,7 @@ var (
 		0: "PLATE_STATUS_UNSPECIFIED",
 		1: "PLATE_STATUS_OK",
 		2: "PLATE_STATUS_STOLEN",
-		3: "PLATE_STATUS_FALSE",
+		3: "PLATE_STATUS_FORGED",
 		4: "PLATE_STATUS_DUPLICATED",
 		5: "PLATE_STATUS_LOST",
 	}
@@ -129,7 +129,7 @@ var (
 		"PLATE_STATUS_UNSPECIFIED": 0,
 		"PLATE_STATUS_OK":          1,
 		"PLATE_STATUS_STOLEN":      2,
-		"PLATE_STATUS_FALSE":       3,
+		"PLATE_STATUS_FORGED":      3,
 		"PLATE_STATUS_DUPLICATED":  4,
 		"PLATE_STATUS_LOST":        5,
 	}
@@ -539,7 +539,7 @@ const (
 	// Lost.
 	PaperStatus_PAPER_STATUS_LOST PaperStatus = 3
 	// False.
-	PaperStatus_PAPER_STATUS_FALSE PaperStatus = 4
+	PaperStatus_PAPER_STATUS_FORGED PaperStatus = 4
 	// Invalidated.
 	PaperStatus_PAPER_STATUS_INVALIDATED PaperStatus = 5
 )
@@ -551,7 +551,7 @@ var (
 		1: "PAPER_STATUS_OK",
 		2: "PAPER_STATUS_STOLEN",
 		3: "PAPER_STATUS_LOST",
-		4: "PAPER_STATUS_FALSE",
+		4: "PAPER_STATUS_FORGED",
 		5: "PAPER_STATUS_INVALIDATED",
 	}
 	PaperStatus_value = map[string]int32{
@@ -559,7 +559,7 @@ var (
 		"PAPER_STATUS_OK":          1,
 		"PAPER_STATUS_STOLEN":      2,
 		"PAPER_STATUS_LOST":        3,
-		"PAPER_STATUS_FALSE":       4,
+		"PAPER_STATUS_FORGED":      4,
 		"PAPER_STATUS_INVALIDATED": 5,
 	}
 )
@@ -1048,12 +1048,12 @@ const file_karaula_v1_vehicle_proto_rawDesc = "" +
 	"\x17VEHICLE_REASON_EVIDENCE\x10\x04\x12!\n" +
 	"\x1dVEHICLE_REASON_DISCREET_CHECK\x10\x05\x12!\n" +
 	"\x1dVEHICLE_REASON_SPECIFIC_CHECK\x10\x06\x12\x1f\n" +
-	"\x1bVEHICLE_REASON_FALSE_PLATES\x10\a*\xa5\x01\n" +
+	"\x1bVEHICLE_REASON_FALSE_PLATES\x10\a*\xa6\x01\n" +
 	"\vPlateStatus\x12\x1c\n" +
 	"\x18PLATE_STATUS_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fPLATE_STATUS_OK\x10\x01\x12\x17\n" +
-	"\x13PLATE_STATUS_STOLEN\x10\x02\x12\x16\n" +
-	"\x12PLATE_STATUS_FALSE\x10\x03\x12\x1b\n" +
+	"\x13PLATE_STATUS_STOLEN\x10\x02\x12\x17\n" +
+	"\x13PLATE_STATUS_FORGED\x10\x03\x12\x1b\n" +
 	"\x17PLATE_STATUS_DUPLICATED\x10\x04\x12\x15\n" +
 	"\x11PLATE_STATUS_LOST\x10\x05*\xe9\x02\n" +
 	"\x0fVehicleCategory\x12 \n" +
@@ -1113,13 +1113,13 @@ const file_karaula_v1_vehicle_proto_rawDesc = "" +
 	"\rFUEL_ELECTRIC\x10\x03\x12\x0f\n" +
 	"\vFUEL_HYBRID\x10\x04\x12\f\n" +
 	"\bFUEL_GAS\x10\x05\x12\x11\n" +
-	"\rFUEL_HYDROGEN\x10\x06*\xa6\x01\n" +
+	"\rFUEL_HYDROGEN\x10\x06*\xa7\x01\n" +
 	"\vPaperStatus\x12\x1c\n" +
 	"\x18PAPER_STATUS_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fPAPER_STATUS_OK\x10\x01\x12\x17\n" +
 	"\x13PAPER_STATUS_STOLEN\x10\x02\x12\x15\n" +
-	"\x11PAPER_STATUS_LOST\x10\x03\x12\x16\n" +
-	"\x12PAPER_STATUS_FALSE\x10\x04\x12\x1c\n" +
+	"\x11PAPER_STATUS_LOST\x10\x03\x12\x17\n" +
+	"\x13PAPER_STATUS_FORGED\x10\x04\x12\x1c\n" +
 	"\x18PAPER_STATUS_INVALIDATED\x10\x05B\x8f\x01\n" +
 	"\x0ecom.karaula.v1B\fVehicleProtoP\x01Z&karaula/proto/gen/karaula/v1;karaulav1\xa2\x02\x03KXX\xaa\x02\n" +
 	"Karaula.V1\xca\x02\n" +
