@@ -2,10 +2,7 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"karaula/gateway/link"
 	"karaula/gateway/stream"
@@ -101,8 +98,8 @@ func (o owner) AgreementFile(partner string, digest [32]byte) ([]byte, bool) {
 	return e.File, true
 }
 
-// Rewind implements link.Owner: the partner's consumer is made again with the
-// same settings, from the statement's place in the stream.
+// Rewind implements link.Owner: the partner's consumer is set back to the
+// statement's place in the stream; a pull that waits goes on from there.
 func (o owner) Rewind(ctx context.Context, partner, channel string, epoch, from uint64) (*karaulav1.RewindReply, error) {
 	c, err := o.common(partner, channel)
 	if err != nil {
@@ -116,21 +113,7 @@ func (o owner) Rewind(ctx context.Context, partner, channel string, epoch, from 
 	if !ok {
 		at = c.endSeq() + 1 // nothing newer than what it has: from here on
 	}
-	name := subject.Consumer(partner)
-	s, err := o.g.js.Stream(ctx, subject.Out(channel))
-	if err != nil {
-		return nil, fmt.Errorf("stream of channel %s: %w", channel, err)
-	}
-	old, err := s.Consumer(ctx, name)
-	if err != nil {
-		return nil, fmt.Errorf("consumer of %s on channel %s: %w", partner, channel, err)
-	}
-	cfg := old.CachedInfo().Config
-	cfg.DeliverPolicy, cfg.OptStartSeq, cfg.OptStartTime = jetstream.DeliverByStartSequencePolicy, at, nil
-	if err := s.DeleteConsumer(ctx, name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return nil, fmt.Errorf("consumer of %s on channel %s: %w", partner, channel, err)
-	}
-	if _, err := s.CreateConsumer(ctx, cfg); err != nil {
+	if _, err := o.g.js.ResetConsumerToSequence(ctx, subject.Out(channel), subject.Consumer(partner), at); err != nil {
 		return nil, fmt.Errorf("consumer of %s on channel %s: %w", partner, channel, err)
 	}
 	o.g.log.Info("redelivery asked for", "party", partner, "channel", channel, "from", from)
@@ -158,16 +141,14 @@ func (o owner) Envelopes(
 	size := 0
 	for seq := from; seq <= to; seq++ {
 		raw, err := c.statement(ctx, origin, epoch, seq)
-		if err != nil {
-			return out, err
+		if err == nil && raw != nil && stub {
+			raw, err = envelope.Stub(raw)
 		}
-		if raw == nil {
-			break
+		if err != nil && len(out) == 0 {
+			return nil, fmt.Errorf("number %d: %w", seq, err)
 		}
-		if stub {
-			if raw, err = envelope.Stub(raw); err != nil {
-				return out, fmt.Errorf("number %d: %w", seq, err)
-			}
+		if err != nil || raw == nil {
+			break // what was found is an answer
 		}
 		if size += len(raw); size > maxBytes && len(out) > 0 {
 			break
@@ -182,6 +163,9 @@ func (o owner) Frontier(ctx context.Context, partner string, led [32]byte, epoch
 	c, origin, err := o.ledgerOf(partner, led)
 	if err != nil {
 		return nil, err
+	}
+	if _, ok := c.leaf(ctx, origin, epoch, size); size > 0 && !ok {
+		return nil, problem.New(problem.NotFound, "the ledger has no %d statements here", size)
 	}
 	var tree ledger.Tree
 	for seq := uint64(1); seq <= size; seq++ {

@@ -15,6 +15,7 @@ import (
 	"karaula/internal/keyring"
 	"karaula/internal/problem"
 	"karaula/internal/register"
+	"karaula/internal/subject"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
@@ -42,6 +43,7 @@ type partner struct {
 	hello   time.Time // next greeting
 	told    uint64    // generation of the register at the last greeting
 	pulls   map[string]context.CancelFunc
+	pullers map[string]*link.Puller
 
 	cancel context.CancelFunc
 	work   sync.WaitGroup
@@ -67,7 +69,7 @@ func (g *Gateway) syncPartners(ctx context.Context, wanted map[string]bool) {
 	for code := range wanted {
 		codes = append(codes, code)
 		if g.partners[code] == nil {
-			p := &partner{g: g, code: code, state: "down", since: g.o.Now(), pulls: map[string]context.CancelFunc{}}
+			p := &partner{g: g, code: code, state: "down", since: g.o.Now(), pulls: map[string]context.CancelFunc{}, pullers: map[string]*link.Puller{}}
 			run, cancel := context.WithCancel(ctx)
 			p.cancel = cancel
 			g.partners[code] = p
@@ -136,6 +138,7 @@ func (p *partner) dial(ctx context.Context, c *card.Card) bool {
 		OnUp:      func() { p.up() },
 		OnDown:    func() { p.enter("down", "the connection was lost") },
 		OnTrouble: func(t link.Trouble) { p.note(string(t)) },
+		OnDenied:  p.denied,
 	})
 	if err != nil {
 		p.enter("down", err.Error())
@@ -150,6 +153,18 @@ func (p *partner) dial(ctx context.Context, c *card.Card) bool {
 	p.hello = time.Time{}
 	p.mu.Unlock()
 	return nc.IsConnected()
+}
+
+// denied tells the puller of a channel that the partner's broker does not let
+// us fetch there: not yet, or not now.
+func (p *partner) denied(subj string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for channel, puller := range p.pullers {
+		if subj == subject.Next(channel, p.g.self) {
+			puller.Denied()
+		}
+	}
 }
 
 func (p *partner) up() {
@@ -246,7 +261,7 @@ func (p *partner) syncPulls(ctx context.Context, view *register.View) {
 	for _, cv := range view.Channels() {
 		phase := cv.PhaseAt(now)
 		open := phase == agreement.InForce || phase == agreement.WindingDown
-		if open && contains(cv.Parties, p.code) && cv.Suspended[p.g.self] == nil && p.ear(cv.ID) != nil {
+		if open && contains(cv.Parties, p.code) && cv.Suspended[p.g.self] == nil && cv.Suspended[p.code] == nil && p.ear(cv.ID) != nil {
 			wanted[cv.ID] = true
 		}
 	}
@@ -303,10 +318,16 @@ func (p *partner) pull(ctx context.Context, nc *nats.Conn, channel string) {
 		Self: p.g.self, Channel: channel, Handle: handle,
 		OnState: func(s link.State) { p.g.log.Debug("fetching", "party", p.code, "channel", channel, "state", string(s)) },
 	})
+	p.mu.Lock()
+	p.pullers[channel] = puller
+	p.mu.Unlock()
 	if err := puller.Run(ctx); err != nil && ctx.Err() == nil {
 		p.g.log.Info("fetching ended", "party", p.code, "channel", channel, "why", err.Error())
 	}
 	p.mu.Lock()
+	if p.pullers[channel] == puller {
+		delete(p.pullers, channel)
+	}
 	if ctx.Err() == nil {
 		delete(p.pulls, channel) // the next look starts it again
 	}
@@ -323,7 +344,7 @@ func (p *partner) FetchCard(ctx context.Context, serial uint64, _ [32]byte) erro
 	if err != nil {
 		return err
 	}
-	_, err = p.g.o.Register.AddCard(file, register.AddCardOptions{})
+	_, err = p.g.o.Register.AddCard(file, register.AddCardOptions{History: serial > 0})
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -50,6 +51,9 @@ type DialOptions struct {
 	OnDown func()
 	// OnTrouble is called with a code whenever something fails; it must return quickly.
 	OnTrouble func(Trouble)
+	// OnDenied is called with the subject that the broker did not permit us to
+	// publish on; may be nil; must return quickly. See [Puller.Denied].
+	OnDenied func(subject string)
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }
@@ -131,8 +135,27 @@ func natsOptions(o *DialOptions, d *dialer) nats.Options {
 		call(o.OnDown)
 	}
 	opts.ReconnectErrCB = func(_ *nats.Conn, err error) { o.trouble(troubleOf(d, err)) }
-	opts.AsyncErrorCB = func(_ *nats.Conn, _ *nats.Subscription, err error) { o.trouble(troubleOf(d, err)) }
+	opts.AsyncErrorCB = func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		o.trouble(troubleOf(d, err))
+		if subj, ok := deniedSubject(err); ok && o.OnDenied != nil {
+			o.OnDenied(subj)
+		}
+	}
 	return opts
+}
+
+// deniedSubject reads the subject out of a server's permissions violation, whose
+// text is `… Permissions Violation for Publish to "subject" …`.
+func deniedSubject(err error) (string, bool) {
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		return "", false
+	}
+	_, rest, ok := strings.Cut(err.Error(), `Publish to "`)
+	if !ok {
+		return "", false
+	}
+	subj, _, ok := strings.Cut(rest, `"`)
+	return subj, ok
 }
 
 // trouble reports a code, if somebody listens.

@@ -78,6 +78,7 @@ type Puller struct {
 	askAt   time.Time // when the next pull may be made
 	silence time.Time // when the newest pull counts as lost
 	state   State
+	denied  chan struct{}
 }
 
 // NewPuller makes a puller over a connection that [Dial] made.
@@ -91,7 +92,7 @@ func NewPuller(nc *nats.Conn, o PullOptions) *Puller {
 	if o.OnState == nil {
 		o.OnState = func(State) {}
 	}
-	p := &Puller{nc: nc, o: o, inbox: nc.NewInbox(), wait: backoff{now: time.Now}}
+	p := &Puller{nc: nc, o: o, inbox: nc.NewInbox(), wait: backoff{now: time.Now}, denied: make(chan struct{}, 1)}
 	p.q = newQueue(o.Window+statusRoom, pullBytes+subject.MaxStreamMsg)
 	return p
 }
@@ -124,6 +125,9 @@ func (p *Puller) Run(ctx context.Context) error {
 			return nil
 		case s := <-status:
 			p.cut(s)
+		case <-p.denied:
+			p.enter(StateSilent)
+			p.end(time.Now(), false)
 		case <-p.q.ready:
 			if err := p.drain(ctx); err != nil {
 				return err
@@ -132,6 +136,16 @@ func (p *Puller) Run(ctx context.Context) error {
 		}
 	}
 	return problem.New(problem.Unreachable, "the link was closed; channel %q is not fetched", p.o.Channel)
+}
+
+// Denied tells that the broker did not permit the newest pull (see
+// [DialOptions].OnDenied): the next one is made after a pause, instead of when
+// the silence has become long. It never waits.
+func (p *Puller) Denied() {
+	select {
+	case p.denied <- struct{}{}:
+	default:
+	}
 }
 
 // leave ends the subscription and waits until the partner's broker has noted

@@ -122,19 +122,21 @@ func (n *Node) startBroker(ctx context.Context) error {
 	if err := writeTLS(n.Layout, keys.TLS); err != nil {
 		return err
 	}
-	own, ok := n.Register.View().Card(n.Config.Party)
-	if !ok {
-		return problem.New(problem.Locked, "the own card is not in the register; the broker does not start").
-			WithHint("karaula card issue --dir %s", n.Layout.Dir)
-	}
-	users, err := broker.OwnUsers(keys, own)
-	if err != nil {
-		return err
+	plan := func() (broker.Plan, time.Time, error) {
+		view := n.Register.View()
+		own, ok := view.Card(n.Config.Party)
+		if !ok {
+			return broker.Plan{}, time.Time{}, problem.New(problem.Locked, "the own card is not in the register").
+				WithHint("karaula card issue --dir %s", n.Layout.Dir)
+		}
+		users, err := broker.OwnUsers(keys, own)
+		if err != nil {
+			return broker.Plan{}, time.Time{}, err
+		}
+		return broker.PlanFrom(view, n.Config, n.Layout, users, time.Now())
 	}
 	n.Agent, err = broker.Start(ctx, broker.AgentOptions{
-		Plan: func() (broker.Plan, time.Time, error) {
-			return broker.PlanFrom(n.Register.View(), n.Config, n.Layout, users, time.Now())
-		},
+		Plan:   plan,
 		Config: n.Layout.NATSConf(), Keeper: keys.Keeper, Cert: &keys.TLS, Log: n.o.Logger.With("part", "broker"), Now: time.Now,
 	})
 	if err != nil {
