@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -233,6 +234,11 @@ func (p *partner) greet(ctx context.Context) {
 		return
 	}
 	theirs, err := client.Hello(ctx, p.g.standing(view, p.code))
+	if errors.Is(err, link.ErrUnknownKey) { // it has a new card that has not reached us yet
+		if err = p.FetchCard(ctx, 0, [32]byte{}); err == nil {
+			theirs, err = client.Hello(ctx, p.g.standing(view, p.code))
+		}
+	}
 	now := p.g.o.Now()
 	p.mu.Lock()
 	p.hello = now.Add(helloPause)
