@@ -23,22 +23,22 @@ func has(fs alert.Findings, field, rule string, s alert.Severity) bool {
 // breach is one way to break an example alert.
 type breach struct {
 	name        string
-	break_      func(a *karaulav1.Alert)
+	do          func(a *karaulav1.Alert)
 	field, rule string
 }
 
 // run breaks the example of a name in every way, and looks for exactly the
 // finding that should come of it.
-func run(t *testing.T, example_ string, breaches []breach) {
+func run(t *testing.T, base string, breaches []breach) {
 	t.Helper()
 	for _, b := range breaches {
-		t.Run(example_+": "+b.name, func(t *testing.T) {
+		t.Run(base+": "+b.name, func(t *testing.T) {
 			t.Parallel()
-			a := example(t, example_)
+			a := example(t, base)
 			if err := alert.Validate(a, now).Err(); err != nil {
 				t.Fatalf("the example is broken already: %v", err)
 			}
-			b.break_(a)
+			b.do(a)
 			fs := alert.Validate(a, now)
 			if !has(fs, b.field, b.rule, alert.Error) {
 				t.Errorf("no finding for %s [%s]; found %v", b.field, b.rule, fs)
