@@ -40,10 +40,11 @@ import (
 )
 
 // MaxText is the longest agreement text, and MaxFile the longest file with its
-// signature lines, in bytes.
+// signature lines, in bytes. A file must fit into a statement's body, so that an
+// amendment can travel on the channel that it is about (docs/spec/limits.md).
 const (
-	MaxText = 256 << 10
-	MaxFile = MaxText + 32<<10
+	MaxText = 48 << 10
+	MaxFile = MaxText + 12<<10
 )
 
 // Agreement is the machine part of an agreement's text.
