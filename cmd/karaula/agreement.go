@@ -136,7 +136,9 @@ not looked at.`,
 				return err
 			}
 			text, findings := agreement.Lint(body)
-			out := lintResult{File: args[0], Valid: agreement.Errors(findings) == 0, Findings: append([]agreement.Finding{}, findings...)}
+			out := lintResult{
+				File: args[0], Valid: agreement.Errors(findings) == 0, Findings: append([]agreement.Finding{}, findings...),
+			}
 			if text != nil {
 				out.ID, out.Version, out.Digest = text.ID, text.Version, agreement.FormatDigest(text.Digest)
 			}

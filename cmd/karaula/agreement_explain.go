@@ -41,7 +41,9 @@ func (r matrixResult) page(p *page) {
 	var rows [][]string
 	for _, row := range r.Rows {
 		for _, g := range row.Grants {
-			rows = append(rows, []string{row.From, row.To, row.Type, yesNo(g.Personal), g.Handling, g.Retain, g.Clause, g.Channel})
+			rows = append(rows, []string{
+				row.From, row.To, row.Type, yesNo(g.Personal), g.Handling, g.Retain, g.Clause, g.Channel,
+			})
 		}
 	}
 	p.table([]string{"from", "to", "type", "personal", "up to", "kept", "by", "channel"}, rows)
@@ -195,7 +197,9 @@ reason why it may not; then the exit code is 3.`,
 			return err
 		}
 		decisions := n.reg.View().Explain(from, to, types[0], when)
-		out := explainResult{From: from, To: to, Type: typ, At: when.UTC(), Allowed: decisions[0].Allowed, Decisions: []decision{}}
+		out := explainResult{
+			From: from, To: to, Type: typ, At: when.UTC(), Allowed: decisions[0].Allowed, Decisions: []decision{},
+		}
 		for _, d := range decisions {
 			out.Decisions = append(out.Decisions, describeDecision(d))
 		}

@@ -227,7 +227,8 @@ func (r agreementShowResult) page(p *page) {
 	rows = nil
 	for _, i := range r.Clauses {
 		rows = append(rows, []string{
-			i.Channel, strconv.Itoa(i.Clause), list(i.Parties), list(i.Types), yesNo(i.Personal), i.Handling, i.Retain, i.Article,
+			i.Channel, strconv.Itoa(i.Clause), list(i.Parties), list(i.Types), yesNo(i.Personal), i.Handling, i.Retain,
+			i.Article,
 		})
 	}
 	p.table([]string{"channel", "clause", "who", "may say", "personal", "up to", "kept", "article"}, rows)

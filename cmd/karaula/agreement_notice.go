@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,7 +31,8 @@ func (r noticeResult) page(p *page) {
 	if r.Act == notice.Resume {
 		what = "resumed"
 	}
-	p.line("%s by %s since %s: %s (notice %d)", r.Agreement+" is "+what, r.Party, agreement.FormatTime(r.Effective), r.Reason, r.Serial)
+	p.line("%s is %s by %s since %s: %s (notice %d)",
+		r.Agreement, what, r.Party, agreement.FormatTime(r.Effective), r.Reason, r.Serial)
 }
 
 func newAgreementSuspend(a *app) *cobra.Command {
@@ -68,7 +71,7 @@ func (a *app) noticeCommand(act notice.Act, c *cobra.Command) *cobra.Command {
 		required(c, "reason")
 	}
 	pass := passphraseFlag(c, "the gateway's keys, the notice key among them")
-	c.RunE = func(c *cobra.Command, args []string) error {
+	c.RunE = func(_ *cobra.Command, args []string) error {
 		n, err := a.open(dir)
 		if err != nil {
 			return err
@@ -118,7 +121,7 @@ func (a *app) giveNotice(n *place, act notice.Act, id, reason string, pass keyri
 func maySuspend(e *register.Entry, act notice.Act, v *register.View) error {
 	id := e.Agreement.ID
 	if !e.Complete {
-		return problem.New(problem.Conflict, "%s is not signed by all; there is nothing to %s, and no notice was signed", id, act).
+		return problem.New(problem.Conflict, "%s is not signed by all; there is nothing to %s, no notice was signed", id, act).
 			WithHint("karaula agreement remove %s takes a proposal away", id)
 	}
 	if phase := e.PhaseAt(v.Time()); phase == agreement.Closed {
@@ -131,8 +134,8 @@ func maySuspend(e *register.Entry, act notice.Act, v *register.View) error {
 			v.Self(), id, agreement.FormatTime(mine.Effective), mine.Serial)
 	case act == notice.Resume && !suspended:
 		text := fmt.Sprintf("%s has not suspended %s; no notice was signed", v.Self(), id)
-		for code := range e.Suspensions {
-			text += "; it is suspended by " + code
+		if others := slices.Sorted(maps.Keys(e.Suspensions)); len(others) > 0 {
+			text += "; it is suspended by " + list(others)
 		}
 		return problem.New(problem.Conflict, "%s", text)
 	}

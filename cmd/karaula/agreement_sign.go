@@ -45,7 +45,8 @@ that are there. What is signed is shown on standard error first. A text with
 errors is never signed, nor one that names another root for a partner than the
 node knows: signing is what pins the partners' roots.`,
 		Example: `  karaula agreement sign b01-al-me.agreement --dir al
-  karaula agreement sign b01-al-me.agreement --dir al --root-key /media/safe/al.root --passphrase-file /run/secrets/root`,
+  karaula agreement sign b01-al-me.agreement --dir al --root-key /media/safe/al.root \
+      --passphrase-file /run/secrets/root`,
 		Args: positional("FILE"),
 	}
 	dirFlag(c, &dir)
@@ -121,8 +122,8 @@ func checkRoots(v *register.View, text *agreement.Agreement) error {
 			known = append(known, c.Root)
 		}
 		if len(known) > 0 && !slices.Contains(known, p.Root) {
-			return problem.New(problem.Verification, "line %d names another root for %s than the one in the register; nothing was signed",
-				p.Line, p.Code).
+			return problem.New(problem.Verification,
+				"line %d names another root for %s than the one in the register; nothing was signed", p.Line, p.Code).
 				WithHint("here: %s; in the register: %s; ask the authority of %s which one is right",
 					fingerprint(p.Root), fingerprint(known[0]), p.Code)
 		}

@@ -139,7 +139,7 @@ func (a *app) readFile(path, what string, limit int64) ([]byte, error) {
 		if err != nil {
 			return nil, problem.Wrap(problem.Failed, err, "the %s cannot be read", what)
 		}
-		defer f.Close()
+		defer f.Close() //nolint:errcheck // read only
 		r = f
 	}
 	body, err := io.ReadAll(io.LimitReader(r, limit+1))

@@ -128,7 +128,7 @@ partners; new keys need a stopped node.`,
 	f := c.Flags()
 	f.StringSliceVar(&o.Address, "address", nil, "host:port that partners are told (default: as node.yaml says)")
 	f.StringVar(&contact, "contact", "", "how to reach the authority's duty desk (default: as before)")
-	f.BoolVar(&o.Rotate, "rotate", false, "make new online keys first; the old ones are kept to open what was sealed to them")
+	f.BoolVar(&o.Rotate, "rotate", false, "make new online keys first; old ones stay, for what was sealed to them")
 	pass := passphraseFlag(c, "the keys")
 	rootPass := rootFlags(c, &o.RootKey, pass)
 	c.RunE = func(c *cobra.Command, _ []string) error {

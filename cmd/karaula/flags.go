@@ -37,7 +37,7 @@ func passphraseFlag(c *cobra.Command, of string) func() keyring.Passphrase {
 // --passphrase-file, which opens the root key too if it has no passphrase of its own.
 func rootFlags(c *cobra.Command, path *string, other func() keyring.Passphrase) func() keyring.Passphrase {
 	c.Flags().StringVar(path, "root-key", "", "file of the root key (default DIR.root, beside the folder)")
-	file := c.Flags().String("root-passphrase-file", "", "file whose first line is the root key's passphrase, if it has its own")
+	file := c.Flags().String("root-passphrase-file", "", "file whose first line is the passphrase of the root key alone")
 	return func() keyring.Passphrase {
 		if *file == "" {
 			return other()
@@ -49,7 +49,8 @@ func rootFlags(c *cobra.Command, path *string, other func() keyring.Passphrase) 
 // typesFlag adds --type, which may be repeated or hold several words.
 func typesFlag(c *cobra.Command, words *[]string, about string) {
 	c.Flags().StringSliceVar(words, "type", nil, about)
-	_ = c.RegisterFlagCompletionFunc("type", cobra.FixedCompletions(terms.TypeWords(), cobra.ShellCompDirectiveNoFileComp))
+	types := cobra.FixedCompletions(terms.TypeWords(), cobra.ShellCompDirectiveNoFileComp)
+	_ = c.RegisterFlagCompletionFunc("type", types)
 }
 
 // parseTypes reads words for alert types, each once.

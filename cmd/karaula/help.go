@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	"karaula/internal/problem"
@@ -64,14 +62,23 @@ func newCompletion(a *app) *cobra.Command {
 	shells := []struct {
 		name string
 		load string
-		make func(*cobra.Command) error
+		make func(root *cobra.Command) error
 	}{
-		{"bash", "source <(karaula completion bash)", func(c *cobra.Command) error { return c.GenBashCompletionV2(a.out, true) }},
-		{"zsh", `karaula completion zsh > "${fpath[1]}/_karaula"`, func(c *cobra.Command) error { return c.GenZshCompletion(a.out) }},
-		{"fish", "karaula completion fish | source", func(c *cobra.Command) error { return c.GenFishCompletion(a.out, true) }},
+		{
+			"bash", "source <(karaula completion bash)",
+			func(root *cobra.Command) error { return root.GenBashCompletionV2(a.out, true) },
+		},
+		{
+			"zsh", `karaula completion zsh > "${fpath[1]}/_karaula"`,
+			func(root *cobra.Command) error { return root.GenZshCompletion(a.out) },
+		},
+		{
+			"fish", "karaula completion fish | source",
+			func(root *cobra.Command) error { return root.GenFishCompletion(a.out, true) },
+		},
 		{
 			"powershell", "karaula completion powershell | Out-String | Invoke-Expression",
-			func(c *cobra.Command) error { return c.GenPowerShellCompletionWithDesc(a.out) },
+			func(root *cobra.Command) error { return root.GenPowerShellCompletionWithDesc(a.out) },
 		},
 	}
 	all := group("completion", "print the completion script of a shell",
@@ -79,7 +86,7 @@ func newCompletion(a *app) *cobra.Command {
 	for _, s := range shells {
 		all.AddCommand(&cobra.Command{
 			Use:     s.name,
-			Short:   fmt.Sprintf("print the completion script of %s", s.name),
+			Short:   "print the completion script of " + s.name,
 			Example: "  " + s.load,
 			Args:    positional(),
 			RunE: func(c *cobra.Command, _ []string) error {

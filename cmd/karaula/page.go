@@ -5,7 +5,6 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
-	"unicode/utf8"
 )
 
 // page lays out a result for people: names with values, tables, lines.
@@ -50,23 +49,6 @@ func (p *page) table(head []string, rows [][]string) {
 		_, _ = fmt.Fprintln(t, strings.Join(cells, "\t"))
 	}
 	_ = t.Flush() // a page is written to memory
-}
-
-// indented writes a paragraph, broken into lines of at most width characters
-// where there are spaces.
-func (p *page) indented(indent string, width int, text string) {
-	line := indent
-	for _, word := range strings.Fields(text) {
-		if line != indent && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
-			p.line("%s", line)
-			line = indent
-		}
-		if line != indent {
-			line += " "
-		}
-		line += word
-	}
-	p.line("%s", line)
 }
 
 // list writes words after each other: "al, me".

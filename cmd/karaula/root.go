@@ -1,12 +1,12 @@
 package main
 
 import (
-	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"karaula/internal/problem"
 )
@@ -23,6 +23,7 @@ var commands = []func(*app) *cobra.Command{
 	newAlert,
 	newStatus,
 	newDemo,
+	newBench,
 	newCompletion,
 	newVersion,
 }
@@ -52,9 +53,10 @@ Exit codes: 0 done, 1 failed, 2 usage or invalid input (nothing was sent),
 	root.SetErr(a.err)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c.CommandPath(), err) })
 	root.PersistentFlags().StringVar(&a.format, "output", formatTable, "form of the result: table or json")
-	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{formatTable, formatJSON}, cobra.ShellCompDirectiveNoFileComp))
-	for _, make := range commands {
-		root.AddCommand(make(a))
+	forms := cobra.FixedCompletions([]string{formatTable, formatJSON}, cobra.ShellCompDirectiveNoFileComp)
+	_ = root.RegisterFlagCompletionFunc("output", forms)
+	for _, command := range commands {
+		root.AddCommand(command(a))
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(newHelp(a))
@@ -110,7 +112,7 @@ func onlyGroups(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		text = fmt.Sprintf("unknown command %q", c.CommandPath()+" "+args[0])
 	}
-	return problem.New(problem.Invalid, "%s; there are %s", text, strings.Join(names, ", ")).WithHint("%s --help", c.CommandPath())
+	return problem.New(problem.Invalid, "%s; there are %s", text, list(names)).WithHint("%s --help", c.CommandPath())
 }
 
 // positional checks the arguments of a command: one for each name. A last name
@@ -128,22 +130,24 @@ func positional(names ...string) cobra.PositionalArgs {
 	}
 }
 
+// quoted finds the names in cobra's error about required flags.
+var quoted = regexp.MustCompile(`"([^"]+)"`)
+
 // missing says which required flags were not given.
 func missing(c *cobra.Command) error {
-	var names []string
-	c.Flags().VisitAll(func(f *pflag.Flag) {
-		if len(f.Annotations[cobra.BashCompOneRequiredFlag]) > 0 && !f.Changed {
-			names = append(names, "--"+f.Name)
-		}
-	})
-	switch len(names) {
-	case 0:
+	err := c.ValidateRequiredFlags()
+	if err == nil {
 		return nil
-	case 1:
-		return fmt.Errorf("%s is missing", names[0])
-	default:
-		return fmt.Errorf("%s are missing", list(names))
 	}
+	names := make([]string, 0, 1)
+	for _, m := range quoted.FindAllStringSubmatch(err.Error(), -1) {
+		names = append(names, "--"+m[1])
+	}
+	slices.Sort(names)
+	if len(names) == 1 {
+		return fmt.Errorf("%s is missing", names[0])
+	}
+	return fmt.Errorf("%s are missing", list(names))
 }
 
 // required makes flags required.
@@ -157,5 +161,5 @@ func required(c *cobra.Command, names ...string) {
 
 // errUsage is for what RunE finds wrong with the command line.
 func errUsage(c *cobra.Command, format string, args ...any) error {
-	return usage(c.CommandPath(), errors.New(fmt.Sprintf(format, args...)))
+	return usage(c.CommandPath(), fmt.Errorf(format, args...))
 }

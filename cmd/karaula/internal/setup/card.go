@@ -61,7 +61,8 @@ func IssueCard(ctx context.Context, dir string, o CardOptions) (*card.Card, erro
 		return nil, err
 	}
 	if root.VKey != before.Root {
-		return nil, problem.New(problem.Verification, "%s is not the root key that signed the present card; no card was issued", path)
+		return nil, problem.New(problem.Verification,
+			"%s is not the root key that signed the present card; no card was issued", path)
 	}
 	file, err := issue(l, cfg, before, root, o)
 	if err != nil {
