@@ -2,6 +2,7 @@ package border_test
 
 import (
 	"testing"
+	"time"
 
 	"karaula/internal/agreement"
 	"karaula/internal/ledger"
@@ -88,6 +89,7 @@ func TestOrdersToErase(t *testing.T) {
 		{"while winding down", func(s *scene, _ *karaulav1.Ref) { s.Now = s.text.ValidUntil }, "accepted accepted"},
 		{"of another ledger", func(_ *scene, r *karaulav1.Ref) { r.Ledger = make([]byte, 32) }, "refused bad-body"},
 		{"itself", func(_ *scene, r *karaulav1.Ref) { r.Seq = 2 }, "refused bad-body"},
+		{"what was not said yet", func(_ *scene, r *karaulav1.Ref) { r.Seq = 9 }, "refused bad-body"},
 		{"another one than it names", func(_ *scene, r *karaulav1.Ref) { r.Digest = make([]byte, 32) }, "refused bad-body"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -189,6 +191,9 @@ func TestTextsThatDoNotFollow(t *testing.T) {
 		"without this channel": func(s *scene) []byte {
 			return s.Sign(s.Amend(s.text, "channel "+open+" ", "channel t09-else "), "al", "me", "xk")
 		},
+		"with this channel in another mode": func(s *scene) []byte {
+			return s.Sign(s.Amend(s.text, open+" mode=actual", open+" mode=exercise"), "al", "me", "xk")
+		},
 		"nothing": func(*scene) []byte { return []byte{'x'} },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -224,7 +229,28 @@ func TestWithdrawal(t *testing.T) {
 	d.Recipients = func(rs []*karaulav1.Recipient) []*karaulav1.Recipient { return append(rs[:2:2], rs[3:]...) }
 	goesOn.al.must(goesOn.me.Say(d))
 	left := goesOn.Voice("xk", goesOn.text, open)
-	if _, v := newGate(goesOn.World, "al", left).receive(left.Say(vehicle())); said(v) != "refused kind-not-allowed" {
+	gone := newGate(goesOn.World, "al", left)
+	if _, v := gone.receive(left.Say(vehicle())); said(v) != "refused kind-not-allowed" {
 		t.Errorf("who has left says something sealed: %s (%s)", said(v), v.Detail)
+	}
+	goesOn.Now = goesOn.Now.Add(goesOn.text.WindingDown - time.Microsecond)
+	gone.must(left.Say(heartbeat()))
+	goesOn.Now = goesOn.Now.Add(time.Microsecond)
+	if _, v := gone.receive(left.Say(heartbeat())); said(v) != "refused agreement-not-in-force" {
+		t.Errorf("who has left says something after winding down: %s (%s)", said(v), v.Detail)
+	}
+}
+
+// Leaving while the agreement winds down does not open it for longer.
+func TestWithdrawalAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, open)
+	s.Now = s.text.ValidUntil.AddDate(0, 0, 10)
+	s.al.must(s.me.Say(heartbeat()))
+	s.Give(s.RootNotice("me", s.text, notice.Withdraw), "al")
+	s.al.must(s.me.Say(heartbeat()))
+	s.Now = s.text.ClosesAt()
+	if _, v := s.al.receive(s.me.Say(heartbeat())); said(v) != "refused agreement-not-in-force" {
+		t.Errorf("judged %s (%s)", said(v), v.Detail)
 	}
 }

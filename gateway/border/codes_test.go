@@ -91,6 +91,10 @@ func judged() []codeCase {
 			d.Envelope = func(e *karaulav1.Envelope) { e.Parts = append(e.Parts, e.GetParts()[0]) }
 		}), want: "refused must-understand"},
 		{
+			name: "a root that is none", want: "refused malformed",
+			make: set(func(st *karaulav1.Statement) { st.PrevRoot = make([]byte, 5) }),
+		},
+		{
 			name: "a reserved field", want: "refused reserved-field",
 			make: set(func(st *karaulav1.Statement) { st.Via = "xk" }),
 		},
@@ -153,6 +157,15 @@ func judged() []codeCase {
 		{name: "said before its predecessor", make: func(s *scene) []byte {
 			s.al.must(s.me.Say(heartbeat()))
 			s.Now = s.Now.Add(-time.Microsecond)
+			return s.me.Say(vehicle())
+		}, want: "refused time-backwards"},
+		{name: "said between its predecessor and one before", make: func(s *scene) []byte {
+			s.al.must(s.me.Say(heartbeat()))
+			s.Now = s.Now.Add(-2 * time.Minute)
+			if _, v := s.al.receive(s.me.Say(heartbeat())); said(v) != "refused time-backwards" {
+				panic(said(v))
+			}
+			s.Now = s.Now.Add(time.Minute)
 			return s.me.Say(vehicle())
 		}, want: "refused time-backwards"},
 		{name: "said in the future", make: set(func(st *karaulav1.Statement) {

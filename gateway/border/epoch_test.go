@@ -56,6 +56,17 @@ func TestNewEpochEndsAContradiction(t *testing.T) {
 	s.al.must(v.Say(d), v.Say(vehicle()))
 }
 
+// A ledger whose clock was wrong once can begin anew.
+func TestNewEpochBeginsItsOwnTime(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, open)
+	s.Now = s.Now.AddDate(0, 2, 0)
+	s.al.must(s.me.Say(heartbeat()))
+	s.Now = s.Now.AddDate(0, -1, 0)
+	v, d := s.opening(s.me.Head())
+	s.al.must(v.Say(d), v.Say(vehicle()))
+}
+
 func TestNewEpochIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -66,6 +77,15 @@ func TestNewEpochIsRefused(t *testing.T) {
 	}{
 		{"without the root key", func(s *scene, v *testworld.Voice, _ *testworld.Draft) {
 			v.Card = s.me.Card
+		}, border.Quarantine, karaulav1.Code_CODE_WRONG_EPOCH},
+		{"with a serial that its card does not have", func(s *scene, v *testworld.Voice, d *testworld.Draft) {
+			v.Card = s.me.Card
+			d.Set = func(st *karaulav1.Statement) { st.CardSerial = 9 }
+		}, border.Quarantine, karaulav1.Code_CODE_WRONG_EPOCH},
+		{"from an epoch that is not ours", func(s *scene, _ *testworld.Voice, d *testworld.Draft) {
+			head := s.me.Head()
+			head.Epoch = 7
+			d.Body = &karaulav1.EpochBody{Continues: head, Reason: "stream-lost"}
 		}, border.Quarantine, karaulav1.Code_CODE_WRONG_EPOCH},
 		{"not the next epoch", func(_ *scene, v *testworld.Voice, _ *testworld.Draft) {
 			v.Epoch = 3

@@ -97,6 +97,38 @@ func TestHeldIsJudgedWhenItsReasonHasGone(t *testing.T) {
 	}
 }
 
+// What is repeated inside must be what is outside, field by field.
+func TestInnerMessageRepeatsTheStatement(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*karaulav1.Inner){
+		"ledger":    func(in *karaulav1.Inner) { in.Ledger = make([]byte, 32) },
+		"channel":   func(in *karaulav1.Inner) { in.Channel = sealed },
+		"origin":    func(in *karaulav1.Inner) { in.Origin = "xk" },
+		"mode":      func(in *karaulav1.Inner) { in.Mode = karaulav1.Mode_MODE_EXERCISE },
+		"agreement": func(in *karaulav1.Inner) { in.Agreement = make([]byte, 32) },
+		"thread":    func(in *karaulav1.Inner) { in.Thread = make([]byte, 16) },
+		"kind":      func(in *karaulav1.Inner) { in.Kind = karaulav1.Kind_KIND_NULL },
+		"type":      func(in *karaulav1.Inner) { in.Type = karaulav1.AlertType_ALERT_TYPE_ROUTE },
+		"said_at":   func(in *karaulav1.Inner) { in.SaidAt++ },
+		"content":   func(in *karaulav1.Inner) { in.GetAlert().Type = karaulav1.AlertType_ALERT_TYPE_ROUTE },
+		"content, its version": func(in *karaulav1.Inner) {
+			in.GetAlert().Version, in.GetAlert().Lifecycle = 2, karaulav1.Lifecycle_LIFECYCLE_UPDATE
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t, open)
+			d := vehicle()
+			d.Inner = change
+			field, _, _ := strings.Cut(name, ",")
+			_, v := s.al.receive(s.me.Say(d))
+			if said(v) != "refused inner-mismatch" || !strings.HasPrefix(v.Detail, field+" ") {
+				t.Errorf("judged %s (%s)", said(v), v.Detail)
+			}
+		})
+	}
+}
+
 func TestFutureIsHeldUntilItHasCome(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, open)

@@ -108,10 +108,8 @@ func (j *judging) checkRecipients() *outcome {
 // ownKey reports whether one of our own cards has this key for this use.
 func (j *judging) ownKey(r *karaulav1.Recipient) bool {
 	for _, c := range j.view.Cards(j.Self) {
-		for i := range c.Keys {
-			if c.Keys[i].Use == r.GetUse() && c.Keys[i].ID == [16]byte(r.GetKeyId()) {
-				return true
-			}
+		if _, ok := c.Key(r.GetUse(), r.GetKeyId()); ok {
+			return true
 		}
 	}
 	return false

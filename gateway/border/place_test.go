@@ -90,6 +90,11 @@ func unplaced() []codeCase {
 			}
 			return s.me.Say(d)
 		}, kind: dropped, want: "refused signature-stripped"},
+		{name: "a signature that nobody announced", make: func(s *scene) []byte {
+			d := vehicle()
+			d.Envelope = func(e *karaulav1.Envelope) { e.Signatures = append(e.GetSignatures(), e.GetSignatures()[0]) }
+			return s.me.Say(d)
+		}, kind: dropped, want: "refused signature-stripped"},
 		{name: "the same, malformed as well", make: func(s *scene) []byte {
 			d := vehicle()
 			d.Late = func(st *karaulav1.Statement) {
@@ -313,10 +318,12 @@ func TestNewestRevocationRules(t *testing.T) {
 		t.Errorf("beyond the last good number it is %s %v", p.Kind, p.Code)
 	}
 	s.Give(s.Rotate("me", revoke(stolen, s.me.ID, 1, 2)).Signed, "al")
-	s.al.must(two)
+	if p := s.al.place(two); p.Kind != border.Next {
+		t.Errorf("up to the last good number of the newer card it is %s %v", p.Kind, p.Code)
+	}
 	s.Give(s.Rotate("me", revoke(stolen, ledger.ID{9}, 1, 9)).Signed, "al")
-	if p := s.al.place(s.me.Say(heartbeat())); p.Code != karaulav1.Code_CODE_KEY_NOT_VALID {
-		t.Errorf("in a ledger that the card does not name it is %s %v", p.Kind, p.Code)
+	if p := s.al.place(two); p.Code != karaulav1.Code_CODE_KEY_NOT_VALID {
+		t.Errorf("in a ledger that the newest card does not name it is %s %v", p.Kind, p.Code)
 	}
 }
 
@@ -328,6 +335,68 @@ func TestKindsHaveWords(t *testing.T) {
 	}
 	if len(seen) != 6 || !seen["need-card"] {
 		t.Errorf("words are %v", seen)
+	}
+}
+
+// An older card does not rule again, although it once revoked a key exactly here.
+func TestOlderCardDoesNotTakeOver(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, open)
+	key := s.me.Party.Gateway.Sign
+	older := s.Rotate("me", revoke(key, s.me.ID, 1, 1))
+	newer := s.Rotate("me", nil)
+	s.Give(older.Signed, "al")
+	s.Give(newer.Signed, "al")
+	s.me.Card = newer
+	s.al.must(s.me.Say(heartbeat()))
+	s.me.Card = older
+	for _, serial := range []uint64{older.Serial, newer.Serial + 1} {
+		d := vehicle()
+		d.Unsaid = true
+		d.Set = func(st *karaulav1.Statement) { st.CardSerial = serial }
+		if p := s.al.place(s.me.Say(d)); p.Kind != border.Quarantine || p.Code != karaulav1.Code_CODE_KEY_NOT_VALID {
+			t.Errorf("with serial %d it is %s %v, want quarantine key-not-valid", serial, p.Kind, p.Code)
+		}
+	}
+}
+
+// Old cards are not asked for: they cannot rule again.
+func TestOldCardIsNotAskedFor(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, open)
+	unknown, newest := s.Rotate("me", nil), s.Rotate("me", nil)
+	s.Give(newest.Signed, "al")
+	s.me.Card = newest
+	s.al.must(s.me.Say(heartbeat()))
+	s.me.Card = unknown
+	if p := s.al.place(s.me.Say(heartbeat())); p.Kind != border.Quarantine || p.Code != karaulav1.Code_CODE_KEY_NOT_VALID {
+		t.Errorf("placed as %s %v, want quarantine key-not-valid", p.Kind, p.Code)
+	}
+}
+
+// Neither card nor key says anything after its end.
+func TestCardsAndKeysHaveAnEnd(t *testing.T) {
+	t.Parallel()
+	end := testworld.Start.Add(time.Hour)
+	for name, edit := range map[string]func(*card.Card){
+		"card": func(c *card.Card) { c.Until = end },
+		"key":  func(c *card.Card) { c.Keys[0].Until = end },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t, open)
+			s.al.must(s.me.Say(heartbeat()))
+			brief := s.Rotate("me", edit)
+			s.Give(brief.Signed, "al")
+			s.al.must(s.me.Say(cardStatement(brief)))
+			s.me.Card = brief
+			s.Now = end.Add(-time.Microsecond)
+			s.al.must(s.me.Say(vehicle()))
+			s.Now = end
+			if _, v := s.al.receive(s.me.Say(vehicle())); said(v) != "refused key-not-valid" {
+				t.Errorf("judged %s", said(v))
+			}
+		})
 	}
 }
 

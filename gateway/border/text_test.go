@@ -77,6 +77,64 @@ func TestIncompleteTextIsHeld(t *testing.T) {
 	}
 }
 
+// A text that names another root for the origin is nothing to us before
+// everybody has signed it, the origin among them.
+func TestIncompleteTextPinsNothing(t *testing.T) {
+	t.Parallel()
+	w := testworld.New(t, codes...)
+	honest := w.Lint(w.Text(open, codes))
+	forged := replaceOnce(string(honest.Text), w.Parties["me"].Root.VKey, w.NewRoot("me").VKey)
+	text := w.Lint([]byte(forged))
+	w.Give(w.Sign(text.Text, "xk"), "al")
+	me := w.Voice("me", text, open)
+	al := newGate(w, "al", me)
+	for range 2 {
+		if k := al.take(me.Say(heartbeat())); k.p.Kind != border.Next {
+			t.Errorf("placed as %s (%s)", k.p.Kind, k.p.Detail)
+		}
+	}
+}
+
+// What had its place before its text came is held against the root in it.
+func TestTextThatComesLaterPinsTheRoot(t *testing.T) {
+	t.Parallel()
+	w := testworld.New(t, codes...)
+	p := w.Parties["me"]
+	shown, signed := p.Root, w.NewRoot("me")
+	text := w.Lint([]byte(replaceOnce(string(w.Text(open, codes)), shown.VKey, signed.VKey)))
+	me := w.Voice("me", text, open)
+	al := newGate(w, "al", me)
+	k := al.take(me.Say(heartbeat()))
+	if v := al.judge(k); said(v) != "held unknown-agreement" {
+		t.Fatalf("judged %s (%s)", said(v), v.Detail)
+	}
+	p.Root = signed
+	w.Give(w.Sign(text.Text, "al", "me", "xk"), "al")
+	if v := al.judge(k); said(v) != "refused key-not-valid" {
+		t.Errorf("judged %s (%s)", said(v), v.Detail)
+	}
+}
+
+// A party may have different roots in two agreements for a while; each ledger
+// knows the one of its own text.
+func TestRootIsThatOfTheLedgersText(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, open)
+	p := s.Parties["me"]
+	first := s.me.Card
+	p.Root, p.Next = s.NewRoot("me"), s.NewRoot("me")
+	s.Agree(s.Text("t02-other", codes))
+	other := s.Rotate("me", nil)
+	s.Give(other.Signed, "al")
+	if _, known := s.View("al").CardByDigest(other.Digest); !known || first.Root == other.Root {
+		t.Fatal("the register does not have the card of the other root")
+	}
+	s.me.Card = other
+	if p := s.al.place(s.me.Say(heartbeat())); p.Kind != border.Quarantine || p.Code != karaulav1.Code_CODE_KEY_NOT_VALID {
+		t.Errorf("placed as %s %v (%s)", p.Kind, p.Code, p.Detail)
+	}
+}
+
 // The root that an agreement names rules: a card of another root signs nothing,
 // although the same party issued it.
 func TestCardOfAnotherRoot(t *testing.T) {
