@@ -10,7 +10,7 @@ import (
 
 // checkBody judges what the unsealed kinds say, and where the sealed ones point.
 func (j *judging) checkBody() *outcome {
-	switch j.st.GetKind() {
+	switch j.st.GetKind() { //nolint:exhaustive // the others say nothing here
 	case karaulav1.Kind_KIND_ACT:
 		return j.checkActRefs()
 	case karaulav1.Kind_KIND_RECEIPT:

@@ -294,7 +294,7 @@ func (j *judging) checkSize() *outcome {
 	for _, part := range j.st.GetParts() {
 		sum += min(part.GetSize(), 1<<40)
 	}
-	if sum > uint64(max(j.text.MaxSize, 0)) { //nolint:gosec // not negative
+	if sum > uint64(max(j.text.MaxSize, 0)) {
 		return refuse(karaulav1.Code_CODE_TOO_LARGE, "%d sealed bytes, the agreement admits %d", sum, j.text.MaxSize)
 	}
 	return nil

@@ -125,7 +125,7 @@ func (w *placing) inside() {
 	st := w.said.st
 	w.p.Parsed = w.said.parsed
 	w.p.backwards = st.GetSaidAt() < w.led.SaidAt && !w.p.opens
-	switch st.GetKind() {
+	switch st.GetKind() { //nolint:exhaustive // the others bring nothing
 	case karaulav1.Kind_KIND_CARD:
 		w.p.nextCard = nextCard(w.said.parsed, w.p.Card)
 	case karaulav1.Kind_KIND_AGREEMENT:

@@ -127,7 +127,7 @@ func (c *crooked) receiveAll(h history) verdicts {
 // offer places bytes as a gateway does, and judges what is not held behind them.
 func (c *crooked) offer(raw []byte) bool {
 	k := c.take(raw)
-	switch k.p.Kind {
+	switch k.p.Kind { //nolint:exhaustive // the others are dropped
 	case border.Next:
 		c.rejudge()
 		c.note(k)

@@ -89,7 +89,7 @@ func (v *Voice) Say(d Draft) []byte {
 		d.Set(st)
 	}
 	var parts [][]byte
-	switch d.Kind {
+	switch d.Kind { //nolint:exhaustive // the others are not sealed
 	case karaulav1.Kind_KIND_ALERT, karaulav1.Kind_KIND_ACT, karaulav1.Kind_KIND_NULL:
 		part, sealed := v.seal(st, d)
 		st.Parts, parts = []*karaulav1.Part{part}, [][]byte{sealed}
@@ -130,7 +130,7 @@ func (v *Voice) statement(d Draft) *karaulav1.Statement {
 	if d.Body != nil {
 		st.Body = ok(proto.MarshalOptions{Deterministic: true}.Marshal(d.Body))(v.w.T)
 	}
-	switch d.Kind {
+	switch d.Kind { //nolint:exhaustive // the others are not sealed
 	case karaulav1.Kind_KIND_ALERT, karaulav1.Kind_KIND_ACT:
 		st.Thread, st.EraseAfter = Random(16), v.w.Now.AddDate(0, 1, 0).UnixMicro()
 	}
