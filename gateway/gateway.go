@@ -144,7 +144,7 @@ func (g *Gateway) socketMode() fs.FileMode {
 	if err != nil {
 		return 0o600
 	}
-	return fs.FileMode(mode) //nolint:gosec // parsed as 32 bits
+	return fs.FileMode(mode)
 }
 
 // mind keeps the gateway in step until ctx ends or the desk breaks.

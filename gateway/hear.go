@@ -79,8 +79,16 @@ func (c *channel) tellRefused(origin string, j inbox.Judged) {
 		name = bus.Held
 	}
 	c.g.tell(&karaulav1.WatchResponse{
-		Event: name, Party: origin, Channel: c.id,
-		Text: fmt.Sprintf("number %d from %s on %s: %s", j.Placement.Position.Seq, origin, c.id, terms.CodeWord(j.Verdict.Code)),
+		Event:   name,
+		Party:   origin,
+		Channel: c.id,
+		Text: fmt.Sprintf(
+			"number %d from %s on %s: %s",
+			j.Placement.Position.Seq,
+			origin,
+			c.id,
+			terms.CodeWord(j.Verdict.Code),
+		),
 		Alert: &karaulav1.AlertRow{
 			Channel: c.id, Origin: origin, Epoch: j.Placement.Position.Epoch, Seq: j.Placement.Position.Seq,
 			Class: j.Verdict.Class, Code: j.Verdict.Code, Digest: j.Placement.Leaf[:],

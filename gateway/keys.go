@@ -70,7 +70,10 @@ func unframe(frame []byte) (*karaulav1.Inner, error) {
 func signer(keys *keyring.Gateway, view *register.View, digest [32]byte) (envelope.Signer, error) {
 	c, ok := view.CardByDigest(digest)
 	if !ok {
-		return envelope.Signer{}, problem.New(problem.Locked, "the own card that rules here is not in the register; nothing was said")
+		return envelope.Signer{}, problem.New(
+			problem.Locked,
+			"the own card that rules here is not in the register; nothing was said",
+		)
 	}
 	for _, k := range c.Keys {
 		if k.Use != karaulav1.KeyUse_KEY_USE_SIGN {

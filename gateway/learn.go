@@ -111,7 +111,7 @@ func (g *Gateway) takeNotice(origin string, file []byte) {
 	}
 	for _, n := range g.o.Register.View().Notices(origin) {
 		if n.Serial > before {
-			g.tell(&karaulav1.WatchResponse{Event: bus.Notice, Party: origin, Text: origin + ": " + string(n.Act) + " " + n.Agreement})
+			g.tell(&karaulav1.WatchResponse{Event: bus.Notice, Party: origin, Text: origin + ": " + n.Act + " " + n.Agreement})
 		}
 	}
 }

@@ -21,13 +21,16 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		published: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "karaula_statements_published_total", Help: "Own statements that the own broker has stored, by channel and subject token.",
+			Name: "karaula_statements_published_total",
+			Help: "Own statements that the own broker has stored, by channel and subject token.",
 		}, []string{"channel", "token"}),
 		judged: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "karaula_statements_judged_total", Help: "Verdicts about partners' statements, by channel, class and reason code.",
+			Name: "karaula_statements_judged_total",
+			Help: "Verdicts about partners' statements, by channel, class and reason code.",
 		}, []string{"channel", "class", "code"}),
 		quarantined: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "karaula_quarantined_total", Help: "Pieces of bytes without a place in any ledger, by channel, link and reason code.",
+			Name: "karaula_quarantined_total",
+			Help: "Pieces of bytes without a place in any ledger, by channel, link and reason code.",
 		}, []string{"channel", "party", "code"}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "karaula_link_requests_total", Help: "Link requests of partners, by partner and outcome.",
@@ -40,7 +43,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Name: "karaula_link_up", Help: "1 if the link to a partner's broker is up.",
 		}, []string{"party"}),
 		backlog: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "karaula_backlog_statements", Help: "Own statements that a partner has not judged yet, by channel and partner.",
+			Name: "karaula_backlog_statements",
+			Help: "Own statements that a partner has not judged yet, by channel and partner.",
 		}, []string{"channel", "party"}),
 	}
 	if reg == nil {

@@ -54,7 +54,7 @@ func (c *channel) unjudged(judgedTo uint64) uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	i, _ := slices.BinarySearch(c.numbers.answerable, judgedTo+1)
-	return uint64(len(c.numbers.answerable) - i)
+	return uint64(len(c.numbers.answerable[i:]))
 }
 
 // ear gives the ear for a partner; nil before it is open.

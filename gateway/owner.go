@@ -100,7 +100,11 @@ func (o owner) AgreementFile(partner string, digest [32]byte) ([]byte, bool) {
 
 // Rewind implements link.Owner: the partner's consumer is set back to the
 // statement's place in the stream; a pull that waits goes on from there.
-func (o owner) Rewind(ctx context.Context, partner, channel string, epoch, from uint64) (*karaulav1.RewindReply, error) {
+func (o owner) Rewind(
+	ctx context.Context,
+	partner, channel string,
+	epoch, from uint64,
+) (*karaulav1.RewindReply, error) {
 	c, err := o.common(partner, channel)
 	if err != nil {
 		return nil, err
@@ -199,7 +203,9 @@ func (o owner) ledgerOf(partner string, led [32]byte) (*channel, string, error) 
 
 // statement reads the exact bytes of a statement; nil if it is not there.
 func (c *channel) statement(ctx context.Context, origin string, epoch, seq uint64) ([]byte, error) {
-	log, at, ok := c.out, uint64(0), false
+	log := c.out
+	var at uint64
+	var ok bool
 	if origin == c.g.self {
 		at, ok = c.streamSeq(seq)
 		ok = ok && epoch == c.writer.Head().GetEpoch()

@@ -70,7 +70,14 @@ func (g *Gateway) syncPartners(ctx context.Context, wanted map[string]bool) {
 	for code := range wanted {
 		codes = append(codes, code)
 		if g.partners[code] == nil {
-			p := &partner{g: g, code: code, state: "down", since: g.o.Now(), pulls: map[string]context.CancelFunc{}, pullers: map[string]*link.Puller{}}
+			p := &partner{
+				g:       g,
+				code:    code,
+				state:   "down",
+				since:   g.o.Now(),
+				pulls:   map[string]context.CancelFunc{},
+				pullers: map[string]*link.Puller{},
+			}
 			run, cancel := context.WithCancel(ctx)
 			p.cancel = cancel
 			g.partners[code] = p
@@ -267,7 +274,8 @@ func (p *partner) syncPulls(ctx context.Context, view *register.View) {
 	for _, cv := range view.Channels() {
 		phase := cv.PhaseAt(now)
 		open := phase == agreement.InForce || phase == agreement.WindingDown
-		if open && contains(cv.Parties, p.code) && cv.Suspended[p.g.self] == nil && cv.Suspended[p.code] == nil && p.ear(cv.ID) != nil {
+		if open && contains(cv.Parties, p.code) && cv.Suspended[p.g.self] == nil && cv.Suspended[p.code] == nil &&
+			p.ear(cv.ID) != nil {
 			wanted[cv.ID] = true
 		}
 	}

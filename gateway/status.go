@@ -18,7 +18,7 @@ func (g *Gateway) status(context.Context) *karaulav1.StatusResponse {
 		Party: g.self, Name: g.o.Config.Name, Version: g.o.Version,
 		StartedAt: g.started.UnixMicro(), Broker: g.connected(),
 	}
-	if !s.Broker {
+	if !s.GetBroker() {
 		s.Warnings = append(s.Warnings, "the own broker does not answer; nothing can be sent or received")
 	}
 	if !g.book.Complete() {

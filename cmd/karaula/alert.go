@@ -152,9 +152,23 @@ func (a *app) send(ctx context.Context, dir string, wait time.Duration, req *kar
 	if err != nil {
 		return desk.FromConnect(err)
 	}
-	r := sendResult{Channel: req.GetChannel(), DryRun: req.GetDryRun(), Readers: readerLines(resp.Msg.GetReaders()), Others: readerLines(resp.Msg.GetOthers())}
+	r := sendResult{
+		Channel: req.GetChannel(),
+		DryRun:  req.GetDryRun(),
+		Readers: readerLines(resp.Msg.GetReaders()),
+		Others:  readerLines(resp.Msg.GetOthers()),
+	}
 	for _, s := range resp.Msg.GetSent() {
-		r.Alerts = append(r.Alerts, sentAlert{ID: s.GetAlertId(), Epoch: s.GetEpoch(), Number: s.GetSeq(), Clause: s.GetClause(), Warnings: s.GetWarnings()})
+		r.Alerts = append(
+			r.Alerts,
+			sentAlert{
+				ID:       s.GetAlertId(),
+				Epoch:    s.GetEpoch(),
+				Number:   s.GetSeq(),
+				Clause:   s.GetClause(),
+				Warnings: s.GetWarnings(),
+			},
+		)
 		for _, w := range s.GetWarnings() {
 			a.note("warning: %s", w)
 		}
@@ -174,7 +188,10 @@ func readerLines(list []*karaulav1.Reader) []readerLine {
 func selectFlags(c *cobra.Command, channel, typ, since *string) {
 	c.Flags().StringVar(channel, "channel", "", "only this channel")
 	c.Flags().StringVar(typ, "type", "", "only this type")
-	_ = c.RegisterFlagCompletionFunc("type", cobra.FixedCompletions(terms.TypeWords(), cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc(
+		"type",
+		cobra.FixedCompletions(terms.TypeWords(), cobra.ShellCompDirectiveNoFileComp),
+	)
 	c.Flags().StringVar(since, "since", "", "only from then on: a time, or how long ago (2h)")
 }
 

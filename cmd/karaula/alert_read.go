@@ -53,7 +53,10 @@ func newAlertList(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		resp, err := node.List(c.Context(), connect.NewRequest(&karaulav1.ListRequest{Channel: channel, Type: t, Since: from, Limit: limit}))
+		resp, err := node.List(
+			c.Context(),
+			connect.NewRequest(&karaulav1.ListRequest{Channel: channel, Type: t, Since: from, Limit: limit}),
+		)
 		if err != nil {
 			return desk.FromConnect(err)
 		}
@@ -158,7 +161,10 @@ func newAlertWatch(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		stream, err := node.Watch(c.Context(), connect.NewRequest(&karaulav1.WatchRequest{Channel: channel, Type: t, Since: from}))
+		stream, err := node.Watch(
+			c.Context(),
+			connect.NewRequest(&karaulav1.WatchRequest{Channel: channel, Type: t, Since: from}),
+		)
 		if err != nil {
 			return desk.FromConnect(err)
 		}
@@ -174,13 +180,20 @@ func newAlertWatch(a *app) *cobra.Command {
 		if err := stream.Err(); err != nil {
 			return desk.FromConnect(err)
 		}
-		return problem.Wrap(problem.Unreachable, errors.New("the stream ended"), "the node has stopped").WithHint("karaula run --dir %s", dir)
+		return problem.Wrap(problem.Unreachable, errors.New("the stream ended"), "the node has stopped").
+			WithHint("karaula run --dir %s", dir)
 	}
 	return c
 }
 
 func newWatchEvent(m *karaulav1.WatchResponse) watchEvent {
-	e := watchEvent{At: micro(m.GetAt()), Event: m.GetEvent(), Party: m.GetParty(), Channel: m.GetChannel(), Text: m.GetText()}
+	e := watchEvent{
+		At:      micro(m.GetAt()),
+		Event:   m.GetEvent(),
+		Party:   m.GetParty(),
+		Channel: m.GetChannel(),
+		Text:    m.GetText(),
+	}
 	if m.GetAlert() != nil {
 		l := newAlertLine(m.GetAlert())
 		e.Alert = &l

@@ -115,8 +115,14 @@ func newStatus(a *app) *cobra.Command {
 
 func newStatusResult(m *karaulav1.StatusResponse) statusResult {
 	r := statusResult{
-		Party: m.GetParty(), Name: m.GetName(), Version: m.GetVersion(), StartedAt: micro(m.GetStartedAt()),
-		Broker: m.GetBroker(), Links: []linkLine{}, Channels: []channelLine{}, Warnings: append([]string{}, m.GetWarnings()...),
+		Party:     m.GetParty(),
+		Name:      m.GetName(),
+		Version:   m.GetVersion(),
+		StartedAt: micro(m.GetStartedAt()),
+		Broker:    m.GetBroker(),
+		Links:     []linkLine{},
+		Channels:  []channelLine{},
+		Warnings:  append([]string{}, m.GetWarnings()...),
 	}
 	for _, l := range m.GetLinks() {
 		x := linkLine{Party: l.GetParty(), State: l.GetState(), Since: micro(l.GetSince()), Trouble: l.GetError()}
@@ -127,11 +133,23 @@ func newStatusResult(m *karaulav1.StatusResponse) statusResult {
 		r.Links = append(r.Links, x)
 	}
 	for _, c := range m.GetChannels() {
-		x := channelLine{Channel: c.GetChannel(), Phase: c.GetPhase(), Epoch: c.GetEpoch(), Said: c.GetSaid(), Partners: []partnerLine{}}
+		x := channelLine{
+			Channel:  c.GetChannel(),
+			Phase:    c.GetPhase(),
+			Epoch:    c.GetEpoch(),
+			Said:     c.GetSaid(),
+			Partners: []partnerLine{},
+		}
 		for _, p := range c.GetPartners() {
 			x.Partners = append(x.Partners, partnerLine{
-				Party: p.GetParty(), JudgedTo: p.GetJudgedTo(), Backlog: p.GetBacklog(), Received: p.GetReceived(), Judged: p.GetJudged(),
-				Held: p.GetHeld(), Quarantined: p.GetQuarantined(), Contested: p.GetContested(),
+				Party:       p.GetParty(),
+				JudgedTo:    p.GetJudgedTo(),
+				Backlog:     p.GetBacklog(),
+				Received:    p.GetReceived(),
+				Judged:      p.GetJudged(),
+				Held:        p.GetHeld(),
+				Quarantined: p.GetQuarantined(),
+				Contested:   p.GetContested(),
 			})
 		}
 		r.Channels = append(r.Channels, x)

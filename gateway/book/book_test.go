@@ -68,11 +68,20 @@ func TestDeliveryFollowsReceipts(t *testing.T) {
 		t.Error("without a receipt it must wait")
 	}
 	b.Receipt("me", receipt(3, &karaulav1.ReceiptException{
-		Seq: 2, Class: karaulav1.VerdictClass_VERDICT_CLASS_REFUSED, Code: karaulav1.Code_CODE_TYPE_NOT_ALLOWED, JudgedAt: 11,
+		Seq:      2,
+		Class:    karaulav1.VerdictClass_VERDICT_CLASS_REFUSED,
+		Code:     karaulav1.Code_CODE_TYPE_NOT_ALLOWED,
+		JudgedAt: 11,
 	}), 10)
 	b.Receipt("me", receipt(5), 20)
 	b.Receipt("me", receipt(4), 30) // an older one, come late
-	if d := b.Delivery(ledger.ID{1}, "me", 1, 1); d.GetState() != karaulav1.DeliveryState_DELIVERY_STATE_ACCEPTED || d.GetSince() != 10 {
+	if d := b.Delivery(
+		ledger.ID{1},
+		"me",
+		1,
+		1,
+	); d.GetState() != karaulav1.DeliveryState_DELIVERY_STATE_ACCEPTED ||
+		d.GetSince() != 10 {
 		t.Errorf("1: %v", d)
 	}
 	if d := b.Delivery(ledger.ID{1}, "me", 1, 2); d.GetState() != karaulav1.DeliveryState_DELIVERY_STATE_REFUSED ||

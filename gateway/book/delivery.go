@@ -105,7 +105,8 @@ func (b *Book) Delivery(led ledger.ID, party string, epoch, seq uint64) *karaula
 	if x := p.exceptions[seq]; x != nil {
 		d.Code, d.Since = x.GetCode(), x.GetJudgedAt()
 		d.State = karaulav1.DeliveryState_DELIVERY_STATE_REFUSED
-		if c := x.GetClass(); c == karaulav1.VerdictClass_VERDICT_CLASS_ERASED || c == karaulav1.VerdictClass_VERDICT_CLASS_EXPIRED {
+		if c := x.GetClass(); c == karaulav1.VerdictClass_VERDICT_CLASS_ERASED ||
+			c == karaulav1.VerdictClass_VERDICT_CLASS_EXPIRED {
 			d.State = karaulav1.DeliveryState_DELIVERY_STATE_LAPSED
 		}
 	}

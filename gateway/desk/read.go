@@ -2,6 +2,7 @@ package desk
 
 import (
 	"context"
+	"slices"
 
 	"connectrpc.com/connect"
 
@@ -31,7 +32,12 @@ func (d *Desk) List(
 		limit = defaultRows
 	}
 	filter := book.Filter{Channel: m.GetChannel(), Type: m.GetType(), Since: m.GetSince(), Limit: min(limit, maxRows)}
-	if err := d.record(ctx, officer, "list", &karaulav1.DeskEntry{Channel: m.GetChannel(), Type: m.GetType()}); err != nil {
+	if err := d.record(
+		ctx,
+		officer,
+		"list",
+		&karaulav1.DeskEntry{Channel: m.GetChannel(), Type: m.GetType()},
+	); err != nil {
 		return nil, d.toConnect(err)
 	}
 	resp := &karaulav1.ListResponse{Complete: d.cfg.Book.Complete()}
@@ -108,7 +114,9 @@ func refused(e book.Entry) bool {
 
 // Watch streams events until the caller leaves.
 func (d *Desk) Watch(
-	ctx context.Context, req *connect.Request[karaulav1.WatchRequest], out *connect.ServerStream[karaulav1.WatchResponse],
+	ctx context.Context,
+	req *connect.Request[karaulav1.WatchRequest],
+	out *connect.ServerStream[karaulav1.WatchResponse],
 ) error {
 	return d.toConnect(d.watch(ctx, req.Msg, out.Send))
 }
@@ -120,7 +128,12 @@ func (d *Desk) watch(
 	if err != nil {
 		return err
 	}
-	if err := d.record(ctx, officer, "watch", &karaulav1.DeskEntry{Channel: req.GetChannel(), Type: req.GetType()}); err != nil {
+	if err := d.record(
+		ctx,
+		officer,
+		"watch",
+		&karaulav1.DeskEntry{Channel: req.GetChannel(), Type: req.GetType()},
+	); err != nil {
 		return err
 	}
 	l := d.cfg.Bus.Listen()
@@ -152,9 +165,11 @@ func (d *Desk) watchPast(req *karaulav1.WatchRequest, send func(*karaulav1.Watch
 	if req.GetSince() == 0 {
 		return nil
 	}
-	past := d.cfg.Book.List(book.Filter{Channel: req.GetChannel(), Type: req.GetType(), Since: req.GetSince(), Limit: maxRows})
-	for i := len(past) - 1; i >= 0; i-- {
-		if err := send(d.Event(past[i])); err != nil {
+	past := d.cfg.Book.List(
+		book.Filter{Channel: req.GetChannel(), Type: req.GetType(), Since: req.GetSince(), Limit: maxRows},
+	)
+	for _, e := range slices.Backward(past) {
+		if err := send(d.Event(e)); err != nil {
 			return err
 		}
 	}

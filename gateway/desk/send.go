@@ -157,9 +157,9 @@ func alertID(a *karaulav1.Alert, now time.Time) ([16]byte, error) {
 // NewAlertID makes a UUIDv7 (RFC 9562): 48 bits of milliseconds, the rest random.
 func NewAlertID(now time.Time) [16]byte {
 	var id [16]byte
-	rand.Read(id[:]) //nolint:errcheck // never fails since Go 1.24
+	rand.Read(id[:])
 	var ms [8]byte
-	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli())) //nolint:gosec // after 1970
+	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli()))
 	copy(id[:6], ms[2:])
 	id[6] = id[6]&0x0f | 0x70
 	id[8] = id[8]&0x3f | 0x80
@@ -237,7 +237,7 @@ func (d *Desk) lastOwn(channel string, id [16]byte) (book.Entry, bool) {
 
 func random16() []byte {
 	b := make([]byte, 16)
-	rand.Read(b) //nolint:errcheck // never fails since Go 1.24
+	rand.Read(b)
 	return b
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -42,7 +43,7 @@ func (d *Desk) Serve(ctx context.Context, path string, mode fs.FileMode, officer
 		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
 		if srv.Shutdown(bye) != nil {
-			srv.Close() //nolint:errcheck,gosec // nothing more can be done at the end
+			srv.Close() //nolint:errcheck // nothing more can be done at the end
 		}
 	})
 	defer stopped()
@@ -74,10 +75,8 @@ func who(ctx context.Context, roles ...string) (Officer, error) {
 		return Officer{}, problem.New(problem.Locked, "this operating-system user is no officer of this node; nothing was done").
 			WithHint("add the user id to officers in node.yaml and restart the node")
 	}
-	for _, r := range roles {
-		if o.Role == r {
-			return *o, nil
-		}
+	if slices.Contains(roles, o.Role) {
+		return *o, nil
 	}
 	return Officer{}, problem.New(problem.Locked, "the role %s may not do this; nothing was done", o.Role).
 		WithHint("roles stand in node.yaml; roles that may: %v", roles)

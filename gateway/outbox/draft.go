@@ -139,7 +139,12 @@ func (w *Writer) push(ctx context.Context, t *ticket, next edge) error {
 		w.edge = next
 		return nil
 	case <-ctx.Done():
-		return problem.Wrap(problem.Unreachable, ctx.Err(), "too much is waiting to be said on channel %s; this was not said", w.cfg.Channel)
+		return problem.Wrap(
+			problem.Unreachable,
+			ctx.Err(),
+			"too much is waiting to be said on channel %s; this was not said",
+			w.cfg.Channel,
+		)
 	}
 }
 
@@ -151,7 +156,11 @@ func (w *Writer) newTicket(view *register.View, ch *register.ChannelView, d Draf
 	}
 	c, ok := view.CardByDigest(w.edge.card)
 	if !ok {
-		return nil, problem.New(problem.Locked, "the own card that rules on channel %s is not in the register; nothing was said", ch.ID)
+		return nil, problem.New(
+			problem.Locked,
+			"the own card that rules on channel %s is not in the register; nothing was said",
+			ch.ID,
+		)
 	}
 	st := &karaulav1.Statement{
 		Format: 1, Ledger: w.cfg.Ledger[:], Channel: w.cfg.Channel, Origin: w.cfg.Self, Mode: w.cfg.Mode,
@@ -251,7 +260,7 @@ func (w *Writer) seal(t *ticket, rs []*age.HybridRecipient, keys []*karaulav1.Re
 			return problem.Wrap(problem.Invalid, err, "the alert cannot be written down; nothing was sent")
 		}
 		var salt [32]byte
-		rand.Read(salt[:]) //nolint:errcheck // never fails since Go 1.24
+		rand.Read(salt[:])
 		frame, err := seal.Frame(inner, salt)
 		if err != nil {
 			return problem.Wrap(problem.Invalid, err, "the alert is too large; nothing was sent")

@@ -42,7 +42,12 @@ type post struct {
 
 func newPost(t *testing.T) *post {
 	t.Helper()
-	p := &post{t: t, w: testworld.New(t, "al", "me"), broker: testbroker.Start(t), journal: filepath.Join(t.TempDir(), "j")}
+	p := &post{
+		t:       t,
+		w:       testworld.New(t, "al", "me"),
+		broker:  testbroker.Start(t),
+		journal: filepath.Join(t.TempDir(), "j"),
+	}
 	p.text = p.w.Agree(p.w.Text(channel, []string{"al", "me"}))
 	p.broker.Stream(subject.Out(channel), subject.SayAll(channel, "al"))
 	p.open()
@@ -232,7 +237,10 @@ func TestJunkInTheStreamIsSteppedOver(t *testing.T) {
 	first := p.say(vehicle())[0]
 	log := stream.Open(p.broker.JS, subject.Out(channel))
 	for range 3 {
-		if _, err := log.Add(t.Context(), stream.Msg{Subject: subject.Say(channel, "al", "vehicle"), Data: []byte("junk")}); err != nil {
+		if _, err := log.Add(
+			t.Context(),
+			stream.Msg{Subject: subject.Say(channel, "al", "vehicle"), Data: []byte("junk")},
+		); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -251,7 +259,10 @@ func TestACopyOfAnOldStatementIsSteppedOver(t *testing.T) {
 	p := newPost(t)
 	first := p.say(vehicle())[0]
 	log := stream.Open(p.broker.JS, subject.Out(channel))
-	if _, err := log.Add(t.Context(), stream.Msg{Subject: subject.Say(channel, "al", "vehicle"), Data: first.Parsed.Raw}); err != nil {
+	if _, err := log.Add(
+		t.Context(),
+		stream.Msg{Subject: subject.Say(channel, "al", "vehicle"), Data: first.Parsed.Raw},
+	); err != nil {
 		t.Fatal(err)
 	}
 	if got := p.say(vehicle())[0].Parsed.Statement.GetSeq(); got != 2 {
@@ -338,7 +349,8 @@ func TestANewCardIsSaidUnderTheOldOneAndRulesFromTheNext(t *testing.T) {
 	after := p.w.Rotate("al", func(*card.Card) {})
 	p.say(vehicle())
 	all := p.history(3)
-	if k := all[1].Statement.GetKind(); k != karaulav1.Kind_KIND_CARD || [32]byte(all[1].Statement.GetCard()) != before.Digest {
+	if k := all[1].Statement.GetKind(); k != karaulav1.Kind_KIND_CARD ||
+		[32]byte(all[1].Statement.GetCard()) != before.Digest {
 		t.Errorf("second statement: %v under card serial %d", k, all[1].Statement.GetCardSerial())
 	}
 	if [32]byte(all[2].Statement.GetCard()) != after.Digest {
@@ -357,7 +369,8 @@ func TestAnAmendedTextIsSaidFirst(t *testing.T) {
 	next := p.w.Agree(p.w.Amend(p.text, "valid-from 2025-05-01", "valid-from 2026-05-01"))
 	p.say(vehicle())
 	all := p.history(3)
-	if k := all[1].Statement.GetKind(); k != karaulav1.Kind_KIND_AGREEMENT || [32]byte(all[1].Statement.GetAgreement()) != p.text.Digest {
+	if k := all[1].Statement.GetKind(); k != karaulav1.Kind_KIND_AGREEMENT ||
+		[32]byte(all[1].Statement.GetAgreement()) != p.text.Digest {
 		t.Errorf("second statement: %v", k)
 	}
 	if [32]byte(all[2].Statement.GetAgreement()) != next.Digest {

@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -127,7 +128,12 @@ func (l *Log) appendOne(ctx context.Context, m Msg, expect uint64) (uint64, erro
 
 func (l *Log) appendBatch(ctx context.Context, msgs []Msg, expect uint64) (uint64, error) {
 	if len(msgs) > MaxBatch {
-		return 0, fmt.Errorf("stream %s: batch of %d messages, limit is %d; nothing was stored", l.name, len(msgs), MaxBatch)
+		return 0, fmt.Errorf(
+			"stream %s: batch of %d messages, limit is %d; nothing was stored",
+			l.name,
+			len(msgs),
+			MaxBatch,
+		)
 	}
 	batch := make([]*nats.Msg, len(msgs))
 	for i, m := range msgs {
@@ -154,9 +160,7 @@ func (l *Log) Add(ctx context.Context, m Msg) (uint64, error) {
 
 func natsMsg(m Msg) *nats.Msg {
 	h := nats.Header{}
-	for k, v := range m.Header {
-		h[k] = v
-	}
+	maps.Copy(h, m.Header)
 	return &nats.Msg{Subject: m.Subject, Data: m.Data, Header: h}
 }
 
@@ -206,7 +210,12 @@ func (l *Log) Read(ctx context.Context, from uint64, subject string, fn func(Sto
 }
 
 // readFrom reads one chunk and gives the sequence of its last message, 0 if there was none.
-func (l *Log) readFrom(ctx context.Context, from, last uint64, subject string, fn func(Stored) error) (uint64, error) {
+func (l *Log) readFrom(
+	ctx context.Context,
+	from, last uint64,
+	subject string,
+	fn func(Stored) error,
+) (uint64, error) {
 	opts := []jetstreamext.GetBatchOpt{jetstreamext.GetBatchSeq(from), jetstreamext.GetBatchMaxBytes(readBytes)}
 	if subject != "" {
 		opts = append(opts, jetstreamext.GetBatchSubject(subject))
@@ -229,7 +238,9 @@ func (l *Log) readFrom(ctx context.Context, from, last uint64, subject string, f
 			continue
 		}
 		seen = m.Sequence
-		if err := fn(Stored{Seq: m.Sequence, Subject: m.Subject, Data: m.Data, Header: m.Header, Time: m.Time}); err != nil {
+		if err := fn(
+			Stored{Seq: m.Sequence, Subject: m.Subject, Data: m.Data, Header: m.Header, Time: m.Time},
+		); err != nil {
 			return 0, err
 		}
 	}

@@ -143,7 +143,12 @@ func TestReadStepsOverErasedMessagesAndSurvivesARestart(t *testing.T) {
 	b.Restart()
 	log = stream.Open(b.JS, "OUT_test")
 	var seqs []uint64
-	if err := log.Read(context.Background(), 1, "", func(m stream.Stored) error { seqs = append(seqs, m.Seq); return nil }); err != nil {
+	if err := log.Read(
+		context.Background(),
+		1,
+		"",
+		func(m stream.Stored) error { seqs = append(seqs, m.Seq); return nil },
+	); err != nil {
 		t.Fatal(err)
 	}
 	if fmt.Sprint(seqs) != "[2 3 4 6 7 8 9]" {

@@ -18,7 +18,22 @@ const MaxID = 32
 
 // reserved words never name a party, an agreement or a channel, because they
 // have a meaning in subjects, accounts or files.
-var reserved = []string{"all", "any", "none", "self", "sys", "peer", "k1", "in", "out", "stub", "verdict", "desk", "link", "x"}
+var reserved = []string{
+	"all",
+	"any",
+	"none",
+	"self",
+	"sys",
+	"peer",
+	"k1",
+	"in",
+	"out",
+	"stub",
+	"verdict",
+	"desk",
+	"link",
+	"x",
+}
 
 // ValidID reports whether s may name a party, an agreement or a channel: 1 to
 // [MaxID] of a-z, 0-9 and inner single hyphens, beginning with a letter, and

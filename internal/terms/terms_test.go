@@ -72,9 +72,9 @@ func TestWordsAreTheOnesOfTheDocuments(t *testing.T) {
 	for got, want := range map[string]string{
 		terms.TypeWord(karaulav1.AlertType_ALERT_TYPE_TRAFFICKING): "trafficking",
 		terms.TypeWord(0): "sealed",
-		terms.KindWord(karaulav1.Kind_KIND_HEARTBEAT):         "heartbeat",
-		terms.CodeWord(karaulav1.Code_CODE_WRONG_ROOT):        "wrong-root",
-		terms.CodeWord(0):                                     "accepted",
+		terms.KindWord(karaulav1.Kind_KIND_HEARTBEAT):  "heartbeat",
+		terms.CodeWord(karaulav1.Code_CODE_WRONG_ROOT): "wrong-root",
+		terms.CodeWord(0): "accepted",
 		terms.UseWord(karaulav1.KeyUse_KEY_USE_EXERCISE_SIGN): "exercise-sign",
 	} {
 		if got != want {

@@ -55,7 +55,8 @@ func TestTheBuiltInScriptEndsWellAndLeavesNoContentBehind(t *testing.T) {
 		t.Fatalf("last event: %+v", last)
 	}
 	c := last.Counts
-	if c.Nodes != 6 || c.Said < 8 || c.Deliveries < 15 || c.Receipts != c.Deliveries || c.Hostile < 5 || c.Forbidden != 2 {
+	if c.Nodes != 6 || c.Said < 8 || c.Deliveries < 15 || c.Receipts != c.Deliveries || c.Hostile < 5 ||
+		c.Forbidden != 2 {
 		t.Errorf("counts: %+v", c)
 	}
 	checkReaders(t, events)

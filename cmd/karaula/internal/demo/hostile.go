@@ -87,11 +87,11 @@ func (p *player) forge(ctx context.Context, f Forge) error {
 		return err
 	}
 	defer t.nc.Close()
-	real, err := t.last(ctx, f.Channel, f.As)
+	genuine, err := t.last(ctx, f.Channel, f.As)
 	if err != nil {
 		return err
 	}
-	st := proto.Clone(real.Statement).(*karaulav1.Statement) //nolint:forcetypeassert // a clone has the type of its original
+	st := proto.Clone(genuine.Statement).(*karaulav1.Statement) //nolint:forcetypeassert // a clone has the type of its original
 	st.Seq++
 	st.SaidAt = time.Now().UnixMicro()
 	st.Heads = nil
@@ -106,7 +106,7 @@ func (p *player) forge(ctx context.Context, f Forge) error {
 	if err != nil {
 		return err
 	}
-	raw, err := envelope.Assemble(bytes, sigs, real.Envelope.GetParts())
+	raw, err := envelope.Assemble(bytes, sigs, genuine.Envelope.GetParts())
 	if err != nil {
 		return err
 	}
@@ -214,7 +214,11 @@ func (p *player) trespass(ctx context.Context, tr Trespass) error {
 		Event: "hostile", Party: tr.By, Channel: tr.Channel,
 		Text: fmt.Sprintf("%s asks the broker of %s for the next message of %s", tr.By, tr.At, tr.Channel),
 	})
-	if err := nc.PublishRequest(subject.Next(tr.Channel, tr.By), nc.NewInbox(), []byte(`{"batch":1,"expires":1000000000}`)); err != nil {
+	if err := nc.PublishRequest(
+		subject.Next(tr.Channel, tr.By),
+		nc.NewInbox(),
+		[]byte(`{"batch":1,"expires":1000000000}`),
+	); err != nil {
 		return problem.Wrap(problem.Failed, err, "the request could not be made")
 	}
 	select {

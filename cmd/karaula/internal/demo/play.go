@@ -58,7 +58,6 @@ type player struct {
 	suspended map[string]map[string]bool            // parties that have suspended an agreement
 	expected  map[string]map[string]*delivery       // by node, by alert id
 	got       map[string]map[string]time.Time       // by node, by alert id: accepted
-	receipts  map[string]map[string]bool            // by alert id, by recipient
 	aside     map[string][]*karaulav1.WatchResponse // by node: put aside
 	listeners sync.WaitGroup
 }
@@ -83,7 +82,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		if dir, remove, err = tempDir(); err != nil {
 			return err
 		}
-	} else if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a folder for the nodes' own
+	} else if err := os.MkdirAll(dir, 0o755); err != nil {
 		return problem.Wrap(problem.Failed, err, "the folder for the nodes cannot be made")
 	}
 	defer remove()
@@ -309,7 +308,15 @@ func (p *player) act(ctx context.Context, a Act, what notice.Act) error {
 		return err
 	}
 	word := map[notice.Act]string{notice.Suspend: "suspended", notice.Resume: "resumed"}[what]
-	p.emit(Event{Event: word, Party: a.Party, Channel: a.Agreement, Why: a.Reason, Text: a.Party + " has " + word + " " + a.Agreement})
+	p.emit(
+		Event{
+			Event:   word,
+			Party:   a.Party,
+			Channel: a.Agreement,
+			Why:     a.Reason,
+			Text:    a.Party + " has " + word + " " + a.Agreement,
+		},
+	)
 	p.mu.Lock()
 	put(p.suspended, a.Agreement, a.Party, what == notice.Suspend)
 	p.mu.Unlock()

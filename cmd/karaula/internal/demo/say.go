@@ -41,7 +41,13 @@ func (p *player) say(ctx context.Context, s Say) error {
 		return p.notSaid(s, word, err)
 	}
 	if s.Refused {
-		return problem.New(problem.Failed, "%s was allowed to say %s on %s, which the script expects to be refused", s.From, word, s.Channel)
+		return problem.New(
+			problem.Failed,
+			"%s was allowed to say %s on %s, which the script expects to be refused",
+			s.From,
+			word,
+			s.Channel,
+		)
 	}
 	sent := resp.Msg.GetSent()[0]
 	p.mu.Lock()
@@ -225,7 +231,10 @@ func (p *player) sumUp(ctx context.Context) (err error) {
 		for id, row := range rows {
 			if p.expected[code][id] == nil {
 				p.counts.Surplus++
-				problems = append(problems, fmt.Sprintf("%s holds alert %s from %s on %s, which is not for it", code, id, row.GetOrigin(), row.GetChannel()))
+				problems = append(
+					problems,
+					fmt.Sprintf("%s holds alert %s from %s on %s, which is not for it", code, id, row.GetOrigin(), row.GetChannel()),
+				)
 			}
 		}
 	}

@@ -24,7 +24,8 @@ const ownTimeout = 5 * time.Second
 func dialOwn(cfg *node.Config, view *register.View, keys *keyring.Gateway) (*nats.Conn, error) {
 	own, ok := view.Card(cfg.Party)
 	if !ok {
-		return nil, problem.New(problem.Locked, "the own card is not in the register").WithHint("karaula card issue --dir DIR")
+		return nil, problem.New(problem.Locked, "the own card is not in the register").
+			WithHint("karaula card issue --dir DIR")
 	}
 	user, err := keyring.User(keys.Own)
 	if err != nil {

@@ -74,7 +74,15 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{Layout: layout, Config: cfg, Register: reg, o: o, reg: prometheus.NewRegistry(), failed: make(chan error, 4), gone: make(chan struct{})}
+	n := &Node{
+		Layout:   layout,
+		Config:   cfg,
+		Register: reg,
+		o:        o,
+		reg:      prometheus.NewRegistry(),
+		failed:   make(chan error, 4),
+		gone:     make(chan struct{}),
+	}
 	n.reg.MustRegister(collectors.NewGoCollector())
 	n.reg.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if o.Gateway { // a locked key is better noticed before anything runs
@@ -137,7 +145,11 @@ func (n *Node) startBroker(ctx context.Context) error {
 	}
 	n.Agent, err = broker.Start(ctx, broker.AgentOptions{
 		Plan:   plan,
-		Config: n.Layout.NATSConf(), Keeper: keys.Keeper, Cert: &keys.TLS, Log: n.o.Logger.With("part", "broker"), Now: time.Now,
+		Config: n.Layout.NATSConf(),
+		Keeper: keys.Keeper,
+		Cert:   &keys.TLS,
+		Log:    n.o.Logger.With("part", "broker"),
+		Now:    time.Now,
 	})
 	if err != nil {
 		return err
