@@ -34,11 +34,6 @@ func detailsType(a *karaulav1.Alert) karaulav1.AlertType {
 // detailsOneof is the oneof that holds the details.
 var detailsOneof = (&karaulav1.Alert{}).ProtoReflect().Descriptor().Oneofs().ByName("details")
 
-// detailsField gives the details field of a type; nil if there is none.
-func detailsField(t karaulav1.AlertType) protoreflect.FieldDescriptor {
-	return detailsOneof.Fields().ByNumber(protoreflect.FieldNumber(t) + detailsOffset)
-}
-
 // UrgencyWord gives the word of the alert's urgency ("routine", "urgent",
 // "immediate"); "" if it states none.
 func UrgencyWord(a *karaulav1.Alert) string {

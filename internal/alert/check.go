@@ -54,7 +54,8 @@ func Check(a *karaulav1.Alert, limits Limits, now time.Time) Findings {
 			fmt.Sprintf("is later than the clause admits: %s after it is said", days(limits.Retain)))
 	}
 	if size := int64(proto.Size(a)); limits.MaxSize > 0 && size > limits.MaxSize {
-		over(karaulav1.Code_CODE_TOO_LARGE, "", fmt.Sprintf("the alert has %d bytes, the agreement admits %d", size, limits.MaxSize))
+		over(karaulav1.Code_CODE_TOO_LARGE, "",
+			fmt.Sprintf("the alert has %d bytes, the agreement admits %d", size, limits.MaxSize))
 	}
 	return out
 }

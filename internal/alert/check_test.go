@@ -28,7 +28,10 @@ func TestCheckHoldsTheClause(t *testing.T) {
 		want   karaulav1.Code
 	}{
 		{name: "within", want: karaulav1.Code_CODE_UNSPECIFIED},
-		{name: "personal data", limits: func(l *alert.Limits) { l.Personal = false }, want: karaulav1.Code_CODE_PERSONAL_DATA},
+		{
+			name:   "personal data",
+			limits: func(l *alert.Limits) { l.Personal = false }, want: karaulav1.Code_CODE_PERSONAL_DATA,
+		},
 		{
 			name: "attachments", limits: func(l *alert.Limits) { l.Personal = false },
 			change: func(a *karaulav1.Alert) {
@@ -40,14 +43,32 @@ func TestCheckHoldsTheClause(t *testing.T) {
 			name: "plate and VIN alone", limits: func(l *alert.Limits) { l.Personal = false },
 			change: func(a *karaulav1.Alert) { a.GetVehicle().Owner = nil }, want: karaulav1.Code_CODE_UNSPECIFIED,
 		},
-		{name: "at the ceiling", limits: func(l *alert.Limits) { l.Handling = karaulav1.Handling_HANDLING_H1 }, want: karaulav1.Code_CODE_UNSPECIFIED},
-		{name: "above the ceiling", limits: func(l *alert.Limits) { l.Handling = karaulav1.Handling_HANDLING_H0 }, want: karaulav1.Code_CODE_HANDLING},
+		{
+			name:   "at the ceiling",
+			limits: func(l *alert.Limits) { l.Handling = karaulav1.Handling_HANDLING_H1 }, want: karaulav1.Code_CODE_UNSPECIFIED,
+		},
+		{
+			name:   "above the ceiling",
+			limits: func(l *alert.Limits) { l.Handling = karaulav1.Handling_HANDLING_H0 }, want: karaulav1.Code_CODE_HANDLING,
+		},
 		{name: "no ceiling", limits: func(l *alert.Limits) { l.Handling = 0 }, want: karaulav1.Code_CODE_HANDLING},
-		{name: "kept as long", change: func(a *karaulav1.Alert) { a.Expires = micros(now.Add(5 * year)) }, want: karaulav1.Code_CODE_UNSPECIFIED},
-		{name: "kept longer", change: func(a *karaulav1.Alert) { a.Expires = micros(now.Add(5*year)) + 1 }, want: karaulav1.Code_CODE_RETENTION},
-		{name: "by default shorter", limits: func(l *alert.Limits) { l.Retain = year }, want: karaulav1.Code_CODE_UNSPECIFIED},
+		{
+			name:   "kept as long",
+			change: func(a *karaulav1.Alert) { a.Expires = micros(now.Add(5 * year)) }, want: karaulav1.Code_CODE_UNSPECIFIED,
+		},
+		{
+			name:   "kept longer",
+			change: func(a *karaulav1.Alert) { a.Expires = micros(now.Add(5*year)) + 1 }, want: karaulav1.Code_CODE_RETENTION,
+		},
+		{
+			name:   "by default shorter",
+			limits: func(l *alert.Limits) { l.Retain = year }, want: karaulav1.Code_CODE_UNSPECIFIED,
+		},
 		{name: "too large", limits: func(l *alert.Limits) { l.MaxSize = 100 }, want: karaulav1.Code_CODE_TOO_LARGE},
-		{name: "no limits of size and time", limits: func(l *alert.Limits) { l.MaxSize, l.Retain = 0, 0 }, want: karaulav1.Code_CODE_UNSPECIFIED},
+		{
+			name:   "no limits of size and time",
+			limits: func(l *alert.Limits) { l.MaxSize, l.Retain = 0, 0 }, want: karaulav1.Code_CODE_UNSPECIFIED,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -95,7 +116,9 @@ func TestErrNamesTen(t *testing.T) {
 	t.Parallel()
 	var fs alert.Findings
 	for range 12 {
-		fs = append(fs, alert.Finding{Rule: "r", Text: "is wrong", Severity: alert.Error, Code: karaulav1.Code_CODE_INVALID_CONTENT})
+		fs = append(fs, alert.Finding{
+			Rule: "r", Text: "is wrong", Severity: alert.Error, Code: karaulav1.Code_CODE_INVALID_CONTENT,
+		})
 	}
 	if err := fs.Err(); strings.Count(err.Error(), "is wrong [r]") != 10 || !strings.Contains(err.Error(), "and 2 more") {
 		t.Errorf("got %v", err)
@@ -109,10 +132,13 @@ func TestFreeTextIsNamed(t *testing.T) {
 	limits := wide
 	limits.Personal = false
 	fs := alert.Check(example(t, "route"), limits, now)
-	if len(fs) != 1 || fs[0].Severity != alert.Warning || !strings.Contains(fs[0].Text, "free text is not checked for personal data") {
+	const want = "free text is not checked for personal data"
+	if len(fs) != 1 || fs[0].Severity != alert.Warning || !strings.Contains(fs[0].Text, want) {
 		t.Fatalf("found %v, want one warning", fs)
 	}
-	for _, field := range []string{"texts[0].text", "route.modus_operandi", "route.actor_groups", "route.waypoints[3].location.place"} {
+	for _, field := range []string{
+		"texts[0].text", "route.modus_operandi", "route.actor_groups", "route.waypoints[3].location.place",
+	} {
 		if !strings.Contains(fs[0].Text, field) {
 			t.Errorf("%q is not named in %q", field, fs[0].Text)
 		}

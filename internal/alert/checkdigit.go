@@ -45,7 +45,7 @@ var containerValues = func() (v [26]int) {
 func validContainer(s string) bool {
 	sum, last := 0, len(s)-1
 	for i := range last {
-		value := 0
+		var value int
 		switch c := s[i]; {
 		case c >= 'A' && c <= 'Z':
 			value = containerValues[c-'A']

@@ -19,7 +19,9 @@ type decoder struct {
 }
 
 func (d *decoder) bad(line int, format string, args ...any) {
-	d.mistakes = append(d.mistakes, mistake{line: line, where: d.where, field: string(d.path), text: fmt.Sprintf(format, args...)})
+	d.mistakes = append(d.mistakes, mistake{
+		line: line, where: d.where, field: string(d.path), text: fmt.Sprintf(format, args...),
+	})
 }
 
 // message fills m from a mapping.
@@ -146,7 +148,8 @@ func (d *decoder) scalar(fd protoreflect.FieldDescriptor, t *tree) (protoreflect
 }
 
 func isNumber(k protoreflect.Kind) bool {
-	return k == protoreflect.Uint32Kind || k == protoreflect.Uint64Kind || k == protoreflect.Int64Kind || k == protoreflect.DoubleKind
+	return k == protoreflect.Uint32Kind || k == protoreflect.Uint64Kind || k == protoreflect.Int64Kind ||
+		k == protoreflect.DoubleKind
 }
 
 func (d *decoder) number(fd protoreflect.FieldDescriptor, t *tree) (protoreflect.Value, bool) {
@@ -188,7 +191,8 @@ func (d *decoder) enum(ed protoreflect.EnumDescriptor, t *tree) (protoreflect.Va
 }
 
 // rfc3339 admits what RFC 3339 does, with at most six digits of a second.
-var rfc3339 = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})$`)
+var rfc3339 = regexp.MustCompile(
+	`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})$`)
 
 func (d *decoder) time(t *tree) (protoreflect.Value, bool) {
 	at, err := time.Parse(time.RFC3339Nano, t.text)

@@ -139,8 +139,8 @@ func comments(t *testing.T) map[string]string {
 		var above []string
 		for line := range strings.Lines(string(data)) {
 			text := strings.TrimSpace(line)
-			if strings.HasPrefix(text, "//") {
-				above = append(above, strings.TrimSpace(strings.TrimPrefix(text, "//")))
+			if comment, ok := strings.CutPrefix(text, "//"); ok {
+				above = append(above, strings.TrimSpace(comment))
 				continue
 			}
 			if m := message.FindStringSubmatch(line); m != nil {

@@ -44,9 +44,12 @@ func draw(t *rapid.T, m protoreflect.Message, depth int) {
 
 // awkward are texts that a YAML or JSON reader could take for something else.
 var awkward = []string{
-	"", " ", "no", "NO", "~", "null", "true", "0123", "1e5", ".inf", "2026-11-23", "2026-11-23T21:00:00Z", "- a", "a: b", "a #b",
-	"#", "@", "`", "%", "!a", "&a", "*a", "{", "[a", "'", "\"", "a\nb", "a\n\nb", "\na", "a\n", " a", "a ", "a\n  b\n c", "---", "...",
-	"=", "<<", "a,b", "a\\b", "ë ç č đ ж љ", "\t", "|", ">", "? a", ":", "a\u0085b", "a\u2028b", "\u00a0", "0x1F", "1_000", "1:30",
+	"", " ", "no", "NO", "~", "null", "true", "0123", "1e5", ".inf", "2026-11-23", "2026-11-23T21:00:00Z",
+	"- a", "a: b", "a #b",
+	"#", "@", "`", "%", "!a", "&a", "*a", "{", "[a", "'", "\"",
+	"a\nb", "a\n\nb", "\na", "a\n", " a", "a ", "a\n  b\n c", "---", "...",
+	"=", "<<", "a,b", "a\\b", "ë ç č đ ж љ", "\t", "|", ">", "? a", ":", "a\u0085b", "a\u2028b", "\u00a0", "0x1F",
+	"1_000", "1:30",
 }
 
 func drawValue(t *rapid.T, fd protoreflect.FieldDescriptor) protoreflect.Value {
@@ -112,7 +115,7 @@ func TestMarshalRefusesWhatHasNoForm(t *testing.T) {
 		"unknown word": {Urgency: 99},
 		"no time":      {EventTime: -1},
 		"far time":     {EventTime: math.MaxInt64},
-		"no number":    {Locations: []*karaulav1.Location{{Point: &karaulav1.Position{Lat: proto.Float64(math.NaN())}}}},
+		"no number":    {Locations: []*karaulav1.Location{{Point: &karaulav1.Position{Lat: new(math.NaN())}}}},
 	} {
 		if _, err := alert.MarshalYAML(a); err == nil {
 			t.Errorf("%s: YAML", name)
@@ -130,9 +133,10 @@ func TestYAMLReadsWell(t *testing.T) {
 		Type: karaulav1.AlertType_ALERT_TYPE_VEHICLE, Handling: karaulav1.Handling_HANDLING_H1, EventTime: now.UnixMicro(),
 		Authority: "no", ActionText: "first\nsecond",
 		Evaluation: &karaulav1.Evaluation{Source: 1, Information: 4},
-		Locations:  []*karaulav1.Location{{Point: &karaulav1.Position{Lat: proto.Float64(42), Lon: proto.Float64(-0.5)}}},
+		Locations:  []*karaulav1.Location{{Point: &karaulav1.Position{Lat: new(42.0), Lon: new(-0.5)}}},
 		Details: &karaulav1.Alert_Vehicle{Vehicle: &karaulav1.Vehicle{
-			Reason: karaulav1.VehicleReason_VEHICLE_REASON_USED_IN_CRIME, Colours: []karaulav1.Colour{karaulav1.Colour_COLOUR_RED},
+			Reason:  karaulav1.VehicleReason_VEHICLE_REASON_USED_IN_CRIME,
+			Colours: []karaulav1.Colour{karaulav1.Colour_COLOUR_RED},
 		}},
 	})
 	if err != nil {

@@ -23,7 +23,7 @@ func years(n, most int) life {
 
 // lifeOf gives the life of an alert.
 func lifeOf(a *karaulav1.Alert) life {
-	switch detailsType(a) { //nolint:exhaustive // the rest is the default
+	switch detailsType(a) {
 	case karaulav1.AlertType_ALERT_TYPE_VEHICLE, karaulav1.AlertType_ALERT_TYPE_DOCUMENT:
 		return years(5, 10) // after SIS Art. 54 and INTERPOL
 	case karaulav1.AlertType_ALERT_TYPE_FIREARM:
@@ -34,7 +34,8 @@ func lifeOf(a *karaulav1.Alert) life {
 		return life{days: 90, maxDays: 90, words: "90 days after its end"}
 	case karaulav1.AlertType_ALERT_TYPE_HIT:
 		return years(1, 3)
-	case karaulav1.AlertType_ALERT_TYPE_MIGRATION, karaulav1.AlertType_ALERT_TYPE_REQUEST, karaulav1.AlertType_ALERT_TYPE_ANSWER:
+	case karaulav1.AlertType_ALERT_TYPE_MIGRATION, karaulav1.AlertType_ALERT_TYPE_REQUEST,
+		karaulav1.AlertType_ALERT_TYPE_ANSWER:
 		return life{months: 6, maxMonths: 6, words: "6 months"}
 	default: // route, trafficking
 		return years(1, 1)
@@ -43,7 +44,7 @@ func lifeOf(a *karaulav1.Alert) life {
 
 // personLife is after SIS Art. 53.
 func personLife(r karaulav1.PersonReason) life {
-	switch r { //nolint:exhaustive // the rest is the shortest
+	switch r {
 	case karaulav1.PersonReason_PERSON_REASON_ARREST, karaulav1.PersonReason_PERSON_REASON_MISSING:
 		return years(5, 5)
 	case karaulav1.PersonReason_PERSON_REASON_JUDICIAL, karaulav1.PersonReason_PERSON_REASON_UNKNOWN_WANTED:

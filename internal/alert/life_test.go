@@ -79,10 +79,11 @@ func TestUrgencyWord(t *testing.T) {
 
 func TestType(t *testing.T) {
 	t.Parallel()
-	if got := alert.Type(&karaulav1.Alert{Details: &karaulav1.Alert_Hit{Hit: &karaulav1.Hit{}}}); got != karaulav1.AlertType_ALERT_TYPE_HIT {
+	hit, route := karaulav1.AlertType_ALERT_TYPE_HIT, karaulav1.AlertType_ALERT_TYPE_ROUTE
+	if got := alert.Type(&karaulav1.Alert{Details: &karaulav1.Alert_Hit{Hit: &karaulav1.Hit{}}}); got != hit {
 		t.Errorf("by details: %v", got)
 	}
-	if got := alert.Type(&karaulav1.Alert{Type: karaulav1.AlertType_ALERT_TYPE_ROUTE}); got != karaulav1.AlertType_ALERT_TYPE_ROUTE {
+	if got := alert.Type(&karaulav1.Alert{Type: route}); got != route {
 		t.Errorf("by type: %v", got)
 	}
 }

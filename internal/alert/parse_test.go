@@ -110,12 +110,22 @@ func TestParseCountsAlerts(t *testing.T) {
 func TestParseSaysWhereAndWhat(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, file, text, want string }{
-		{"unknown field", "a.yaml", "unit: a\nvehicle:\n  wheels: 4\n", "line 3: document 1: vehicle.wheels: there is no such field"},
-		{"another spelling", "a.yaml", "case-reference: x\n", "case-reference: there is no such field; it is written case_reference"},
+		{
+			"unknown field",
+			"a.yaml", "unit: a\nvehicle:\n  wheels: 4\n", "line 3: document 1: vehicle.wheels: there is no such field",
+		},
+		{
+			"another spelling",
+			"a.yaml", "case-reference: x\n", "case-reference: there is no such field; it is written case_reference",
+		},
 		{"recipients", "a.yaml", "recipients: [me]\n", "recipients follow from the agreement"},
 		{"second document", "a.yaml", "unit: a\n---\nunits: b\n", "line 3: document 2: units"},
 		{"in a list", "a.yaml", "- unit: a\n- unit: a\n  units: b\n", "line 3: document 1, alert 2: units"},
-		{"list item", "a.yaml", "vehicle:\n  plates:\n    - country: AL\n    - colour: red\n", "line 4: document 1: vehicle.plates[1].colour"},
+		{
+			"list item",
+			"a.yaml", "vehicle:\n  plates:\n    - country: AL\n    - colour: red\n",
+			"line 4: document 1: vehicle.plates[1].colour",
+		},
 		{"key twice", "a.yaml", "unit: a\nunit: b\n", "line 2: unit: stands twice, first in line 1"},
 		{"key twice in JSON", "a.json", "{\"unit\":\"a\",\n\"unit\":\"b\"}", "line 2: unit: stands twice, first in line 1"},
 		{"two types", "a.yaml", "vehicle: {}\nroute: {}\n", "route: stands beside vehicle"},
@@ -200,7 +210,8 @@ func manyKeys(n int) string {
 func TestParseCollectsMistakes(t *testing.T) {
 	t.Parallel()
 	_, err := alert.ParseBytes([]byte(strings.Repeat("- {a: b, c: d}\n", 15)), "a.yaml")
-	if err == nil || strings.Count(err.Error(), "there is no such field") != 20 || !strings.Contains(err.Error(), "and 10 more") {
+	if err == nil || strings.Count(err.Error(), "there is no such field") != 20 ||
+		!strings.Contains(err.Error(), "and 10 more") {
 		t.Errorf("got %v, want 20 mistakes and 10 more", err)
 	}
 }

@@ -54,7 +54,8 @@ func badRune(r rune) string {
 		return "control character"
 	case unicode.Is(unicode.Bidi_Control, r):
 		return "bidirectional control character"
-	case unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector, unicode.Cf, unicode.Zl, unicode.Zp):
+	case unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector,
+		unicode.Cf, unicode.Zl, unicode.Zp):
 		return "invisible character"
 	case r == utf8.RuneError:
 		return "replacement character"

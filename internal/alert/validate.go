@@ -50,10 +50,8 @@ func schemaFindings(a *karaulav1.Alert) Findings {
 	var out Findings
 	for _, v := range broken.Violations {
 		text := v.Proto.GetMessage()
-		if v.FieldDescriptor != nil {
-			if form := markOf(v.FieldDescriptor).GetForm(); form != "" && v.RuleDescriptor != nil && v.RuleDescriptor.Name() == "pattern" {
-				text = "must be " + form
-			}
+		if v.FieldDescriptor != nil && v.RuleDescriptor != nil && v.RuleDescriptor.Name() == "pattern" {
+			text = "must be " + markOf(v.FieldDescriptor).GetForm() // a test says that every pattern has one
 		}
 		out = append(out, fault(protovalidate.FieldPathString(v.Proto.GetField()), ruleName(v.Proto.GetRuleId()), text))
 	}

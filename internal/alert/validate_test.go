@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"karaula/internal/alert"
 	"karaula/internal/problem"
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -58,21 +56,42 @@ func micros(t time.Time) int64 { return t.UnixMicro() }
 func TestCommonRules(t *testing.T) {
 	t.Parallel()
 	run(t, "vehicle", []breach{
-		{"details of another type", func(a *karaulav1.Alert) { a.Type = karaulav1.AlertType_ALERT_TYPE_ROUTE }, "", "type-details"},
+		{
+			"details of another type",
+			func(a *karaulav1.Alert) { a.Type = karaulav1.AlertType_ALERT_TYPE_ROUTE }, "", "type-details",
+		},
 		{"no details", func(a *karaulav1.Alert) { a.Details = nil }, "details", "required"},
-		{"id of version 4", func(a *karaulav1.Alert) { a.Id = "01900000-0000-4000-8000-000000000000" }, "id", "string.pattern"},
-		{"id in capitals", func(a *karaulav1.Alert) { a.Id = "0190000A-0000-7000-8000-00000000000A" }, "id", "string.pattern"},
+		{
+			"id of version 4",
+			func(a *karaulav1.Alert) { a.Id = "01900000-0000-4000-8000-000000000000" }, "id", "string.pattern",
+		},
+		{
+			"id in capitals",
+			func(a *karaulav1.Alert) { a.Id = "0190000A-0000-7000-8000-00000000000A" }, "id", "string.pattern",
+		},
 		{"create of version 2", func(a *karaulav1.Alert) { a.Version = 2 }, "", "lifecycle-version"},
-		{"update of version 1", func(a *karaulav1.Alert) { a.Lifecycle = karaulav1.Lifecycle_LIFECYCLE_UPDATE }, "", "lifecycle-version"},
-		{"withdrawal, reserved", func(a *karaulav1.Alert) { a.Lifecycle = karaulav1.Lifecycle_LIFECYCLE_WITHDRAW }, "lifecycle", "enum.in"},
+		{
+			"update of version 1",
+			func(a *karaulav1.Alert) { a.Lifecycle = karaulav1.Lifecycle_LIFECYCLE_UPDATE }, "", "lifecycle-version",
+		},
+		{
+			"withdrawal, reserved",
+			func(a *karaulav1.Alert) { a.Lifecycle = karaulav1.Lifecycle_LIFECYCLE_WITHDRAW }, "lifecycle", "enum.in",
+		},
 		{"no authority", func(a *karaulav1.Alert) { a.Authority = "" }, "authority", "string.min-len"},
 		{"no legal basis", func(a *karaulav1.Alert) { a.LegalBasis = nil }, "legal_basis", "repeated.min-items"},
 		{"no purpose", func(a *karaulav1.Alert) { a.Purpose = 0 }, "purpose", "enum.not-in"},
-		{"unknown offence", func(a *karaulav1.Alert) { a.Offences = []karaulav1.Offence{99} }, "offences[0]", "enum.defined-only"},
+		{
+			"unknown offence",
+			func(a *karaulav1.Alert) { a.Offences = []karaulav1.Offence{99} }, "offences[0]", "enum.defined-only",
+		},
 		{"no handling", func(a *karaulav1.Alert) { a.Handling = 0 }, "handling", "enum.not-in"},
 		{"H3 without text", func(a *karaulav1.Alert) { a.Handling = karaulav1.Handling_HANDLING_H3 }, "", "handling-text"},
 		{"text without H3", func(a *karaulav1.Alert) { a.HandlingText = "not to customs" }, "", "handling-text"},
-		{"urgent without reason", func(a *karaulav1.Alert) { a.Urgency = karaulav1.Urgency_URGENCY_URGENT }, "", "urgency-reason"},
+		{
+			"urgent without reason",
+			func(a *karaulav1.Alert) { a.Urgency = karaulav1.Urgency_URGENCY_URGENT }, "", "urgency-reason",
+		},
 		{"no action", func(a *karaulav1.Alert) { a.Actions = nil }, "", "actions-of-type"},
 		{"action of another type", func(a *karaulav1.Alert) {
 			a.Actions = []karaulav1.Action{karaulav1.Action_ACTION_ARREST}
@@ -80,41 +99,87 @@ func TestCommonRules(t *testing.T) {
 		{"action twice", func(a *karaulav1.Alert) {
 			a.Actions = []karaulav1.Action{karaulav1.Action_ACTION_SEIZE, karaulav1.Action_ACTION_SEIZE}
 		}, "actions", "repeated.unique"},
-		{"event in the future", func(a *karaulav1.Alert) { a.EventTime = micros(now.Add(time.Hour)) }, "event_time", "time-future"},
+		{
+			"event in the future",
+			func(a *karaulav1.Alert) { a.EventTime = micros(now.Add(time.Hour)) }, "event_time", "time-future",
+		},
 		{"negative time", func(a *karaulav1.Alert) { a.EventTime = -1 }, "event_time", "int64.gte"},
 		{"expired", func(a *karaulav1.Alert) { a.Expires = micros(now) }, "expires", "expires-past"},
 		{"expires before it is valid", func(a *karaulav1.Alert) {
 			a.ValidFrom, a.Expires = micros(now.AddDate(0, 2, 0)), micros(now.AddDate(0, 1, 0))
 		}, "", "expires-after"},
 		{"kept too long", func(a *karaulav1.Alert) { a.Expires = micros(now.AddDate(10, 0, 1)) }, "expires", "expires-late"},
-		{"valid in the far future", func(a *karaulav1.Alert) { a.ValidFrom = micros(now.AddDate(16, 0, 0)) }, "valid_from", "time-far"},
+		{
+			"valid in the far future",
+			func(a *karaulav1.Alert) { a.ValidFrom = micros(now.AddDate(16, 0, 0)) }, "valid_from", "time-far",
+		},
 		{"review after the end", func(a *karaulav1.Alert) {
 			a.Expires, a.ReviewDue = micros(now.AddDate(1, 0, 0)), micros(now.AddDate(2, 0, 0))
 		}, "", "review-before"},
-		{"review after any end", func(a *karaulav1.Alert) { a.ReviewDue = micros(now.AddDate(11, 0, 0)) }, "review_due", "review-late"},
-		{"reply due before it is said", func(a *karaulav1.Alert) { a.ReplyDue = micros(now.Add(-time.Hour)) }, "reply_due", "reply-past"},
-		{"location without anything", func(a *karaulav1.Alert) { a.Locations = []*karaulav1.Location{{}} }, "locations[0]", "location-named"},
-		{"point and line", func(a *karaulav1.Alert) { a.Locations[0].Line = &karaulav1.Line{} }, "locations[0]", "message.oneof"},
-		{"point without longitude", func(a *karaulav1.Alert) { a.Locations[0].Point.Lon = nil }, "locations[0].point.lon", "required"},
-		{"point beyond the pole", func(a *karaulav1.Alert) { a.Locations[0].Point.Lat = proto.Float64(90.1) }, "locations[0].point.lat", "double.gte-lte"},
-		{"no UN/LOCODE", func(a *karaulav1.Alert) { a.Locations[0].Unlocode = "AL TIA" }, "locations[0].unlocode", "string.pattern"},
+		{
+			"review after any end",
+			func(a *karaulav1.Alert) { a.ReviewDue = micros(now.AddDate(11, 0, 0)) }, "review_due", "review-late",
+		},
+		{
+			"reply due before it is said",
+			func(a *karaulav1.Alert) { a.ReplyDue = micros(now.Add(-time.Hour)) }, "reply_due", "reply-past",
+		},
+		{
+			"location without anything",
+			func(a *karaulav1.Alert) { a.Locations = []*karaulav1.Location{{}} }, "locations[0]", "location-named",
+		},
+		{
+			"point and line",
+			func(a *karaulav1.Alert) { a.Locations[0].Line = &karaulav1.Line{} }, "locations[0]", "message.oneof",
+		},
+		{
+			"point without longitude",
+			func(a *karaulav1.Alert) { a.Locations[0].Point.Lon = nil }, "locations[0].point.lon", "required",
+		},
+		{
+			"point beyond the pole",
+			func(a *karaulav1.Alert) { a.Locations[0].Point.Lat = new(90.1) },
+			"locations[0].point.lat", "double.gte-lte",
+		},
+		{
+			"no UN/LOCODE",
+			func(a *karaulav1.Alert) { a.Locations[0].Unlocode = "AL TIA" }, "locations[0].unlocode", "string.pattern",
+		},
 		{"link to nothing", func(a *karaulav1.Alert) {
 			a.Links = []*karaulav1.Link{{Relation: karaulav1.LinkRelation_LINK_RELATION_SAME_EVENT}}
 		}, "links[0].alert_id", "string.uuid-empty"},
 		{"short digest", func(a *karaulav1.Alert) {
 			a.Attachments = []*karaulav1.Attachment{{Digest: make([]byte, 31), Media: "image/png", Size: 1}}
 		}, "attachments[0].digest", "bytes.len"},
-		{"language in words", func(a *karaulav1.Alert) { a.Texts[0].Language = "English" }, "texts[0].language", "string.pattern"},
+		{
+			"language in words",
+			func(a *karaulav1.Alert) { a.Texts[0].Language = "English" }, "texts[0].language", "string.pattern",
+		},
 		{"language twice", func(a *karaulav1.Alert) { a.Texts[1].Language = "en" }, "texts[1].language", "text-language"},
 		{"no contact", func(a *karaulav1.Alert) { a.Contact = nil }, "contact", "required"},
-		{"phone without country", func(a *karaulav1.Alert) { a.Contact.Phone = "069000000" }, "contact.phone", "string.pattern"},
-		{"nobody's personal data", func(a *karaulav1.Alert) { a.DataSubjectCategories = nil }, "data_subject_categories", "data-subject"},
+		{
+			"phone without country",
+			func(a *karaulav1.Alert) { a.Contact.Phone = "069000000" }, "contact.phone", "string.pattern",
+		},
+		{
+			"nobody's personal data",
+			func(a *karaulav1.Alert) { a.DataSubjectCategories = nil }, "data_subject_categories", "data-subject",
+		},
 		{"control character", func(a *karaulav1.Alert) { a.Unit = "a\x1bb" }, "unit", "text"},
 		{"line feed in one line", func(a *karaulav1.Alert) { a.Unit = "a\nb" }, "unit", "text"},
 		{"bidirectional control", func(a *karaulav1.Alert) { a.Texts[0].Text = "a\u202eb" }, "texts[0].text", "text"},
-		{"zero width", func(a *karaulav1.Alert) { a.GetVehicle().Owner.Surname = "TEST\u200bOVIC" }, "vehicle.owner.surname", "text"},
-		{"not composed", func(a *karaulav1.Alert) { a.GetVehicle().Owner.Surname = "c\u030c" }, "vehicle.owner.surname", "text"},
-		{"text too long", func(a *karaulav1.Alert) { a.Texts[0].Text = strings.Repeat("ë", 4001) }, "texts[0].text", "string.max-len"},
+		{
+			"zero width",
+			func(a *karaulav1.Alert) { a.GetVehicle().Owner.Surname = "TEST\u200bOVIC" }, "vehicle.owner.surname", "text",
+		},
+		{
+			"not composed",
+			func(a *karaulav1.Alert) { a.GetVehicle().Owner.Surname = "c\u030c" }, "vehicle.owner.surname", "text",
+		},
+		{
+			"text too long",
+			func(a *karaulav1.Alert) { a.Texts[0].Text = strings.Repeat("ë", 4001) }, "texts[0].text", "string.max-len",
+		},
 	})
 }
 
@@ -124,23 +189,48 @@ func TestVehicleRules(t *testing.T) {
 		return func(a *karaulav1.Alert) { f(a.GetVehicle()) }
 	}
 	run(t, "vehicle", []breach{
-		{"nothing to know it by", v(func(v *karaulav1.Vehicle) { v.Vin, v.Plates, v.EngineNumber = "", nil, "" }), "vehicle", "vehicle-named"},
+		{
+			"nothing to know it by",
+			v(func(v *karaulav1.Vehicle) { v.Vin, v.Plates, v.EngineNumber = "", nil, "" }), "vehicle", "vehicle-named",
+		},
 		{"VIN with O", v(func(v *karaulav1.Vehicle) { v.Vin = "ZZZTESTO1Z0000000" }), "vehicle.vin", "string.pattern"},
 		{"VIN of 16", v(func(v *karaulav1.Vehicle) { v.Vin = "ZZZTEST01Z000000" }), "vehicle.vin", "string.pattern"},
-		{"plate in small letters", v(func(v *karaulav1.Vehicle) { v.Plates[0].Number = "zz 000" }), "vehicle.plates[0].number", "string.pattern"},
-		{"plate of no country", v(func(v *karaulav1.Vehicle) { v.Plates[0].Country = "" }), "vehicle.plates[0].country", "string.pattern"},
+		{
+			"plate in small letters",
+			v(func(v *karaulav1.Vehicle) { v.Plates[0].Number = "zz 000" }), "vehicle.plates[0].number", "string.pattern",
+		},
+		{
+			"plate of no country",
+			v(func(v *karaulav1.Vehicle) { v.Plates[0].Country = "" }), "vehicle.plates[0].country", "string.pattern",
+		},
 		{"false plates without plates", v(func(v *karaulav1.Vehicle) {
 			v.Reason, v.Plates = karaulav1.VehicleReason_VEHICLE_REASON_FALSE_PLATES, nil
 		}), "vehicle", "vehicle-false-plates"},
-		{"theft that ends before it begins", v(func(v *karaulav1.Vehicle) { v.TheftUntil = v.GetTheftFrom() - 1 }), "vehicle", "vehicle-theft-interval"},
+		{
+			"theft that ends before it begins",
+			v(func(v *karaulav1.Vehicle) { v.TheftUntil = v.GetTheftFrom() - 1 }), "vehicle", "vehicle-theft-interval",
+		},
 		{"year to come", v(func(v *karaulav1.Vehicle) { v.Year = 2028 }), "vehicle.year", "year"},
-		{"no such day", v(func(v *karaulav1.Vehicle) { v.FirstRegistration = "2026-02-30" }), "vehicle.first_registration", "date"},
-		{"container", v(func(v *karaulav1.Vehicle) { v.Containers = []string{"TESA3054383"} }), "vehicle.containers[0]", "string.pattern"},
+		{
+			"no such day",
+			v(func(v *karaulav1.Vehicle) { v.FirstRegistration = "2026-02-30" }), "vehicle.first_registration", "date",
+		},
+		{
+			"container",
+			v(func(v *karaulav1.Vehicle) { v.Containers = []string{"TESA3054383"} }), "vehicle.containers[0]", "string.pattern",
+		},
 		{"owner without a name", v(func(v *karaulav1.Vehicle) {
 			v.Owner = &karaulav1.Identity{Phones: []string{"+355000000001"}}
 		}), "vehicle.owner", "identity-named"},
-		{"last seen nowhere", v(func(v *karaulav1.Vehicle) { v.LastSeen.Location = nil }), "vehicle.last_seen.location", "required"},
-		{"last seen tomorrow", v(func(v *karaulav1.Vehicle) { v.LastSeen.Time = micros(now.Add(time.Hour)) }), "vehicle.last_seen.time", "time-future"},
+		{
+			"last seen nowhere",
+			v(func(v *karaulav1.Vehicle) { v.LastSeen.Location = nil }), "vehicle.last_seen.location", "required",
+		},
+		{
+			"last seen tomorrow",
+			v(func(v *karaulav1.Vehicle) { v.LastSeen.Time = micros(now.Add(time.Hour)) }),
+			"vehicle.last_seen.time", "time-future",
+		},
 	})
 }
 
@@ -151,7 +241,8 @@ func TestVehicleWarnings(t *testing.T) {
 	v.Vin, v.Containers, v.TheftFrom, v.TheftUntil = "1M8GDM9AXKP042789", []string{"CSQU3054384"}, 0, 0
 	fs := alert.Validate(a, now)
 	for field, rule := range map[string]string{
-		"vehicle.vin": "vin-check-digit", "vehicle.containers[0]": "container-check-digit", "vehicle.theft_from": "theft-time",
+		"vehicle.vin": "vin-check-digit", "vehicle.containers[0]": "container-check-digit",
+		"vehicle.theft_from": "theft-time",
 	} {
 		if !has(fs, field, rule, alert.Warning) {
 			t.Errorf("no warning for %s; found %v", field, fs)
@@ -169,7 +260,10 @@ func TestVehicleWarnings(t *testing.T) {
 func TestRouteRules(t *testing.T) {
 	t.Parallel()
 	run(t, "route", []breach{
-		{"no commodity", func(a *karaulav1.Alert) { a.GetRoute().Commodities = nil }, "route.commodities", "repeated.min-items"},
+		{
+			"no commodity",
+			func(a *karaulav1.Alert) { a.GetRoute().Commodities = nil }, "route.commodities", "repeated.min-items",
+		},
 		{"goods without code", func(a *karaulav1.Alert) {
 			a.GetRoute().Commodities[0] = &karaulav1.Commodity{Kind: karaulav1.CommodityKind_COMMODITY_KIND_GOODS}
 		}, "route.commodities[0]", "commodity-hs-code"},
@@ -185,14 +279,23 @@ func TestRouteRules(t *testing.T) {
 			r := a.GetLocations()[1].GetArea()
 			r.Ring = r.GetRing()[:4]
 		}, "locations[1].area", "ring-closed"},
-		{"seen last before first", func(a *karaulav1.Alert) { a.GetRoute().LastSeen = a.GetRoute().GetFirstSeen() - 1 }, "route", "route-seen"},
+		{
+			"seen last before first",
+			func(a *karaulav1.Alert) { a.GetRoute().LastSeen = a.GetRoute().GetFirstSeen() - 1 }, "route", "route-seen",
+		},
 		{"window that ends first", func(a *karaulav1.Alert) {
 			w := a.GetRoute().GetWaypoints()[0]
 			w.From, w.Until = micros(now), micros(now)-1
 		}, "route.waypoints[0]", "waypoint-window"},
-		{"rule of no recurrence", func(a *karaulav1.Alert) { a.GetRoute().Schedule = "every Thursday" }, "route.schedule", "string.pattern"},
+		{
+			"rule of no recurrence",
+			func(a *karaulav1.Alert) { a.GetRoute().Schedule = "every Thursday" }, "route.schedule", "string.pattern",
+		},
 		{"no confidence", func(a *karaulav1.Alert) { a.GetRoute().Confidence = nil }, "route.confidence", "required"},
-		{"longer than a year", func(a *karaulav1.Alert) { a.Expires = micros(now.AddDate(1, 0, 1)) }, "expires", "expires-late"},
+		{
+			"longer than a year",
+			func(a *karaulav1.Alert) { a.Expires = micros(now.AddDate(1, 0, 1)) }, "expires", "expires-late",
+		},
 		{"special category", func(a *karaulav1.Alert) { a.SpecialCategory = true }, "special_category", "never-personal"},
 		{"whose data", func(a *karaulav1.Alert) {
 			a.DataSubjectCategories = []karaulav1.DataSubject{karaulav1.DataSubject_DATA_SUBJECT_SUSPECT}
@@ -214,12 +317,21 @@ func TestTraffickingRules(t *testing.T) {
 		{"no means and no child", tr(func(v *karaulav1.Trafficking) {
 			v.Means, v.Victims[0].Child, v.Victims[0].AgeBand = nil, false, 0
 		}), "trafficking", "trafficking-means"},
-		{"no means and no victim", tr(func(v *karaulav1.Trafficking) { v.Means, v.Victims = nil, nil }), "trafficking", "trafficking-means"},
+		{
+			"no means and no victim",
+			tr(func(v *karaulav1.Trafficking) { v.Means, v.Victims = nil, nil }), "trafficking", "trafficking-means",
+		},
 		{"child of 30", tr(func(v *karaulav1.Trafficking) {
 			v.Victims[0].AgeBand = karaulav1.AgeBand_AGE_BAND_25_TO_39
 		}), "trafficking.victims[0]", "victim-adult"},
-		{"adult of 13", tr(func(v *karaulav1.Trafficking) { v.Victims[0].Child = false }), "trafficking.victims[0]", "victim-child"},
-		{"child without guardian", tr(func(v *karaulav1.Trafficking) { v.Referral.GuardianNeeded = false }), "trafficking", "trafficking-guardian"},
+		{
+			"adult of 13",
+			tr(func(v *karaulav1.Trafficking) { v.Victims[0].Child = false }), "trafficking.victims[0]", "victim-child",
+		},
+		{
+			"child without guardian",
+			tr(func(v *karaulav1.Trafficking) { v.Referral.GuardianNeeded = false }), "trafficking", "trafficking-guardian",
+		},
 		{"more names than victims", tr(func(v *karaulav1.Trafficking) {
 			v.Victims[0].Count = 1
 			v.Victims[0].Identities = []*karaulav1.Identity{{Surname: "TESTOVA"}, {Surname: "PRIMEROVA"}}
@@ -250,17 +362,41 @@ func TestPatrolRules(t *testing.T) {
 		{"ends first", p(func(v *karaulav1.Patrol) { v.Ends = v.GetBegins() }), "patrol", "patrol-times"},
 		{"one side", p(func(v *karaulav1.Patrol) { v.Sides = v.GetSides()[:1] }), "patrol.sides", "patrol-sides"},
 		{"side twice", p(func(v *karaulav1.Patrol) { v.Sides[1].Party = "mk" }), "patrol", "patrol-parties"},
-		{"no host", p(func(v *karaulav1.Patrol) { v.Sides[0].Role = karaulav1.PatrolRole_PATROL_ROLE_VISITOR }), "patrol", "patrol-host"},
-		{"report of a proposal", p(func(v *karaulav1.Patrol) { v.Report = &karaulav1.PatrolReport{} }), "patrol", "patrol-report"},
-		{"evaluated without report", p(func(v *karaulav1.Patrol) { v.Stage = karaulav1.PatrolStage_PATROL_STAGE_EVALUATED }), "patrol", "patrol-report"},
-		{"deconfliction of nothing", p(func(v *karaulav1.Patrol) { v.Kind = karaulav1.PatrolKind_PATROL_KIND_DECONFLICTION }), "patrol", "patrol-keep-away"},
-		{"no officers", p(func(v *karaulav1.Patrol) { v.Sides[0].Staff = nil }), "patrol.sides[0].staff", "repeated.min-items"},
-		{"meeting after the end", p(func(v *karaulav1.Patrol) { v.Rendezvous[1].Time = v.GetEnds() + 1 }), "patrol.rendezvous[1].time", "patrol-rendezvous"},
+		{
+			"no host",
+			p(func(v *karaulav1.Patrol) { v.Sides[0].Role = karaulav1.PatrolRole_PATROL_ROLE_VISITOR }), "patrol", "patrol-host",
+		},
+		{
+			"report of a proposal",
+			p(func(v *karaulav1.Patrol) { v.Report = &karaulav1.PatrolReport{} }), "patrol", "patrol-report",
+		},
+		{
+			"evaluated without report",
+			p(func(v *karaulav1.Patrol) { v.Stage = karaulav1.PatrolStage_PATROL_STAGE_EVALUATED }), "patrol", "patrol-report",
+		},
+		{
+			"deconfliction of nothing",
+			p(func(v *karaulav1.Patrol) { v.Kind = karaulav1.PatrolKind_PATROL_KIND_DECONFLICTION }),
+			"patrol", "patrol-keep-away",
+		},
+		{
+			"no officers",
+			p(func(v *karaulav1.Patrol) { v.Sides[0].Staff = nil }), "patrol.sides[0].staff", "repeated.min-items",
+		},
+		{
+			"meeting after the end",
+			p(func(v *karaulav1.Patrol) { v.Rendezvous[1].Time = v.GetEnds() + 1 }),
+			"patrol.rendezvous[1].time", "patrol-rendezvous",
+		},
 		{"no area", p(func(v *karaulav1.Patrol) { v.Area = nil }), "patrol.area", "required"},
 		{"kept too long", func(a *karaulav1.Alert) {
 			a.Expires = micros(time.UnixMicro(a.GetPatrol().GetEnds()).AddDate(0, 0, 91))
 		}, "expires", "expires-late"},
-		{"service numbers of nobody", p(func(v *karaulav1.Patrol) { v.Sides[0].ServiceNumbers = []string{"TEST-0"} }), "data_subject_categories", "data-subject"},
+		{
+			"service numbers of nobody",
+			p(func(v *karaulav1.Patrol) { v.Sides[0].ServiceNumbers = []string{"TEST-0"} }),
+			"data_subject_categories", "data-subject",
+		},
 	})
 }
 
@@ -268,10 +404,19 @@ func TestPatrolRules(t *testing.T) {
 func TestOtherTypes(t *testing.T) {
 	t.Parallel()
 	for name, b := range map[string]breach{
-		"person":    {"arrest without warrant", func(a *karaulav1.Alert) { a.GetPerson().Warrant = nil }, "person", "person-warrant"},
-		"document":  {"neither number nor range", func(a *karaulav1.Alert) { a.GetDocument().BlankTo = "" }, "document", "document-named"},
-		"firearm":   {"no serial", func(a *karaulav1.Alert) { a.GetFirearm().Serial = "" }, "firearm", "firearm-serial"},
-		"migration": {"more people than all", func(a *karaulav1.Alert) { a.GetMigration().Counts.Men = 99 }, "migration.counts", "counts-parts"},
+		"person": {
+			"arrest without warrant",
+			func(a *karaulav1.Alert) { a.GetPerson().Warrant = nil }, "person", "person-warrant",
+		},
+		"document": {
+			"neither number nor range",
+			func(a *karaulav1.Alert) { a.GetDocument().BlankTo = "" }, "document", "document-named",
+		},
+		"firearm": {"no serial", func(a *karaulav1.Alert) { a.GetFirearm().Serial = "" }, "firearm", "firearm-serial"},
+		"migration": {
+			"more people than all",
+			func(a *karaulav1.Alert) { a.GetMigration().Counts.Men = 99 }, "migration.counts", "counts-parts",
+		},
 		"request": {"two subjects in one", func(a *karaulav1.Alert) {
 			a.GetRequest().Subjects[0].FirearmSerial = "TEST"
 		}, "request.subjects[0]", "message.oneof"},

@@ -18,7 +18,8 @@ func readYAML(data []byte) ([]*tree, *mistake, error) {
 	if bytes.Count(data, []byte{'\n'})+bytes.Count(data, []byte{','}) > maxSigns {
 		return nil, nil, problem.New(problem.Invalid, "more lines and commas than %d", maxSigns).WithHint("split the file")
 	}
-	loader, err := yaml.NewLoader(bytes.NewReader(data), yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxDepth))))
+	deep := loaderlimits.New(loaderlimits.DepthValue(maxDepth))
+	loader, err := yaml.NewLoader(bytes.NewReader(data), yaml.WithPlugin(deep))
 	if err != nil {
 		return nil, nil, problem.Wrap(problem.Failed, err, "the YAML reader could not be made")
 	}
