@@ -1,0 +1,52 @@
+# Everything that is done to the source. `make` alone lists it.
+TOOL := go tool -modfile=tools/go.mod
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.PHONY: demo
+demo: ## six nodes exchange alerts in one process
+	go run ./cmd/karaula demo
+
+.PHONY: test
+test: ## run all tests
+	go test ./...
+
+.PHONY: race
+race: ## run all tests with the race detector (needs a C compiler)
+	go test -race ./...
+
+.PHONY: lint
+lint: ## look for mistakes without running anything
+	tools/checkformat
+	go vet ./...
+	$(TOOL) golangci-lint run ./...
+	$(TOOL) buf lint
+
+.PHONY: format
+format: ## format all files
+	$(TOOL) gofumpt -w .
+	$(TOOL) buf format -w
+
+.PHONY: generate
+generate: ## generate Go from the protos
+	$(TOOL) buf generate --template proto/buf.gen.yaml
+
+.PHONY: fuzz
+fuzz: ## fuzz every parser of outside bytes, ten minutes in all
+	tools/fuzz 600
+
+.PHONY: bench
+bench: ## measure end to end, beside the floor
+	go run ./cmd/karaula bench
+
+.PHONY: build
+build: ## build bin/karaula, without cgo and without paths of this machine
+	CGO_ENABLED=0 go build -trimpath -o bin/karaula ./cmd/karaula
+
+.PHONY: ci
+ci: ## run what decides whether a change is good
+	.ci/run
