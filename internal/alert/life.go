@@ -55,15 +55,16 @@ func personLife(r karaulav1.PersonReason) life {
 }
 
 // born is when the alert's life begins: when its id was made (UUIDv7, RFC 9562
-// 5.7), or now where it has none yet; a patrol's plan is kept from its end.
+// 5.7), or now where it has none yet; a patrol's plan is kept from its end. It is
+// in UTC, so that years and months are as long in every country.
 func born(a *karaulav1.Alert, now time.Time) time.Time {
 	if end := a.GetPatrol().GetEnds(); end > 0 {
-		return time.UnixMicro(end)
+		return time.UnixMicro(end).UTC()
 	}
 	if t, ok := idTime(a.GetId()); ok && t.Before(now) {
-		return t
+		return t.UTC()
 	}
-	return now
+	return now.UTC()
 }
 
 // idTime reads the time inside a UUIDv7 in text form.
@@ -97,7 +98,7 @@ func hexDigit(c byte) (byte, bool) {
 // is said. A clause may end it earlier.
 func Expiry(a *karaulav1.Alert, now time.Time) time.Time {
 	if e := a.GetExpires(); e != 0 {
-		return time.UnixMicro(e)
+		return time.UnixMicro(e).UTC()
 	}
 	l := lifeOf(a)
 	return born(a, now).AddDate(l.years, l.months, l.days)

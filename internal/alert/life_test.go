@@ -68,6 +68,22 @@ func TestLifeBeginsWithTheFirstVersion(t *testing.T) {
 	}
 }
 
+// TestLifeIsTheSameEverywhere: months are counted in UTC, whatever the clock of
+// a country says.
+func TestLifeIsTheSameEverywhere(t *testing.T) {
+	t.Parallel()
+	a := example(t, "migration")
+	said := time.Date(2026, 8, 31, 23, 30, 0, 0, time.UTC) // 1 September one hour east
+	east := said.In(time.FixedZone("east", 3600))
+	if here, there := alert.Expiry(a, said), alert.Expiry(a, east); !here.Equal(there) {
+		t.Errorf("expires %v here and %v one hour east", here, there)
+	}
+	a.Expires = alert.Expiry(a, said).UnixMicro()
+	if err := alert.Validate(a, east).Err(); err != nil {
+		t.Errorf("kept exactly as long as it may be: %v", err)
+	}
+}
+
 func TestUrgencyWord(t *testing.T) {
 	t.Parallel()
 	for u, want := range map[karaulav1.Urgency]string{1: "routine", 2: "urgent", 3: "immediate", 0: "", 9: ""} {

@@ -25,6 +25,7 @@ func Validate(a *karaulav1.Alert, now time.Time) Findings {
 	if detailsType(a) == 0 {
 		return found
 	}
+	now = now.UTC() // years and months are counted from it
 	w := look(a, now)
 	found = append(found, w.found...)
 	found = append(found, lifeFindings(a, now)...)
