@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"slices"
 	"time"
 
 	"filippo.io/age"
@@ -90,18 +91,19 @@ func (w *Writer) sayChanges(ctx context.Context, view *register.View, ch *regist
 		w.edge.card, w.edge.agreement = own.Digest, ch.Agreement.Digest
 		return nil
 	}
-	if w.edge.agreement != ch.Agreement.Digest {
-		entry, ok := view.AgreementByDigest(ch.Agreement.Digest)
-		if !ok {
-			return problem.New(problem.Failed, "the text in force of channel %s is not in the register", ch.ID)
-		}
+	chain, err := w.amendments(view, ch)
+	if err != nil {
+		return err
+	}
+	for _, entry := range chain {
 		body, err := proto.Marshal(&karaulav1.AgreementBody{Agreement: entry.File})
 		if err != nil {
 			return err
 		}
 		next := w.edge
-		next.agreement = ch.Agreement.Digest
-		if err := w.pushChange(ctx, view, ch, Draft{Kind: karaulav1.Kind_KIND_AGREEMENT, Body: body}, next); err != nil {
+		next.agreement = entry.Agreement.Digest
+		d := Draft{Kind: karaulav1.Kind_KIND_AGREEMENT, Body: body}
+		if err := w.pushChange(ctx, view, ch, d, next); err != nil {
 			return err
 		}
 	}
@@ -117,6 +119,28 @@ func (w *Writer) sayChanges(ctx context.Context, view *register.View, ch *regist
 		}
 	}
 	return nil
+}
+
+// maxAmendments bounds how many versions may come between two statements.
+const maxAmendments = 256
+
+// amendments gives the versions between the text at the ledger's edge and the
+// one in force, oldest first: each is said, because a reader takes in only the
+// text that supersedes the one it knows.
+func (w *Writer) amendments(view *register.View, ch *register.ChannelView) ([]*register.Entry, error) {
+	var chain []*register.Entry
+	for digest := ch.Agreement.Digest; digest != w.edge.agreement; {
+		entry, ok := view.AgreementByDigest(digest)
+		if !ok || len(chain) == maxAmendments {
+			return nil, problem.New(problem.Failed,
+				"the register does not hold every version of %s since the last statement; nothing was said", ch.Agreement.ID).
+				WithHint("add the missing version: karaula agreement add FILE --dir DIR")
+		}
+		chain = append(chain, entry)
+		digest = entry.Agreement.Supersedes
+	}
+	slices.Reverse(chain)
+	return chain, nil
 }
 
 func (w *Writer) pushChange(

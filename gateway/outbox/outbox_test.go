@@ -388,3 +388,20 @@ func TestAHaltedOutboxSaysNothing(t *testing.T) {
 		t.Errorf("%d statements are signed, want 1", got)
 	}
 }
+
+func TestEveryVersionSinceTheLastStatementIsSaid(t *testing.T) {
+	t.Parallel()
+	p := newPost(t)
+	p.say(vehicle())
+	second := p.w.Agree(p.w.Amend(p.text, "valid-from 2025-05-01", "valid-from 2026-05-01"))
+	text := strings.Replace(string(second.Text), "version 2\nsupersedes "+agreement.FormatDigest(p.text.Digest),
+		"version 3\nsupersedes "+agreement.FormatDigest(second.Digest), 1)
+	third := p.w.Agree([]byte(text))
+	p.say(vehicle())
+	all := p.history(4)
+	for i, want := range [][32]byte{p.text.Digest, p.text.Digest, second.Digest, third.Digest} {
+		if [32]byte(all[i].Statement.GetAgreement()) != want {
+			t.Errorf("statement %d stands under another text", i+1)
+		}
+	}
+}
