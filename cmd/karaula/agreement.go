@@ -95,7 +95,7 @@ func (a *app) partiesOf(paths []string) ([]agreement.Party, error) {
 
 // lintResult is everything that is wrong with a text.
 type lintResult struct {
-	File     string              `json:"file"`
+	File     string              `json:"file"` // as it was named
 	ID       string              `json:"id,omitempty"`
 	Version  uint64              `json:"version,omitempty"`
 	Digest   string              `json:"digest,omitempty"`

@@ -19,10 +19,10 @@ type agreementInfo struct {
 	ID          string    `json:"id"`
 	Version     uint64    `json:"version"`
 	Title       string    `json:"title"`
-	Digest      string    `json:"digest"`
-	State       string    `json:"state"` // proposed, not-yet-in-force, in-force, winding-down or closed
-	Parties     []string  `json:"parties"`
-	SignedBy    []string  `json:"signed_by"`
+	Digest      string    `json:"digest"`       // of the text, "sha256:…", as statements name it
+	State       string    `json:"state"`        // proposed, not-yet-in-force, in-force, winding-down or closed
+	Parties     []string  `json:"parties"`      // codes, in the order of the text
+	SignedBy    []string  `json:"signed_by"`    // codes of whose root has signed
 	Missing     []string  `json:"missing"`      // who has not signed but must
 	SuspendedBy []string  `json:"suspended_by"` // in effect now
 	ValidFrom   time.Time `json:"valid_from"`

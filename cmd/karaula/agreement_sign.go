@@ -19,8 +19,8 @@ type signResult struct {
 	File     string   `json:"file"`
 	ID       string   `json:"id"`
 	Version  uint64   `json:"version"`
-	Digest   string   `json:"digest"`
-	Signer   string   `json:"signer"`
+	Digest   string   `json:"digest"` // of the text
+	Signer   string   `json:"signer"` // who has signed now
 	SignedBy []string `json:"signed_by"`
 	Missing  []string `json:"missing"`  // parties that have not signed
 	Complete bool     `json:"complete"` // all parties have

@@ -80,6 +80,7 @@ func (a *app) prepare(c *cobra.Command) {
 	if run == nil {
 		return
 	}
+	c.DisableFlagsInUseLine = true
 	c.PreRunE = func(c *cobra.Command, _ []string) error { return missing(c) }
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if a.format != formatTable && a.format != formatJSON {
