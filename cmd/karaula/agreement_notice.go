@@ -121,7 +121,8 @@ func (a *app) giveNotice(n *place, act notice.Act, id, reason string, pass keyri
 func maySuspend(e *register.Entry, act notice.Act, v *register.View) error {
 	id := e.Agreement.ID
 	if !e.Complete {
-		return problem.New(problem.Conflict, "%s is not signed by all; there is nothing to %s, no notice was signed", id, act).
+		return problem.New(problem.Conflict,
+			"%s is not signed by all; there is nothing to %s, no notice was signed", id, act).
 			WithHint("karaula agreement remove %s takes a proposal away", id)
 	}
 	if phase := e.PhaseAt(v.Time()); phase == agreement.Closed {

@@ -53,8 +53,7 @@ func (a *app) execute(ctx context.Context, args []string) int {
 
 // usage makes an error about the command line: exit code 2 and where to look.
 func usage(path string, err error) error {
-	var p *problem.Problem
-	if errors.As(err, &p) {
+	if _, ok := errors.AsType[*problem.Problem](err); ok {
 		return err
 	}
 	text := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", " ")

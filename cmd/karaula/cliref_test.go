@@ -119,8 +119,7 @@ func writeFields(b *strings.Builder, prefix string, t reflect.Type, docs map[str
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		if f.Anonymous && f.Tag.Get("json") == "" {
 			writeFields(b, prefix, f.Type, docs)
 			continue

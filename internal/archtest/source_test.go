@@ -36,9 +36,6 @@ func (s source) imports() []string {
 	return out
 }
 
-// own gives the room of an import path of the project itself.
-func own(importPath string) (string, bool) { return strings.CutPrefix(importPath, module+"/") }
-
 // in reports whether a room is one of these, or lies in one of them.
 func in(room string, rooms ...string) bool {
 	for _, r := range rooms {

@@ -1,7 +1,6 @@
 package setup
 
 import (
-	"context"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -162,7 +161,8 @@ func TestRotateRefusesWhileTheNodeRuns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := IssueCard(context.Background(), o.Dir, CardOptions{Rotate: true, Now: now}); !problem.Is(err, problem.Conflict) {
+	rotate := CardOptions{Rotate: true, Now: now}
+	if _, err := IssueCard(t.Context(), o.Dir, rotate); !problem.Is(err, problem.Conflict) {
 		t.Errorf("keys were changed under a running node: %v", err)
 	}
 	after, err := os.ReadFile(m.Layout.GatewayKeys())
@@ -172,7 +172,7 @@ func TestRotateRefusesWhileTheNodeRuns(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	c, err := IssueCard(context.Background(), o.Dir, CardOptions{Rotate: true, Now: now})
+	c, err := IssueCard(t.Context(), o.Dir, rotate)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +193,7 @@ func TestCardsFollowEachOther(t *testing.T) {
 	o := options(t)
 	m := made(t, o)
 	contact := "duty desk"
-	c, err := IssueCard(context.Background(), o.Dir, CardOptions{Contact: &contact, Now: now.AddDate(0, 6, 0)})
+	c, err := IssueCard(t.Context(), o.Dir, CardOptions{Contact: &contact, Now: now.AddDate(0, 6, 0)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +202,7 @@ func TestCardsFollowEachOther(t *testing.T) {
 	}
 	// A card never outlives its sign key, which is two years old by then.
 	late := now.Add(keyring.Validity - time.Hour)
-	if c, err = IssueCard(context.Background(), o.Dir, CardOptions{Now: late}); err != nil {
+	if c, err = IssueCard(t.Context(), o.Dir, CardOptions{Now: late}); err != nil {
 		t.Fatal(err)
 	}
 	if k := c.Keys[0]; !c.Until.Equal(k.Until) {
