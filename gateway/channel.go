@@ -248,7 +248,7 @@ func (c *channel) sayDue(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, sayTimeout)
 	defer cancel()
-	if err := c.writer.Refresh(ctx); err != nil {
+	if err := c.writer.Refresh(); err != nil {
 		return err
 	}
 	if err := c.sayNotices(ctx, cv); err != nil {

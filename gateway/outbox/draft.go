@@ -21,6 +21,19 @@ import (
 // enqueue gives every draft its time and place in the order, and starts sealing.
 // A change of card or agreement is said first, by itself.
 func (w *Writer) enqueue(ctx context.Context, drafts []Draft) ([]*ticket, error) {
+	if err := w.room.take(ctx, len(drafts)); err != nil {
+		return nil, problem.Wrap(problem.KindOf(err), err,
+			"too much is waiting to be said on channel %s; nothing was said", w.cfg.Channel)
+	}
+	tickets, err := w.enqueueLocked(drafts)
+	if err != nil {
+		w.room.giveBack(len(drafts))
+	}
+	return tickets, err
+}
+
+// enqueueLocked is enqueue when there is room. It queues all drafts or none.
+func (w *Writer) enqueueLocked(drafts []Draft) ([]*ticket, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.mayTalk(); err != nil {
@@ -31,7 +44,7 @@ func (w *Writer) enqueue(ctx context.Context, drafts []Draft) ([]*ticket, error)
 	if !ok {
 		return nil, problem.New(problem.NotAllowed, "channel %s is not open; nothing was said", w.cfg.Channel)
 	}
-	if err := w.sayChanges(ctx, view, ch); err != nil {
+	if err := w.sayChanges(view, ch); err != nil {
 		return nil, err
 	}
 	var out []*ticket
@@ -43,9 +56,8 @@ func (w *Writer) enqueue(ctx context.Context, drafts []Draft) ([]*ticket, error)
 		out = append(out, t)
 	}
 	for _, t := range out {
-		if err := w.push(ctx, t, w.edge); err != nil {
-			return nil, err
-		}
+		t.room = true
+		w.push(t, w.edge)
 	}
 	return out, nil
 }
@@ -66,7 +78,7 @@ func (w *Writer) mayTalk() error {
 
 // Refresh says what has changed about the own card or the agreement since the
 // last statement, if anything. Safe to call often.
-func (w *Writer) Refresh(ctx context.Context) error {
+func (w *Writer) Refresh() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.mayTalk() != nil || w.edge.fresh {
@@ -77,11 +89,11 @@ func (w *Writer) Refresh(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	return w.sayChanges(ctx, view, ch)
+	return w.sayChanges(view, ch)
 }
 
 // sayChanges queues AGREEMENT and CARD statements where the ledger's edge is behind.
-func (w *Writer) sayChanges(ctx context.Context, view *register.View, ch *register.ChannelView) error {
+func (w *Writer) sayChanges(view *register.View, ch *register.ChannelView) error {
 	own, ok := view.Card(w.cfg.Self)
 	if !ok {
 		return problem.New(problem.Locked, "the own card is not in the register; nothing was said").
@@ -103,7 +115,7 @@ func (w *Writer) sayChanges(ctx context.Context, view *register.View, ch *regist
 		next := w.edge
 		next.agreement = entry.Agreement.Digest
 		d := Draft{Kind: karaulav1.Kind_KIND_AGREEMENT, Body: body}
-		if err := w.pushChange(ctx, view, ch, d, next); err != nil {
+		if err := w.pushChange(view, ch, d, next); err != nil {
 			return err
 		}
 	}
@@ -114,7 +126,7 @@ func (w *Writer) sayChanges(ctx context.Context, view *register.View, ch *regist
 		}
 		next := w.edge
 		next.card = own.Digest
-		if err := w.pushChange(ctx, view, ch, Draft{Kind: karaulav1.Kind_KIND_CARD, Body: body}, next); err != nil {
+		if err := w.pushChange(view, ch, Draft{Kind: karaulav1.Kind_KIND_CARD, Body: body}, next); err != nil {
 			return err
 		}
 	}
@@ -143,36 +155,19 @@ func (w *Writer) amendments(view *register.View, ch *register.ChannelView) ([]*r
 	return chain, nil
 }
 
-func (w *Writer) pushChange(
-	ctx context.Context, view *register.View, ch *register.ChannelView, d Draft, next edge,
-) error {
+func (w *Writer) pushChange(view *register.View, ch *register.ChannelView, d Draft, next edge) error {
+	if w.changes.Load() >= maxChanges {
+		return problem.New(problem.Unreachable, "too much is waiting to be said on channel %s; nothing was said", w.cfg.Channel)
+	}
 	t, err := w.newTicket(view, ch, d)
 	if err != nil {
 		return err
 	}
-	return w.push(ctx, t, next)
+	w.push(t, next)
+	return nil
 }
 
-// push puts a ticket into the order; behind it the ledger's edge is next.
-// Called with w.mu held.
-func (w *Writer) push(ctx context.Context, t *ticket, next edge) error {
-	next.saidAt, next.fresh = t.st.GetSaidAt(), false
-	t.after = next
-	select {
-	case w.queue <- t:
-		w.edge = next
-		return nil
-	case <-ctx.Done():
-		return problem.Wrap(
-			problem.Unreachable,
-			ctx.Err(),
-			"too much is waiting to be said on channel %s; this was not said",
-			w.cfg.Channel,
-		)
-	}
-}
-
-// newTicket fills in a statement but for its number, and starts sealing.
+// newTicket fills in a statement but for its number.
 func (w *Writer) newTicket(view *register.View, ch *register.ChannelView, d Draft) (*ticket, error) {
 	saidAt := max(w.cfg.Now().UnixMicro(), w.edge.saidAt)
 	if err := w.checkPhase(ch, d.Kind, time.UnixMicro(saidAt)); err != nil {
@@ -194,7 +189,6 @@ func (w *Writer) newTicket(view *register.View, ch *register.ChannelView, d Draf
 	st = proto.Clone(st).(*karaulav1.Statement)
 	t := &ticket{draft: d, gen: w.gen, st: st, sealed: make(chan error, 1), result: make(chan error, 1)}
 	if d.Inner == nil {
-		t.sealed <- nil
 		return t, nil
 	}
 	if ch.Channel.SealedTypes {
@@ -205,7 +199,7 @@ func (w *Writer) newTicket(view *register.View, ch *register.ChannelView, d Draf
 		return nil, err
 	}
 	t.said.Inner = w.inner(st, d)
-	go w.seal(t, rs, keys, ch.Agreement.MaxSize)
+	t.seal = func() error { return t.sealTo(rs, keys, ch.Agreement.MaxSize) }
 	return t, nil
 }
 
@@ -274,35 +268,31 @@ func (w *Writer) recipients(
 	return rs, keys, nil
 }
 
-// seal frames and encrypts a ticket's inner message, on one of the seats.
-func (w *Writer) seal(t *ticket, rs []*age.HybridRecipient, keys []*karaulav1.Recipient, maxSize int64) {
-	w.cfg.Seats <- struct{}{}
-	defer func() { <-w.cfg.Seats }()
-	t.sealed <- func() error {
-		inner, err := proto.MarshalOptions{Deterministic: true}.Marshal(t.said.Inner)
-		if err != nil {
-			return problem.Wrap(problem.Invalid, err, "the alert cannot be written down; nothing was sent")
-		}
-		var salt [32]byte
-		rand.Read(salt[:])
-		frame, err := seal.Frame(inner, salt)
-		if err != nil {
-			return problem.Wrap(problem.Invalid, err, "the alert is too large; nothing was sent")
-		}
-		part, err := seal.Seal(frame, rs)
-		if err != nil {
-			return problem.Wrap(problem.Failed, err, "sealing failed; nothing was sent")
-		}
-		if maxSize > 0 && int64(len(part)) > maxSize {
-			return problem.New(problem.Invalid, "the sealed alert has %d bytes, the agreement admits %d; nothing was sent", len(part), maxSize)
-		}
-		commitment := seal.Commitment(frame)
-		digest := sha256.Sum256(part)
-		t.part = part
-		t.st.Parts = []*karaulav1.Part{{
-			SealAlg: karaulav1.SealAlg_SEAL_ALG_AGE_HYBRID, Digest: digest[:], Size: uint64(len(part)),
-			Commitment: commitment[:], Recipients: keys, Label: karaulav1.Label_LABEL_MAIN,
-		}}
-		return nil
-	}()
+// sealTo frames and encrypts a ticket's inner message.
+func (t *ticket) sealTo(rs []*age.HybridRecipient, keys []*karaulav1.Recipient, maxSize int64) error {
+	inner, err := proto.MarshalOptions{Deterministic: true}.Marshal(t.said.Inner)
+	if err != nil {
+		return problem.Wrap(problem.Invalid, err, "the alert cannot be written down; nothing was sent")
+	}
+	var salt [32]byte
+	rand.Read(salt[:])
+	frame, err := seal.Frame(inner, salt)
+	if err != nil {
+		return problem.Wrap(problem.Invalid, err, "the alert is too large; nothing was sent")
+	}
+	part, err := seal.Seal(frame, rs)
+	if err != nil {
+		return problem.Wrap(problem.Failed, err, "sealing failed; nothing was sent")
+	}
+	if maxSize > 0 && int64(len(part)) > maxSize {
+		return problem.New(problem.Invalid, "the sealed alert has %d bytes, the agreement admits %d; nothing was sent", len(part), maxSize)
+	}
+	commitment := seal.Commitment(frame)
+	digest := sha256.Sum256(part)
+	t.part = part
+	t.st.Parts = []*karaulav1.Part{{
+		SealAlg: karaulav1.SealAlg_SEAL_ALG_AGE_HYBRID, Digest: digest[:], Size: uint64(len(part)),
+		Commitment: commitment[:], Recipients: keys, Label: karaulav1.Label_LABEL_MAIN,
+	}}
+	return nil
 }

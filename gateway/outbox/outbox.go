@@ -16,6 +16,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"karaula/gateway/stream"
@@ -94,7 +95,11 @@ type Writer struct {
 	halted error
 	closed bool
 
-	queue   chan *ticket
+	room    *room        // of drafts in the queue
+	changes atomic.Int64 // changes of text or card in the queue
+	queue   chan *ticket // in the order of numbers
+	sealing chan *ticket // those that are not being sealed yet, in the same order
+	next    *ticket      // taken from the queue and not sealed yet; owned by the run goroutine
 	journal *journal.Journal
 	state   state // owned by the run goroutine
 	stop    context.Context
@@ -125,6 +130,8 @@ type ticket struct {
 	gen    int
 	after  edge                 // of the ledger behind this ticket
 	st     *karaulav1.Statement // all but epoch, seq, prev_root, signers, heads
+	seal   func() error         // nil for unsealed kinds
+	room   bool                 // takes room, until it is taken from the queue
 	part   []byte
 	sealed chan error // given the outcome of sealing
 	said   Said
@@ -198,6 +205,7 @@ func (w *Writer) Close(ctx context.Context) error {
 	}
 	w.closed = true
 	close(w.queue)
+	close(w.sealing)
 	w.mu.Unlock()
 	select {
 	case <-w.done:

@@ -29,7 +29,7 @@ const channel = "b01-al-me"
 
 // post is al's outbox on one channel over a real broker.
 type post struct {
-	t       *testing.T
+	t       testing.TB
 	w       *testworld.World
 	text    *agreement.Agreement
 	broker  *testbroker.Broker
@@ -40,7 +40,7 @@ type post struct {
 	said []outbox.Said
 }
 
-func newPost(t *testing.T) *post {
+func newPost(t testing.TB) *post {
 	t.Helper()
 	p := &post{
 		t:       t,
@@ -187,6 +187,51 @@ func TestManyAtOnceGetGapFreeNumbersInTheOrderOfTheirTimes(t *testing.T) {
 	}
 	if len(p.said) != 200 {
 		t.Errorf("told of %d statements, want 200", len(p.said))
+	}
+}
+
+// TestMoreThanWaitsAtOnceIsSaidToo: callers who together bring more than may
+// wait are served all the same, and so is a change in between.
+func TestMoreThanWaitsAtOnceIsSaidToo(t *testing.T) {
+	t.Parallel()
+	p := newPost(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	const callers, each = 8, 700
+	drafts := make([]outbox.Draft, each)
+	for i := range drafts {
+		drafts[i] = beat()
+	}
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			if _, err := p.writer.Say(ctx, drafts...); err != nil {
+				t.Error(err)
+			}
+			if err := p.writer.Refresh(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := p.writer.Head().GetSize(); n != callers*each {
+		t.Errorf("%d statements said, not %d", n, callers*each)
+	}
+}
+
+func TestTooMuchAtOnceIsRefused(t *testing.T) {
+	t.Parallel()
+	p := newPost(t)
+	if _, err := p.writer.Say(t.Context(), make([]outbox.Draft, 4097)...); !problem.Is(err, problem.Invalid) {
+		t.Errorf("4,097 drafts at once: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 8 { // what was not said must take no room
+		_, _ = p.writer.Say(ctx, make([]outbox.Draft, 4096)...)
+	}
+	if _, err := p.writer.Say(t.Context(), beat()); err != nil {
+		t.Error(err)
 	}
 }
 

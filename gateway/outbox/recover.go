@@ -15,9 +15,6 @@ import (
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
-// queueLength is how many statements may wait for their number.
-const queueLength = 4096
-
 // Open reads the own stream and the signing journal of a channel, compares
 // them, and starts the writer. What the journal holds and the stream does not
 // is published again, with the same bytes. A contradiction does not fail: the
@@ -29,7 +26,10 @@ func Open(ctx context.Context, cfg Config) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{cfg: cfg, journal: j, queue: make(chan *ticket, queueLength), done: make(chan struct{})}
+	w := &Writer{
+		cfg: cfg, journal: j, done: make(chan struct{}), room: newRoom(),
+		queue: make(chan *ticket, queueLength), sealing: make(chan *ticket, queueLength),
+	}
 	w.stop, w.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	js := j.State()
 	w.state = state{epoch: js.Epoch, tree: js.Tree, edge: edge{saidAt: js.SaidAt, fresh: js.Tree.Size() == 0}}
@@ -42,6 +42,7 @@ func Open(ctx context.Context, cfg Config) (*Writer, error) {
 		w.Halt(err)
 	}
 	w.edge = w.state.edge
+	go w.seal()
 	go w.run()
 	return w, nil
 }

@@ -28,36 +28,51 @@ const (
 func (w *Writer) run() {
 	defer close(w.done)
 	w.publishPending()
-	for t := range w.queue {
-		w.sayBatch(w.collect(t))
+	for {
+		first := w.next
+		if w.next = nil; first == nil {
+			if first = w.taken(<-w.queue); first == nil {
+				return
+			}
+		}
+		w.sayBatch(w.collect(first))
 	}
 }
 
-// collect takes what is waiting behind first, as far as it is sealed or will be
-// sealed next, up to the limits of one batch.
+// collect waits until first is sealed and takes what is sealed behind it, up to
+// the limits of one batch. What is being sealed is left for the next one: while
+// this one is on its way to the disk, more is sealed.
 func (w *Writer) collect(first *ticket) []*ticket {
 	var batch []*ticket
 	size := 0
-	for t := first; t != nil; {
-		if err := <-t.sealed; err != nil {
-			t.result <- err
+	outcome := <-first.sealed
+	for t := first; ; {
+		if outcome != nil {
+			t.result <- outcome
 		} else {
 			batch = append(batch, t)
 			size += len(t.part) + subject.MaxStreamMsg - subject.MaxEnvelope
 		}
 		if len(batch) >= stream.MaxBatch || size >= stream.MaxBatchBytes {
-			break
+			return batch
 		}
-		t = w.waiting()
+		if t = w.waiting(); t == nil {
+			return batch
+		}
+		select {
+		case outcome = <-t.sealed:
+		default:
+			w.next = t
+			return batch
+		}
 	}
-	return batch
 }
 
 // waiting gives the next ticket if there is one now.
 func (w *Writer) waiting() *ticket {
 	select {
 	case t := <-w.queue:
-		return t
+		return w.taken(t)
 	default:
 		return nil
 	}
