@@ -240,7 +240,7 @@ func TestCommentsCannotLeaveTheirLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(got)) {
-		if i := strings.Index(line, "EVIL"); i >= 0 && !strings.Contains(line[:i], "#") {
+		if before, _, ok := strings.Cut(line, "EVIL"); ok && !strings.Contains(before, "#") {
 			t.Errorf("a comment became configuration: %s", line)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"karaula/internal/agreement"
@@ -187,11 +188,12 @@ func (c channelAt) channel(linked func(string) bool) Channel {
 
 // ref says where the channel comes from and how it stands.
 func (c channelAt) ref(phase agreement.Phase) string {
-	ref := fmt.Sprintf("%s version %d, %s", c.cv.Agreement.ID, c.cv.Agreement.Version, phase)
+	var ref strings.Builder
+	ref.WriteString(fmt.Sprintf("%s version %d, %s", c.cv.Agreement.ID, c.cv.Agreement.Version, phase))
 	for _, code := range slices.Sorted(maps.Keys(c.cv.Suspended)) {
-		ref += ", suspended by " + code
+		ref.WriteString(", suspended by " + code)
 	}
-	return ref
+	return ref.String()
 }
 
 // say lists what self may say: alert types by clause, as the register decides

@@ -51,19 +51,35 @@ Prints one line when the channels are open, and logs to standard error.`,
 }
 
 func newBroker(a *app) *cobra.Command {
-	return group("broker", "run a node's broker without its gateway",
+	return group(
+		"broker",
+		"run a node's broker without its gateway",
 		"The broker keeps and hands out sealed statements. It holds no key that opens them.",
-		a.runCommand("run --dir DIR", "run the broker of a node", `Runs only the broker of a node's folder until it is interrupted, and keeps its
+		a.runCommand(
+			"run --dir DIR",
+			"run the broker of a node",
+			`Runs only the broker of a node's folder until it is interrupted, and keeps its
 configuration in step with the register.`,
-			"  karaula broker run --dir al", parts{broker: true}))
+			"  karaula broker run --dir al",
+			parts{broker: true},
+		),
+	)
 }
 
 func newGateway(a *app) *cobra.Command {
-	return group("gateway", "run a node's gateway without its broker",
+	return group(
+		"gateway",
+		"run a node's gateway without its broker",
 		"The gateway validates, seals, signs, receives and checks.",
-		a.runCommand("run --dir DIR", "run the gateway of a node", `Runs only the gateway of a node's folder until it is interrupted. It connects to
+		a.runCommand(
+			"run --dir DIR",
+			"run the gateway of a node",
+			`Runs only the gateway of a node's folder until it is interrupted. It connects to
 its broker over TLS, at the listen address or at broker.url of node.yaml.`,
-			"  karaula gateway run --dir al", parts{gateway: true}))
+			"  karaula gateway run --dir al",
+			parts{gateway: true},
+		),
+	)
 }
 
 func (a *app) runCommand(use, short, long, example string, what parts) *cobra.Command {

@@ -184,5 +184,5 @@ func (b *Book) Row(e Entry) *karaulav1.AlertRow {
 	for _, p := range e.Readers {
 		row.Deliveries = append(row.Deliveries, b.Delivery(e.Ledger, p, e.Epoch, e.Seq))
 	}
-	return proto.Clone(row).(*karaulav1.AlertRow) //nolint:forcetypeassert // a clone has the type of its original
+	return proto.CloneOf(row)
 }

@@ -53,7 +53,12 @@ func (d *Desk) send(ctx context.Context, req *karaulav1.SendRequest) (*karaulav1
 		return nil, err
 	}
 	if n := len(req.GetAlerts()); n == 0 || n > maxAlerts {
-		return nil, problem.New(problem.Invalid, "%d alerts in one request, 1 to %d are taken; nothing was sent", n, maxAlerts)
+		return nil, problem.New(
+			problem.Invalid,
+			"%d alerts in one request, 1 to %d are taken; nothing was sent",
+			n,
+			maxAlerts,
+		)
 	}
 	view := d.cfg.Register()
 	ch, ok := view.Channel(req.GetChannel())
@@ -90,10 +95,7 @@ func (d *Desk) prepare(
 	ctx context.Context, view *register.View, ch *register.ChannelView, in *karaulav1.Alert, officer Officer,
 ) (*order, error) {
 	now := d.cfg.Now()
-	a, ok := proto.Clone(in).(*karaulav1.Alert)
-	if !ok {
-		return nil, problem.New(problem.Invalid, "no alert; nothing was sent")
-	}
+	a := proto.CloneOf(in)
 	alert.Complete(a)
 	typ := alert.Type(a)
 	dec := view.Decide(d.cfg.Self, ch.ID, typ, now).For(len(alert.PersonalData(a)) > 0, a.GetHandling())

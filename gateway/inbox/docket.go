@@ -105,19 +105,24 @@ func (b *Inbox) Receipt(force bool) *karaulav1.LedgerReceipt {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	d := &b.docket
-	news := d.judgedTo() > d.receipted && d.worthTelling || b.quarantined > d.toldAside || b.led.Contested != nil && !d.toldContest
+	news := d.judgedTo() > d.receipted && d.worthTelling || b.quarantined > d.toldAside ||
+		b.led.Contested != nil && !d.toldContest
 	if !news && (!force || d.judgedTo() == d.receipted) {
 		return nil
 	}
 	to := d.judgedTo()
 	r := &karaulav1.LedgerReceipt{
-		Ledger: b.led.ID[:], Epoch: max(d.epoch, 1), Since: d.receipted, Quarantined: b.quarantined, Contested: b.led.Contested,
+		Ledger:      b.led.ID[:],
+		Epoch:       max(d.epoch, 1),
+		Since:       d.receipted,
+		Quarantined: b.quarantined,
+		Contested:   b.led.Contested,
 	}
 	for _, x := range d.exceptions {
 		if x.GetSeq() > to {
 			break
 		}
-		if len(r.Exceptions) == maxExceptions {
+		if len(r.GetExceptions()) == maxExceptions {
 			to = x.GetSeq() - 1
 			break
 		}
@@ -154,6 +159,9 @@ func (b *Inbox) Receipted(r *karaulav1.LedgerReceipt) {
 	d.receipted = r.GetJudgedTo()
 	d.toldRoot = [32]byte(r.GetRoot())
 	d.roots = slices.DeleteFunc(d.roots, func(x rootAt) bool { return x.seq <= d.receipted })
-	d.exceptions = slices.DeleteFunc(d.exceptions, func(x *karaulav1.ReceiptException) bool { return x.GetSeq() <= d.receipted })
+	d.exceptions = slices.DeleteFunc(
+		d.exceptions,
+		func(x *karaulav1.ReceiptException) bool { return x.GetSeq() <= d.receipted },
+	)
 	d.worthTelling = d.judgedTo() > d.receipted && d.worthTelling
 }

@@ -64,13 +64,20 @@ func (d *desk) open() {
 	d.inbox, err = inbox.Open(ctx, inbox.Config{
 		Ledger:  border.NewLedger(d.voice.ID, channel, "al", karaulav1.Mode_MODE_ACTUAL),
 		Checker: &border.Checker{Self: "me", Skew: 5 * time.Minute, Opener: opener{d.w.Parties["me"]}},
-		In:      stream.Open(d.broker.JS, subject.InStream(channel, "al")), Verdicts: stream.Open(d.broker.JS, subject.VerdictStream),
+		In: stream.Open(
+			d.broker.JS,
+			subject.InStream(channel, "al"),
+		),
+		Verdicts:   stream.Open(d.broker.JS, subject.VerdictStream),
 		Quarantine: stream.Open(d.broker.JS, subject.QuarantineStream),
-		Register:   d.w.Parties["me"].Register(), Partner: d,
-		Accepted:  func([16]byte, uint32) (border.Position, bool) { return border.Position{}, false },
-		OnJudged:  func(j inbox.Judged) { d.with(func() { d.judged = append(d.judged, j) }) },
-		OnTrouble: func(p border.Placement) { d.with(func() { d.trouble = append(d.trouble, p) }) },
-		Seats:     make(chan struct{}, 2), Now: d.now, Logger: slog.New(slog.DiscardHandler),
+		Register:   d.w.Parties["me"].Register(),
+		Partner:    d,
+		Accepted:   func([16]byte, uint32) (border.Position, bool) { return border.Position{}, false },
+		OnJudged:   func(j inbox.Judged) { d.with(func() { d.judged = append(d.judged, j) }) },
+		OnTrouble:  func(p border.Placement) { d.with(func() { d.trouble = append(d.trouble, p) }) },
+		Seats:      make(chan struct{}, 2),
+		Now:        d.now,
+		Logger:     slog.New(slog.DiscardHandler),
 	}, d.receipts)
 	if err != nil {
 		d.t.Fatal(err)
@@ -166,7 +173,14 @@ func (d *desk) until(what string, cond func() bool) {
 			return
 		}
 	}
-	d.t.Fatalf("%s does not happen; judged %d, acked %v, rewinds %v, trouble %d", what, len(d.judged), d.acked, d.rewinds, len(d.trouble))
+	d.t.Fatalf(
+		"%s does not happen; judged %d, acked %v, rewinds %v, trouble %d",
+		what,
+		len(d.judged),
+		d.acked,
+		d.rewinds,
+		len(d.trouble),
+	)
 }
 
 // settled waits until n statements are judged, and checks that their numbers
@@ -381,7 +395,9 @@ func TestAForkIsContestedAndKept(t *testing.T) {
 	other := d.voice.Clone()
 	d.deliver(1, d.beats(1)[0])
 	d.settled(1)
-	twin := other.Say(testworld.Draft{Kind: karaulav1.Kind_KIND_HEARTBEAT, Set: func(s *karaulav1.Statement) { s.SaidAt++ }})
+	twin := other.Say(
+		testworld.Draft{Kind: karaulav1.Kind_KIND_HEARTBEAT, Set: func(s *karaulav1.Statement) { s.SaidAt++ }},
+	)
 	d.deliver(2, twin)
 	d.until("the contest", func() bool { return len(d.trouble) == 1 && d.trouble[0].Kind == border.Fork })
 	if r := d.inbox.Receipt(false); r.GetContested().GetSize() != 1 {

@@ -124,7 +124,13 @@ func (b *Inbox) takeIn(ctx context.Context, batch []Delivery) {
 	}
 	if ack != nil {
 		if err := ack.Ack(); err != nil {
-			b.cfg.Logger.Debug("acknowledging failed; it will be delivered again", "channel", work.Channel, "origin", work.Origin)
+			b.cfg.Logger.Debug(
+				"acknowledging failed; it will be delivered again",
+				"channel",
+				work.Channel,
+				"origin",
+				work.Origin,
+			)
 		}
 	}
 }
@@ -174,7 +180,13 @@ func (b *Inbox) learn(p *border.Placement) {
 	}
 	if a := p.AgreementNext(); a != nil {
 		if _, err := b.cfg.Register.AddAgreement(a.File); err != nil {
-			b.cfg.Logger.Warn("a text that came over a channel was not taken in", "agreement", a.Agreement.ID, "why", err.Error())
+			b.cfg.Logger.Warn(
+				"a text that came over a channel was not taken in",
+				"agreement",
+				a.Agreement.ID,
+				"why",
+				err.Error(),
+			)
 		}
 	}
 }
@@ -185,7 +197,8 @@ func (b *Inbox) keepAhead(d Delivery, p border.Placement) {
 	if b.gapSince.IsZero() {
 		b.gapSince = b.cfg.Now()
 	}
-	if _, there := b.ahead[p.Position.Seq]; there || len(b.ahead) >= maxAhead || b.aheadBytes+len(d.Data) > maxAheadSize {
+	if _, there := b.ahead[p.Position.Seq]; there || len(b.ahead) >= maxAhead ||
+		b.aheadBytes+len(d.Data) > maxAheadSize {
 		return
 	}
 	b.ahead[p.Position.Seq] = d
@@ -244,7 +257,15 @@ func (b *Inbox) putAside(ctx context.Context, d Delivery, p border.Placement, wo
 	data := d.Data[:min(len(d.Data), subject.MaxEnvelope)]
 	msg := stream.Msg{Subject: subject.Quarantine(work.Channel, work.Origin), Data: data}
 	if _, err := b.cfg.Quarantine.Add(ctx, msg); err != nil {
-		b.cfg.Logger.Warn("bytes could not be put aside", "channel", work.Channel, "origin", work.Origin, "why", err.Error())
+		b.cfg.Logger.Warn(
+			"bytes could not be put aside",
+			"channel",
+			work.Channel,
+			"origin",
+			work.Origin,
+			"why",
+			err.Error(),
+		)
 	}
 	b.mu.Lock()
 	b.quarantined++
@@ -296,7 +317,13 @@ func (b *Inbox) tryStore(ctx context.Context, chunk []placed) ([]uint64, error) 
 		return nil, err
 	}
 	at, end, lookErr := b.cfg.In.Look(ctx, b.inEnd, want, func(m stream.Stored) error {
-		b.cfg.Logger.Warn("stepped over bytes that this gateway did not store", "stream", b.cfg.In.Name(), "stream_seq", m.Seq)
+		b.cfg.Logger.Warn(
+			"stepped over bytes that this gateway did not store",
+			"stream",
+			b.cfg.In.Name(),
+			"stream_seq",
+			m.Seq,
+		)
 		return nil
 	})
 	b.inEnd = max(b.inEnd, end)

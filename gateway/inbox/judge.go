@@ -103,7 +103,15 @@ func (b *Inbox) fetchText(ctx context.Context, it *item, v border.Verdict) {
 	}
 	digest := [32]byte(it.placement.Parsed.Statement.GetAgreement())
 	if err := b.cfg.Partner.FetchAgreement(ctx, digest); err != nil {
-		b.cfg.Logger.Warn("a text that is needed cannot be had", "channel", b.led.Channel, "origin", b.led.Origin, "why", err.Error())
+		b.cfg.Logger.Warn(
+			"a text that is needed cannot be had",
+			"channel",
+			b.led.Channel,
+			"origin",
+			b.led.Origin,
+			"why",
+			err.Error(),
+		)
 	}
 }
 
@@ -139,7 +147,15 @@ func (b *Inbox) addVerdicts(ctx context.Context, data []byte) bool {
 		if err == nil {
 			return true
 		}
-		b.cfg.Logger.Warn("verdicts cannot be stored, will try again", "channel", b.led.Channel, "origin", b.led.Origin, "why", err.Error())
+		b.cfg.Logger.Warn(
+			"verdicts cannot be stored, will try again",
+			"channel",
+			b.led.Channel,
+			"origin",
+			b.led.Origin,
+			"why",
+			err.Error(),
+		)
 		select {
 		case <-ctx.Done():
 			return false

@@ -18,12 +18,23 @@ import (
 // first. Statements without a final verdict are judged again.
 func Open(ctx context.Context, cfg Config, receipts []*karaulav1.LedgerReceipt) (*Inbox, error) {
 	b := &Inbox{
-		cfg: cfg, mail: make(chan Delivery, mailLength), led: cfg.Ledger,
-		leaves: map[uint64][][32]byte{}, streamSeqs: map[uint64][]uint64{}, ahead: map[uint64]Delivery{}, judge: make(chan []*item, 64),
+		cfg:        cfg,
+		mail:       make(chan Delivery, mailLength),
+		led:        cfg.Ledger,
+		leaves:     map[uint64][][32]byte{},
+		streamSeqs: map[uint64][]uint64{},
+		ahead:      map[uint64]Delivery{},
+		judge:      make(chan []*item, 64),
 	}
 	verdicts, err := b.readVerdicts(ctx)
 	if err != nil {
-		return nil, problem.Wrap(problem.Unreachable, err, "the verdicts about %s on %s cannot be read", b.led.Origin, b.led.Channel)
+		return nil, problem.Wrap(
+			problem.Unreachable,
+			err,
+			"the verdicts about %s on %s cannot be read",
+			b.led.Origin,
+			b.led.Channel,
+		)
 	}
 	open, err := b.readBack(ctx, verdicts)
 	if err != nil {

@@ -58,7 +58,7 @@ func party(t testing.TB, code string) Party {
 	}
 }
 
-// sample is a correct text of al and me, with replacements from, to, from, to…
+// sample is a correct text of al and me, with replacements from, to, from, to.
 func sample(t testing.TB, replacements ...string) []byte {
 	t.Helper()
 	al, me := party(t, "al"), party(t, "me")

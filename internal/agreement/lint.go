@@ -163,14 +163,14 @@ func (p *parser) checkChannels() {
 				hint("say %s vehicle personal=no handling<=H1 retain<=1y", "al,me")
 		}
 		for _, s := range c.Says {
-			p.checkSay(c, s)
+			p.checkSay(s)
 		}
 		p.checkOverlap(c)
 	}
 }
 
 // checkSay checks one clause by itself.
-func (p *parser) checkSay(c *Channel, s Say) {
+func (p *parser) checkSay(s Say) {
 	for _, code := range s.Parties {
 		if _, ok := p.a.Party(code); !ok {
 			p.fail(s.Line, "unknown-party", "%s is not a party of this agreement", clip(code)).

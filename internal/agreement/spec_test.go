@@ -92,7 +92,8 @@ func TestSpecNamesEverything(t *testing.T) {
 			t.Errorf("the specification does not have %s", w)
 		}
 	}
-	example, _, _ := strings.Cut(text[strings.Index(text, "karaula agreement v1"):], "```")
+	_, rest, _ := strings.Cut(text, "karaula agreement v1")
+	example, _, _ := strings.Cut("karaula agreement v1"+rest, "```")
 	al, me := party(t, "al"), party(t, "me")
 	for _, fill := range []string{al.Root, FormatDigest(al.Next), me.Root, FormatDigest(me.Next), key(t, "dpa").vkey} {
 		place := "<verifier key>"

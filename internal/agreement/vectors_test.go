@@ -80,6 +80,7 @@ type recipe struct {
 
 // recipes lists the vectors. The linter's own tests try more.
 func recipes(t testing.TB) []recipe {
+	t.Helper()
 	digest := func(c string) string { return "sha256:" + strings.Repeat(c, 64) }
 	later := "version 3\nsupersedes " + digest("a") + "\nfirst " + digest("b")
 	me := key(t, "me").vkey
@@ -184,6 +185,7 @@ func recipes(t testing.TB) []recipe {
 
 // sameKey is the verifier key of one party's key under another name.
 func sameKey(t testing.TB, of, name string) string {
+	t.Helper()
 	vkey, err := vkeyOf(name, key(t, of).Signer.(testSigner))
 	if err != nil {
 		t.Fatal(err)
@@ -193,6 +195,7 @@ func sameKey(t testing.TB, of, name string) string {
 
 // signatureOf is a party's signature of the sample, as its line has it.
 func signatureOf(t testing.TB, code string) string {
+	t.Helper()
 	_, line, _ := strings.Cut(string(mustSign(t, sample(t), code)), "\n— "+code+" ")
 	return strings.TrimSuffix(line, "\n")
 }
@@ -263,6 +266,7 @@ func TestVectors(t *testing.T) {
 }
 
 func writeVectors(t *testing.T) {
+	t.Helper()
 	old, err := filepath.Glob(filepath.Join(vectorDir, "*.agreement"))
 	if err != nil {
 		t.Fatal(err)

@@ -101,8 +101,7 @@ func fromWire(err error) error {
 		return nil
 	}
 	code := karaulav1.Code_CODE_MALFORMED
-	var e *wire.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*wire.Error](err); ok {
 		switch e.Class {
 		case wire.TooLarge:
 			code = karaulav1.Code_CODE_TOO_LARGE

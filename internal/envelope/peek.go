@@ -139,6 +139,7 @@ func setNumber(st *karaulav1.Statement, num protowire.Number, n uint64) {
 		st.CardSerial = n
 	case 15:
 		st.Kind = karaulav1.Kind(n) //nolint:gosec // as a protobuf parser truncates
+	default: // not looked at
 	}
 }
 
@@ -162,6 +163,7 @@ func setBytes(st *karaulav1.Statement, num protowire.Number, v []byte) {
 		if len(st.GetSigners()) < maxPeekSignatures && proto.Unmarshal(v, s) == nil {
 			st.Signers = append(st.Signers, s)
 		}
+	default: // not looked at
 	}
 }
 

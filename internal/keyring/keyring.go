@@ -54,7 +54,9 @@ type SignKey struct {
 }
 
 // Public gives the 32-byte public half.
-func (k SignKey) Public() ed25519.PublicKey { return k.Private.Public().(ed25519.PublicKey) }
+func (k SignKey) Public() ed25519.PublicKey {
+	return ed25519.PublicKey(k.Private[ed25519.PrivateKeySize-ed25519.PublicKeySize:])
+}
 
 // Sign signs a message (Ed25519, RFC 8032; 64 bytes).
 func (k SignKey) Sign(message []byte) []byte { return ed25519.Sign(k.Private, message) }

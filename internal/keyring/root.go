@@ -37,7 +37,7 @@ func NewRoot(party string) (private, vkey string, err error) {
 // notePair writes the note key pair of a 32-byte Ed25519 seed.
 func notePair(name string, seed []byte) (private, vkey string, err error) {
 	key := ed25519.NewKeyFromSeed(seed)
-	vkey, err = signedtext.VKey(name, key.Public().(ed25519.PublicKey))
+	vkey, err = signedtext.VKey(name, ed25519.PublicKey(key[ed25519.PrivateKeySize-ed25519.PublicKeySize:]))
 	if err != nil {
 		return "", "", err
 	}

@@ -136,7 +136,7 @@ func (t *Tree) reader() tlog.HashReader {
 		out := make([]tlog.Hash, 0, len(indexes))
 		for _, index := range indexes {
 			level, n := tlog.SplitStoredHashIndex(index)
-			if t.size>>level&1 == 0 || uint64(n) != t.size>>level-1 {
+			if t.size>>level&1 == 0 || uint64(n) != t.size>>level-1 { //nolint:gosec // tlog's indexes are not negative
 				return nil, problem.New(problem.Failed, "hash %d of level %d is not on the right edge", n, level)
 			}
 			out = append(out, t.edge[bits.OnesCount64(t.size>>level)-1])

@@ -71,8 +71,7 @@ func Parse(body []byte) (*Config, error) {
 // said writes a YAML error on one line, with its line numbers.
 func said(err error) string {
 	text := err.Error()
-	var many *yaml.LoadErrors
-	if errors.As(err, &many) {
+	if many, ok := errors.AsType[*yaml.LoadErrors](err); ok {
 		parts := make([]string, 0, len(many.Errors))
 		for _, e := range many.Errors {
 			message := strings.TrimPrefix(e.Message, "yaml: ")

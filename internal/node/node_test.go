@@ -89,7 +89,7 @@ func TestMake(t *testing.T) {
 // socketPath gives a path of at least so many bytes for a socket.
 func socketPath(t *testing.T, length int) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "k") // t.TempDir is long itself
+	dir, err := os.MkdirTemp("", "k") //nolint:usetesting // t.TempDir is long itself
 	if err != nil {
 		t.Fatal(err)
 	}

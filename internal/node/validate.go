@@ -41,6 +41,7 @@ func (v *validator) learn(path string, n *yaml.Node) {
 			v.lines[at] = child.Line
 			v.learn(at, child)
 		}
+	default: // a value, which has no children
 	}
 }
 

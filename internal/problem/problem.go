@@ -100,8 +100,7 @@ func KindOf(err error) Kind {
 	if err == nil {
 		return 0
 	}
-	var p *Problem
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*Problem](err); ok {
 		return p.Kind
 	}
 	return Failed

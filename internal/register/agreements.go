@@ -101,7 +101,7 @@ func (e *editor) addAgreement(file []byte, res *AgreementResult) error {
 // its own root, and that the version before is here if it must be.
 func (s *state) mayKeep(t *text) error {
 	a := t.Agreement
-	root := ""
+	var root string
 	if p, ok := a.Party(s.self); ok {
 		root = p.Root
 	} else if d, ok := a.Auditor(s.self); ok {

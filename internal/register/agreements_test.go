@@ -102,8 +102,8 @@ func TestProposalsBlockNothing(t *testing.T) {
 	squat := draft(t, "b02", "al,me", someTypes, "quota 1GiB", "quota 7GiB")
 	add(t, r, sign(t, squat, "me"))
 	add(t, r, sign(t, draft(t, "b09", "al,me", someTypes, "channel b09", "channel b02"), "me"))
-	real := signAll(t, draft(t, "b02", "al,xk", someTypes))
-	res := add(t, r, real)
+	genuine := signAll(t, draft(t, "b02", "al,xk", someTypes))
+	res := add(t, r, genuine)
 	if !res.Complete || len(res.Warnings) == 0 {
 		t.Errorf("the real one: %+v", res)
 	}

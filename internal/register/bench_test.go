@@ -9,7 +9,7 @@ import (
 // fresh view and one decision, beside 14 agreements.
 func BenchmarkDecide(b *testing.B) {
 	r := node(b, "al", "me", "xk")
-	for _, id := range strings.Fields("b01 b02 b03 b04 b05 b06 b07 b08 b09 t01 t02 m01 m02 f01") {
+	for id := range strings.FieldsSeq("b01 b02 b03 b04 b05 b06 b07 b08 b09 t01 t02 m01 m02 f01") {
 		add(b, r, signAll(b, draft(b, id, "al,me,xk", someTypes)))
 	}
 	for b.Loop() {

@@ -86,10 +86,8 @@ func (s *state) checkRootChange(n *notice.Notice) error {
 		if !signedBy(n, root) {
 			continue
 		}
-		for _, digest := range s.announced(n.Party, root) {
-			if n.IsNext(digest) {
-				return nil
-			}
+		if slices.ContainsFunc(s.announced(n.Party, root), n.IsNext) {
+			return nil
 		}
 	}
 	return problem.New(problem.Verification, "the root that notice %d of %s changes to was never announced",

@@ -41,8 +41,8 @@ func (s *state) pinnedFor(party string, serial uint64) (keys, by []string) {
 // newestSigned gives the newest complete text of an id that self has signed.
 func (s *state) newestSigned(id string) *text {
 	list := s.texts[id]
-	for i := len(list) - 1; i >= 0; i-- {
-		if t := list[i]; t.complete && slices.Contains(t.SignedBy, s.self) {
+	for _, l := range slices.Backward(list) {
+		if t := l; t.complete && slices.Contains(t.SignedBy, s.self) {
 			return t
 		}
 	}

@@ -47,6 +47,7 @@ func some[T any](rt *rapid.T, label string, from []T, least int) []T {
 // drawWorld draws up to two versions of one agreement on the node al, signed by
 // some, with suspensions and withdrawals.
 func drawWorld(t testing.TB, rt *rapid.T) *world {
+	t.Helper()
 	w := &world{}
 	s := &state{
 		self: "al", cards: map[string][]*card.Card{}, texts: map[string][]*text{},
@@ -109,6 +110,7 @@ func drawWorld(t testing.TB, rt *rapid.T) *world {
 
 // text writes a version as an agreement text.
 func (v version) text(t testing.TB) []byte {
+	t.Helper()
 	types := []karaulav1.AlertType{vehicle}
 	file := string(draft(t, "t01", strings.Join(v.parties, ","), types,
 		agreement.FormatTime(start), agreement.FormatTime(v.from),

@@ -123,7 +123,7 @@ func (a *actor) party() agreement.Party {
 func draft(t testing.TB, id, parties string, types []karaulav1.AlertType, replacements ...string) []byte {
 	t.Helper()
 	var list []agreement.Party
-	for _, code := range strings.Split(parties, ",") {
+	for code := range strings.SplitSeq(parties, ",") {
 		list = append(list, who(t, code).party())
 	}
 	text, err := agreement.Template(id, list, types, start)

@@ -46,7 +46,7 @@ func Unframe(frame []byte) ([]byte, error) {
 			len(frame), MinFrame, MaxFrame)
 	}
 	n := binary.BigEndian.Uint32(frame[SaltSize:])
-	if uint64(n) > uint64(len(frame)-header) {
+	if uint64(n) > uint64(len(frame[header:])) {
 		return nil, problem.New(problem.Verification, "not a frame: it names more content than it holds")
 	}
 	if frameSize(int(n)) != len(frame) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -136,7 +137,7 @@ func TestSealRefuses(t *testing.T) {
 			t.Errorf("%s: sealed", name)
 		}
 	}
-	if _, err := seal.Frame(append(largest, 0), [32]byte{}); !problem.Is(err, problem.Invalid) {
+	if _, err := seal.Frame(slices.Concat(largest, []byte{0}), [32]byte{}); !problem.Is(err, problem.Invalid) {
 		t.Errorf("a frame above the limit: got %v", err)
 	}
 }

@@ -163,8 +163,7 @@ func verified(file []byte, verifiers []note.Verifier) ([]byte, []Signature, erro
 	var out []Signature
 	for _, s := range lines {
 		v, err := known.Verifier(s.Name, s.Hash)
-		var unknown *note.UnknownVerifierError
-		if errors.As(err, &unknown) {
+		if _, ok := errors.AsType[*note.UnknownVerifierError](err); ok {
 			continue
 		}
 		if err != nil {

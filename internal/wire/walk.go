@@ -149,6 +149,7 @@ func scalar(raw []byte, kind protoreflect.Kind) (n int, zero bool, reason string
 	case protoreflect.Fixed64Kind, protoreflect.Sfixed64Kind, protoreflect.DoubleKind:
 		v, n := protowire.ConsumeFixed64(raw)
 		return n, v == 0, brokenIf(n)
+	default: // a varint
 	}
 	v, n := consumeVarint(raw)
 	if n < 0 {
@@ -167,6 +168,7 @@ func scalar(raw []byte, kind protoreflect.Kind) (n int, zero bool, reason string
 		if v > math.MaxUint32 {
 			reason = "32-bit value out of range"
 		}
+	default: // 64 bits hold every value
 	}
 	return n, v == 0, reason
 }
@@ -237,7 +239,7 @@ func consumeTag(raw []byte) (protowire.Number, protowire.Type, int) {
 // covers both and is negative if they are not there.
 func consumeBytes(raw []byte) (v []byte, n int) {
 	length, n := consumeVarint(raw)
-	if n < 0 || length > uint64(len(raw)-n) {
+	if n < 0 || length > uint64(len(raw[n:])) {
 		return nil, -1
 	}
 	end := n + int(length) //nolint:gosec // bounded by len(raw) above

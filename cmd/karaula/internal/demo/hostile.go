@@ -91,7 +91,7 @@ func (p *player) forge(ctx context.Context, f Forge) error {
 	if err != nil {
 		return err
 	}
-	st := proto.Clone(genuine.Statement).(*karaulav1.Statement) //nolint:forcetypeassert // a clone has the type of its original
+	st := proto.CloneOf(genuine.Statement)
 	st.Seq++
 	st.SaidAt = time.Now().UnixMicro()
 	st.Heads = nil
