@@ -189,7 +189,7 @@ func (c channelAt) channel(linked func(string) bool) Channel {
 // ref says where the channel comes from and how it stands.
 func (c channelAt) ref(phase agreement.Phase) string {
 	var ref strings.Builder
-	ref.WriteString(fmt.Sprintf("%s version %d, %s", c.cv.Agreement.ID, c.cv.Agreement.Version, phase))
+	fmt.Fprintf(&ref, "%s version %d, %s", c.cv.Agreement.ID, c.cv.Agreement.Version, phase)
 	for _, code := range slices.Sorted(maps.Keys(c.cv.Suspended)) {
 		ref.WriteString(", suspended by " + code)
 	}

@@ -83,7 +83,8 @@ func signer(keys *keyring.Gateway, view *register.View, digest [32]byte) (envelo
 			return envelopeSigner(own), nil
 		}
 	}
-	return envelope.Signer{}, problem.New(problem.Locked, "the signing key of the own card serial %d is not here; nothing was said", c.Serial).
+	return envelope.Signer{}, problem.New(problem.Locked,
+		"the signing key of the own card serial %d is not here; nothing was said", c.Serial).
 		WithHint("the gateway's key file and the card must belong together: karaula card show DIR/%s.card", c.Party)
 }
 

@@ -51,7 +51,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.published, m.judged, m.quarantined, m.requests, m.lag, m.linkUp, m.backlog} {
+	all := []prometheus.Collector{m.published, m.judged, m.quarantined, m.requests, m.lag, m.linkUp, m.backlog}
+	for _, c := range all {
 		errs = append(errs, reg.Register(c))
 	}
 	return m, errors.Join(errs...)

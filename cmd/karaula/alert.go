@@ -287,14 +287,15 @@ func (l alertLine) standing() string {
 		}
 		return l.State
 	}
-	text := "sent"
+	words := []string{"sent"}
 	for _, d := range l.Deliveries {
-		text += ", " + d.Party + " " + d.State
+		word := d.Party + " " + d.State
 		if d.Code != "" {
-			text += " (" + d.Code + ")"
+			word += " (" + d.Code + ")"
 		}
+		words = append(words, word)
 	}
-	return text
+	return list(words)
 }
 
 // shortTime is how tables show a moment.

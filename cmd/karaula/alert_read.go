@@ -37,8 +37,10 @@ func newAlertList(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "list --dir DIR",
 		Short:   "list alerts that were sent and received",
-		Long:    "Lists alerts without their content, those said last first; sent ones with how far\nthey got at each recipient, by its signed receipts.",
-		Example: "  karaula alert list --dir al\n  karaula alert list --dir al --channel b01-al-me --type vehicle --since 24h",
+		Long: `Lists alerts without their content, those said last first; sent ones with how far
+they got at each recipient, by its signed receipts.`,
+		Example: `  karaula alert list --dir al
+  karaula alert list --dir al --channel b01-al-me --type vehicle --since 24h`,
 		Args:    positional(),
 	}
 	selectFlags(c, &channel, &typ, &since)

@@ -72,7 +72,8 @@ func officerOf(c net.Conn, officers []node.Officer) *Officer {
 func who(ctx context.Context, roles ...string) (Officer, error) {
 	o, _ := ctx.Value(officerKey{}).(*Officer)
 	if o == nil {
-		return Officer{}, problem.New(problem.Locked, "this operating-system user is no officer of this node; nothing was done").
+		return Officer{}, problem.New(problem.Locked,
+			"this operating-system user is no officer of this node; nothing was done").
 			WithHint("add the user id to officers in node.yaml and restart the node")
 	}
 	if slices.Contains(roles, o.Role) {

@@ -308,7 +308,7 @@ func (b *Inbox) tryStore(ctx context.Context, chunk []placed) ([]uint64, error) 
 	if err == nil {
 		at := make([]uint64, len(chunk))
 		for i := range at {
-			at[i] = last - uint64(len(chunk)-1-i)
+			at[i] = last - uint64(len(chunk[i+1:]))
 		}
 		b.inEnd = last
 		return at, nil

@@ -197,7 +197,7 @@ func (c *Client) exchange(ctx context.Context, req *karaulav1.LinkRequest) (*kar
 	req.Format = Format
 	req.From, req.To = c.o.Self, c.o.Partner
 	req.Id = make([]byte, idSize)
-	_, _ = rand.Read(req.Id) // never fails (Go 1.24)
+	_, _ = rand.Read(req.GetId()) // never fails (Go 1.24)
 	req.AskedAt = c.o.Now().UnixMicro()
 	if err := checkRequest(req); err != nil {
 		return nil, problem.Wrap(problem.Invalid, err, "the request to %q was not sent", c.o.Partner)

@@ -84,7 +84,7 @@ func TestAHostilePartnersAnswersAreErrors(t *testing.T) {
 		"a short hash":        n.answering(getReply(&karaulav1.GetReply{Frontier: [][]byte{{1}}})),
 		"an empty text":       n.answering(getReply(&karaulav1.GetReply{Texts: [][]byte{{}}})),
 		"too many hashes":     n.answering(getReply(&karaulav1.GetReply{Frontier: make([][]byte, maxFrontier+1)})),
-		"another's signature": func(r *karaulav1.LinkRequest) []byte {
+		"another's signature": func(*karaulav1.LinkRequest) []byte {
 			raw, err := sign(ReplyType, &karaulav1.LinkReply{Format: 1}, thief.gw.Link, subject.MaxLinkReply)
 			must(t, err)
 			return raw

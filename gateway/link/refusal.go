@@ -64,6 +64,7 @@ func (r *Refused) problem() *problem.Problem {
 		kind = problem.Unreachable
 	case CodeMalformed, CodeTooLarge:
 		kind = problem.Invalid
+	default: // failed
 	}
 	p := problem.New(kind, "the gateway of %q refused the request (%s)", r.Partner, r.Code)
 	switch r.Code {
@@ -73,6 +74,7 @@ func (r *Refused) problem() *problem.Problem {
 		_ = p.WithHint("the partner runs an older version")
 	case CodeTooOften, CodeFailed:
 		_ = p.WithHint("safe to retry in %s", r.RetryAfter)
+	default: // nothing to do about it here
 	}
 	return p
 }
@@ -84,6 +86,7 @@ func knownCode(word string) Code {
 	case CodeNotAParty, CodeNotFound, CodeTooOften, CodeTooOld, CodeReplayed,
 		CodeMalformed, CodeUnsupported, CodeTooLarge, CodeFailed:
 		return c
+	default:
+		return CodeFailed
 	}
-	return CodeFailed
 }

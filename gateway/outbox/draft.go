@@ -157,7 +157,11 @@ func (w *Writer) amendments(view *register.View, ch *register.ChannelView) ([]*r
 
 func (w *Writer) pushChange(view *register.View, ch *register.ChannelView, d Draft, next edge) error {
 	if w.changes.Load() >= maxChanges {
-		return problem.New(problem.Unreachable, "too much is waiting to be said on channel %s; nothing was said", w.cfg.Channel)
+		return problem.New(
+			problem.Unreachable,
+			"too much is waiting to be said on channel %s; nothing was said",
+			w.cfg.Channel,
+		)
 	}
 	t, err := w.newTicket(view, ch, d)
 	if err != nil {
@@ -186,7 +190,7 @@ func (w *Writer) newTicket(view *register.View, ch *register.ChannelView, d Draf
 		SaidAt: saidAt, Agreement: w.edge.agreement[:], Card: w.edge.card[:], CardSerial: c.Serial,
 		Kind: d.Kind, Type: d.Type, Thread: d.Thread, EraseAfter: d.EraseAfter, Body: d.Body, Refs: d.Refs,
 	}
-	st = proto.Clone(st).(*karaulav1.Statement)
+	st = proto.CloneOf(st)
 	t := &ticket{draft: d, gen: w.gen, st: st, sealed: make(chan error, 1), result: make(chan error, 1)}
 	if d.Inner == nil {
 		return t, nil
@@ -205,7 +209,7 @@ func (w *Writer) newTicket(view *register.View, ch *register.ChannelView, d Draf
 
 // inner completes the sealed message with what the statement says outside.
 func (w *Writer) inner(st *karaulav1.Statement, d Draft) *karaulav1.Inner {
-	in := proto.Clone(d.Inner).(*karaulav1.Inner)
+	in := proto.CloneOf(d.Inner)
 	in.Ledger, in.Channel, in.Origin, in.Mode = st.GetLedger(), st.GetChannel(), st.GetOrigin(), st.GetMode()
 	in.Agreement, in.Thread, in.SaidAt = st.GetAgreement(), st.GetThread(), st.GetSaidAt()
 	in.Kind, in.Type = d.Kind, d.Type
@@ -236,7 +240,8 @@ func (w *Writer) recipients(
 	add := func(party string, use karaulav1.KeyUse) error {
 		c, ok := view.Card(party)
 		if !ok {
-			return problem.New(problem.Locked, "the card of %s is missing, so nothing can be sealed to it; nothing was said", party).
+			return problem.New(problem.Locked,
+				"the card of %s is missing, so nothing can be sealed to it; nothing was said", party).
 				WithHint("karaula party add CARD --dir DIR")
 		}
 		r, id := c.Recipient(use)
@@ -285,7 +290,12 @@ func (t *ticket) sealTo(rs []*age.HybridRecipient, keys []*karaulav1.Recipient, 
 		return problem.Wrap(problem.Failed, err, "sealing failed; nothing was sent")
 	}
 	if maxSize > 0 && int64(len(part)) > maxSize {
-		return problem.New(problem.Invalid, "the sealed alert has %d bytes, the agreement admits %d; nothing was sent", len(part), maxSize)
+		return problem.New(
+			problem.Invalid,
+			"the sealed alert has %d bytes, the agreement admits %d; nothing was sent",
+			len(part),
+			maxSize,
+		)
 	}
 	commitment := seal.Commitment(frame)
 	digest := sha256.Sum256(part)

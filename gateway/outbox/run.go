@@ -110,7 +110,8 @@ func (w *Writer) sayBatch(batch []*ticket) {
 		}
 	}
 	if err := w.journal.Append(entries); err != nil {
-		err = problem.Wrap(problem.Failed, err, "the signing journal of channel %s cannot be written; nothing was said", w.cfg.Channel).
+		err = problem.Wrap(problem.Failed, err,
+			"the signing journal of channel %s cannot be written; nothing was said", w.cfg.Channel).
 			WithHint("look at the disk, then restart the gateway")
 		w.Halt(err)
 		w.fail(batch, err)
@@ -181,7 +182,7 @@ func (w *Writer) number(batch []*ticket, next *state) ([]numbered, error) {
 func (s *state) newHeads(heads []*karaulav1.Head) []*karaulav1.Head {
 	h := sha256.New()
 	for _, head := range heads {
-		fmt.Fprintf(h, "%x/%d/%d/%x;", head.GetLedger(), head.GetEpoch(), head.GetSize(), head.GetRoot())
+		_, _ = fmt.Fprintf(h, "%x/%d/%d/%x;", head.GetLedger(), head.GetEpoch(), head.GetSize(), head.GetRoot())
 	}
 	sum := string(h.Sum(nil))
 	if sum == s.heads {
@@ -290,7 +291,7 @@ func (w *Writer) tryPublish(entries []journal.Entry, timeout time.Duration) ([]u
 	if err == nil {
 		at := make([]uint64, len(entries))
 		for i := range entries {
-			at[i] = last - uint64(len(entries)-1-i)
+			at[i] = last - uint64(len(entries[i+1:]))
 		}
 		w.confirm(entries[len(entries)-1].Seq, last)
 		return at, nil
@@ -352,9 +353,13 @@ func (w *Writer) stranger(m stream.Stored) error {
 		w.cfg.Logger.Warn("stepped over a copy of a statement", "channel", w.cfg.Channel, "stream_seq", m.Seq)
 		return nil
 	}
-	w.Halt(problem.New(problem.Verification,
-		"the stream of channel %s holds statement %d with our signature, which the journal does not know; nothing more is said there",
-		w.cfg.Channel, p.Statement.GetSeq()).WithHint("karaula ledger repair --channel %s", w.cfg.Channel))
+	w.Halt(problem.New(
+		problem.Verification,
+		"the stream of channel %s holds statement %d with our signature, which the journal does not know; "+
+			"nothing more is said there",
+		w.cfg.Channel,
+		p.Statement.GetSeq(),
+	).WithHint("karaula ledger repair --channel %s", w.cfg.Channel))
 	return w.Halted()
 }
 

@@ -314,7 +314,10 @@ func TestDamagedKeys(t *testing.T) {
 		"empty":          func(string) string { return "" },
 		"not YAML":       func(string) string { return "{" },
 		"foreign TLS":    func(s string) string { return foreignTLS(t, s) },
-		"short HMAC key": func(s string) string { before, _, _ := strings.Cut(s, "officer: "); return before + "officer: AAAA\n" },
+		"short HMAC key": func(s string) string {
+			before, _, _ := strings.Cut(s, "officer: ")
+			return before + "officer: AAAA\n"
+		},
 	} {
 		path := filepath.Join(t.TempDir(), "keys")
 		if err := os.WriteFile(path, []byte(edit(whole)), 0o600); err != nil {

@@ -81,7 +81,7 @@ func Check(raw []byte, d protoreflect.MessageDescriptor, limit int) error {
 		}
 	}
 	w := walker{elements: MaxElements}
-	if err := w.message(raw, 0, d, 1); err != nil { //nolint:revive // a nil *Error must not become an error
+	if err := w.message(raw, 0, d, 1); err != nil { // a nil *Error must not become an error
 		return err
 	}
 	return nil

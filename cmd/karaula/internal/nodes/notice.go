@@ -37,7 +37,8 @@ func GiveNotice(
 		}
 	}
 	if about == nil {
-		return nil, problem.New(problem.NotFound, "there is no agreement %s that all parties have signed; nothing was signed", agreement).
+		return nil, problem.New(problem.NotFound,
+			"there is no agreement %s that all parties have signed; nothing was signed", agreement).
 			WithHint("karaula agreement list --dir %s", dir)
 	}
 	suspended := about.Suspensions[cfg.Party] != nil
