@@ -35,13 +35,13 @@ func newAlertList(a *app) *cobra.Command {
 	var dir, channel, typ, since string
 	var limit uint32
 	c := &cobra.Command{
-		Use:     "list --dir DIR",
-		Short:   "list alerts that were sent and received",
+		Use:   "list --dir DIR",
+		Short: "list alerts that were sent and received",
 		Long: `Lists alerts without their content, those said last first; sent ones with how far
 they got at each recipient, by its signed receipts.`,
 		Example: `  karaula alert list --dir al
   karaula alert list --dir al --channel b01-al-me --type vehicle --since 24h`,
-		Args:    positional(),
+		Args: positional(),
 	}
 	selectFlags(c, &channel, &typ, &since)
 	c.Flags().Uint32Var(&limit, "limit", 100, "at most so many")

@@ -301,19 +301,19 @@ func TestDamagedKeys(t *testing.T) {
 	t.Parallel()
 	whole := summary(t, newGateway(t))
 	for name, edit := range map[string]func(string) string{
-		"unknown field":  func(s string) string { return s + "extra: 1\n" },
-		"another kind":   func(s string) string { return strings.Replace(s, gatewayFile, brokerFile, 1) },
-		"no party":       func(s string) string { return strings.Replace(s, "party: al", "party: A", 1) },
-		"swapped use":    func(s string) string { return strings.Replace(s, "use: sign", "use: link", 1) },
-		"short seed":     func(s string) string { return strings.Replace(s, "private: ", "private: AAAA", 1) },
-		"bad window":     func(s string) string { return strings.Replace(s, "2026-05-01", "2036-05-01", 1) },
-		"bad time":       func(s string) string { return strings.Replace(s, "2026-05-01", "yesterday", 1) },
-		"bad identity":   func(s string) string { return strings.Replace(s, "AGE-SECRET-KEY-PQ-", "AGE-SECRET-KEY-XX-", 1) },
-		"no nkey":        func(s string) string { return strings.Replace(s, "nats: S", "nats: X", 1) },
-		"truncated":      func(s string) string { return s[:len(s)/2] },
-		"empty":          func(string) string { return "" },
-		"not YAML":       func(string) string { return "{" },
-		"foreign TLS":    func(s string) string { return foreignTLS(t, s) },
+		"unknown field": func(s string) string { return s + "extra: 1\n" },
+		"another kind":  func(s string) string { return strings.Replace(s, gatewayFile, brokerFile, 1) },
+		"no party":      func(s string) string { return strings.Replace(s, "party: al", "party: A", 1) },
+		"swapped use":   func(s string) string { return strings.Replace(s, "use: sign", "use: link", 1) },
+		"short seed":    func(s string) string { return strings.Replace(s, "private: ", "private: AAAA", 1) },
+		"bad window":    func(s string) string { return strings.Replace(s, "2026-05-01", "2036-05-01", 1) },
+		"bad time":      func(s string) string { return strings.Replace(s, "2026-05-01", "yesterday", 1) },
+		"bad identity":  func(s string) string { return strings.Replace(s, "AGE-SECRET-KEY-PQ-", "AGE-SECRET-KEY-XX-", 1) },
+		"no nkey":       func(s string) string { return strings.Replace(s, "nats: S", "nats: X", 1) },
+		"truncated":     func(s string) string { return s[:len(s)/2] },
+		"empty":         func(string) string { return "" },
+		"not YAML":      func(string) string { return "{" },
+		"foreign TLS":   func(s string) string { return foreignTLS(t, s) },
 		"short HMAC key": func(s string) string {
 			before, _, _ := strings.Cut(s, "officer: ")
 			return before + "officer: AAAA\n"
