@@ -6,6 +6,7 @@
 //
 //	sh          commands; run in one bash, in the page's order; none may fail
 //	sh exit=3   the same, and exactly one command fails, with this status
+//	sh skip     commands that another test holds against something else
 //	output      what the commands before print on the terminal
 //
 // In an output block ids, times, fingerprints and digests stand for any others
@@ -21,6 +22,7 @@ import (
 	"net"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -34,6 +36,9 @@ type block struct {
 
 // is reports whether the block is in a language.
 func (b block) is(language string) bool { return len(b.words) > 0 && b.words[0] == language }
+
+// skipped reports whether the block's commands are not run.
+func (b block) skipped() bool { return b.is("sh") && slices.Contains(b.words, "skip") }
 
 // readPage gives the text of a file beside this one.
 func readPage(t *testing.T, path string) string {
