@@ -50,8 +50,7 @@ node knows: signing is what pins the partners' roots.`,
 		Args: positional("FILE"),
 	}
 	dirFlag(c, &dir)
-	pass := passphraseFlag(c, "the root key")
-	c.Flags().StringVar(&path, "root-key", "", "file of the root key (default DIR.root, beside the folder)")
+	pass := rootFlags(c, &path, passphraseFlag(c, "the root key"))
 	c.RunE = func(_ *cobra.Command, args []string) error {
 		n, err := a.open(dir)
 		if err != nil {
