@@ -49,6 +49,7 @@ var results = map[string]result{
 	"karaula alert watch":       watchEvent{},
 	"karaula status":            statusResult{},
 	"karaula demo":              demoEvent{},
+	"karaula bench":             benchResult{},
 	"karaula version":           versionResult{},
 }
 
@@ -174,10 +175,10 @@ func fieldDocs(t *testing.T) map[string]string {
 	t.Helper()
 	out := map[string]string{}
 	packages := map[string]string{
-		reflect.TypeFor[initResult]().PkgPath():              ".",
-		reflect.TypeFor[demoEvent]().Field(0).Type.PkgPath(): "internal/demo",
-		reflect.TypeFor[agreement.Finding]().PkgPath():       "../../internal/agreement",
-		"karaula/cmd/karaula/internal/bench":                 "internal/bench",
+		reflect.TypeFor[initResult]().PkgPath():                       ".",
+		reflect.TypeFor[demoEvent]().Field(0).Type.PkgPath():          "internal/demo",
+		reflect.TypeFor[agreement.Finding]().PkgPath():                "../../internal/agreement",
+		reflect.TypeFor[benchResult]().Field(0).Type.Elem().PkgPath(): "internal/bench",
 	}
 	for pkg, dir := range packages {
 		names, err := filepath.Glob(filepath.Join(dir, "*.go"))
