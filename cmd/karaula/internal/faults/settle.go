@@ -1,0 +1,100 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// look is the pause between two looks at a condition.
+const look = 50 * time.Millisecond
+
+// Until waits until a condition holds: ok gives "" then, and otherwise what is
+// lacking.
+func Until(ctx context.Context, ok func() string) error {
+	for {
+		lack := ok()
+		if lack == "" {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w", lack, ctx.Err())
+		case <-time.After(look):
+		}
+	}
+}
+
+// Settle waits until both nodes have heard and answered everything that the
+// other one said, with nothing held, put aside or warned of.
+func (w *World) Settle(ctx context.Context) error {
+	before := ""
+	return Until(ctx, func() string {
+		var now strings.Builder
+		said, received := map[string]uint64{}, map[string]uint64{}
+		for _, n := range w.Nodes() {
+			s, err := n.Status(ctx)
+			if err != nil {
+				before = ""
+				return err.Error()
+			}
+			if lack := s.lacks(n.Party, w.Partner(n).Party, said, received); lack != "" {
+				before = ""
+				return lack
+			}
+			fmt.Fprint(&now, n.Party, said[n.Party], received[n.Party], " ")
+		}
+		for _, n := range w.Nodes() {
+			if p := w.Partner(n).Party; received[n.Party] != said[p] {
+				before = ""
+				return fmt.Sprintf("%s has received %d of the %d statements of %s", n.Party, received[n.Party], said[p], p)
+			}
+		}
+		// The two were not asked at the same moment: twice the same is rest.
+		if before != now.String() {
+			before = now.String()
+			return "not at rest: " + before
+		}
+		return ""
+	})
+}
+
+// lacks says what keeps a node from being at rest, and notes its numbers.
+func (s *Status) lacks(party, partner string, said, received map[string]uint64) string {
+	if len(s.Warnings) > 0 {
+		return party + " warns: " + strings.Join(s.Warnings, "; ")
+	}
+	if !s.Broker || s.Link(partner) != "up" {
+		return fmt.Sprintf("%s: broker %v, link %s", party, s.Broker, s.Link(partner))
+	}
+	for _, c := range s.Channels {
+		for _, p := range c.Partners {
+			said[party], received[party] = c.Said, p.Received
+			if p.Backlog > 0 || p.Held > 0 || p.Contested || p.Judged != p.Received {
+				return fmt.Sprintf("%s: backlog %d, held %d, contested %v, judged %d of %d",
+					party, p.Backlog, p.Held, p.Contested, p.Judged, p.Received)
+			}
+			return ""
+		}
+	}
+	return party + " has no channel"
+}
+
+// Said gives the last own number of a node on the channel.
+func (s *Status) Said() uint64 {
+	for _, c := range s.Channels {
+		return c.Said
+	}
+	return 0
+}
+
+// Received gives how many of the partner's numbers are there.
+func (s *Status) Received() uint64 {
+	for _, c := range s.Channels {
+		for _, p := range c.Partners {
+			return p.Received
+		}
+	}
+	return 0
+}

@@ -1,0 +1,184 @@
+package faults
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"karaula/cmd/karaula/internal/setup"
+	"karaula/internal/agreement"
+	"karaula/internal/keyring"
+	"karaula/internal/node"
+	"karaula/internal/register"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// Channel is the one channel of a world.
+const Channel = "b01-al-me"
+
+// World is two nodes with one agreement, and a proxy before each of them. The
+// cards name the proxies, so that each link can be cut by itself.
+type World struct {
+	Dir    string
+	AL, ME *Node
+	// ToAL and ToME stand before AL and ME: me dials ToAL.
+	ToAL, ToME *Proxy
+	// Agreement is the signed text.
+	Agreement []byte
+}
+
+// Make makes a world in a folder: keys, cards, the agreement signed by both and
+// taken in by both. Nothing runs yet but the proxies.
+func Make(dir, bin string) (*World, error) {
+	w := &World{Dir: dir}
+	made := map[string]*setup.Made{}
+	for _, party := range []string{"al", "me"} {
+		listen, err := FreePort()
+		if err != nil {
+			return nil, err
+		}
+		proxy, err := NewProxy(listen)
+		if err != nil {
+			return nil, err
+		}
+		n := &Node{
+			Party: party, Dir: filepath.Join(dir, party), Bin: bin, Listen: listen,
+			Log: filepath.Join(dir, party+".log"),
+		}
+		if party == "al" {
+			w.AL, w.ToAL = n, proxy
+		} else {
+			w.ME, w.ToME = n, proxy
+		}
+		cfg := node.Default()
+		cfg.Party, cfg.Name, cfg.Listen = party, "Border police of "+party+" (invented)", listen
+		cfg.Advertise, cfg.Officers = []string{proxy.Addr()}, setup.Operator()
+		cfg.Log.Level = "info"
+		if made[party], err = setup.Make(setup.Options{Dir: n.Dir, Config: cfg, Now: time.Now()}); err != nil {
+			return nil, err
+		}
+	}
+	return w, w.agree(made)
+}
+
+// agree has both parties sign the agreement and take in everything.
+func (w *World) agree(made map[string]*setup.Made) error {
+	var parties []agreement.Party
+	for _, code := range []string{"al", "me"} {
+		c := made[code].Card
+		parties = append(parties, agreement.Party{Code: code, Name: c.Name, Root: c.Root, Next: c.NextRoot})
+	}
+	types := []karaulav1.AlertType{karaulav1.AlertType_ALERT_TYPE_ROUTE}
+	text, err := agreement.Template(Channel, parties, types, time.Now().Add(-time.Minute))
+	if err != nil {
+		return err
+	}
+	if w.Agreement, err = w.Sign(text); err != nil {
+		return err
+	}
+	for _, n := range w.Nodes() {
+		reg, err := register.Open(node.Layout{Dir: n.Dir}.Register(), n.Party)
+		if err != nil {
+			return err
+		}
+		for _, m := range made {
+			if _, err := reg.AddCard(m.Card.Signed, register.AddCardOptions{Fingerprint: m.Card.Fingerprint()}); err != nil {
+				return err
+			}
+		}
+		if _, err := reg.AddAgreement(w.Agreement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Sign has both parties sign a text.
+func (w *World) Sign(text []byte) ([]byte, error) {
+	for _, n := range w.Nodes() {
+		root, err := keyring.LoadRoot(node.Layout{Dir: n.Dir}.RootKey(), nil)
+		if err != nil {
+			return nil, err
+		}
+		if text, err = agreement.Sign(text, root.Signer); err != nil {
+			return nil, err
+		}
+	}
+	return text, nil
+}
+
+// Amend gives version 2 of the world's agreement, signed by both.
+func (w *World) Amend(title string) ([]byte, error) {
+	old, findings := agreement.Lint(w.Agreement)
+	if old == nil {
+		return nil, fmt.Errorf("the agreement does not lint: %v", findings)
+	}
+	digest := agreement.FormatDigest(old.Digest)
+	text := strings.Replace(string(old.Text), "version 1\n", "version 2\nsupersedes "+digest+"\nfirst "+digest+"\n", 1)
+	text = strings.Replace(text, `title "`+old.Title+`"`, `title "`+title+`"`, 1)
+	return w.Sign([]byte(text))
+}
+
+// Nodes gives both nodes.
+func (w *World) Nodes() []*Node { return []*Node{w.AL, w.ME} }
+
+// Node gives a node by its party.
+func (w *World) Node(party string) *Node {
+	if party == "al" {
+		return w.AL
+	}
+	return w.ME
+}
+
+// Partner gives the other node.
+func (w *World) Partner(n *Node) *Node {
+	if n == w.AL {
+		return w.ME
+	}
+	return w.AL
+}
+
+// Stop stops everything that runs, as an operator does.
+func (w *World) Stop() error { return errors.Join(w.AL.Stop(), w.ME.Stop()) }
+
+// Clean kills what still runs and ends the proxies.
+func (w *World) Clean() {
+	for _, n := range w.Nodes() {
+		n.Clean()
+	}
+	w.ToAL.Close()
+	w.ToME.Close()
+}
+
+// FreePort finds a loopback address on which nobody listens now, below the ports
+// that the system gives to outgoing connections: a node that was killed must
+// find its own again.
+func FreePort() (string, error) {
+	l, err := listenLow()
+	if err != nil {
+		return "", err
+	}
+	defer l.Close() //nolint:errcheck // only the number counts
+	return l.Addr().String(), nil
+}
+
+func listenLow() (net.Listener, error) {
+	var last error
+	for range 200 {
+		at := fmt.Sprintf("127.0.0.1:%d", 12000+rand.N(20000)) //nolint:gosec // guards nothing
+		l, err := net.Listen("tcp", at)                        //nolint:noctx // loopback, at once
+		if err == nil {
+			return l, nil
+		}
+		last = err
+	}
+	return nil, last
+}
+
+// Copy copies a folder as it is; to must not exist.
+func Copy(from, to string) error { return os.CopyFS(to, os.DirFS(from)) }
