@@ -63,7 +63,7 @@ func judged() []codeCase {
 		{name: "cover", make: say(testworld.Draft{Kind: karaulav1.Kind_KIND_NULL}), want: "accepted accepted"},
 
 		{name: "envelope too large", make: with(vehicle(), func(d *testworld.Draft) {
-			d.Envelope = func(e *karaulav1.Envelope) { e.Parts[0] = append(e.Parts[0], make([]byte, 1<<20)...) }
+			d.Sealed = func(b []byte) []byte { return append(b, make([]byte, 1<<20-len(b))...) }
 		}), want: "refused too-large"},
 		{name: "more than the agreement admits", make: with(vehicle(), func(d *testworld.Draft) {
 			d.Sealed = func(b []byte) []byte { return append(b, make([]byte, 256<<10)...) }

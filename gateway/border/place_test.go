@@ -90,12 +90,7 @@ func unplaced() []codeCase {
 			}
 			return s.me.Say(d)
 		}, kind: dropped, want: "refused signature-stripped"},
-		{name: "a signature that nobody announced", make: func(s *scene) []byte {
-			d := vehicle()
-			d.Envelope = func(e *karaulav1.Envelope) { e.Signatures = append(e.GetSignatures(), e.GetSignatures()[0]) }
-			return s.me.Say(d)
-		}, kind: dropped, want: "refused signature-stripped"},
-		{name: "the same, malformed as well", make: func(s *scene) []byte {
+		{name: "a second signer whose signature is missing, malformed as well", make: func(s *scene) []byte {
 			d := vehicle()
 			d.Late = func(st *karaulav1.Statement) {
 				st.Format = 9

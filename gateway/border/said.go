@@ -1,7 +1,6 @@
 package border
 
 import (
-	"crypto/ed25519"
 	"errors"
 
 	"karaula/internal/envelope"
@@ -13,62 +12,60 @@ type said struct {
 	st     *karaulav1.Statement
 	leaf   [32]byte
 	card   [32]byte         // Statement.card
-	parsed *envelope.Parsed // nil if malformed
-	peeked *envelope.Peeked // nil unless malformed
-	code   karaulav1.Code   // why it is malformed; zero if it is not
+	parsed *envelope.Parsed // nil if the statement is malformed, or not mended yet
+	peeked *envelope.Peeked // nil if everything is well-formed
+	code   karaulav1.Code   // why the statement is malformed; zero if it is not
 	detail string
 }
 
 // read reads bytes as an envelope. Where they are not a well-formed one, it
-// reads just enough to find out whether the origin has signed them all the
-// same: then they are a leaf that is refused. It gives nil and the reason for
-// anything that no signature could give a place.
+// reads just enough to find out whether the origin has signed a statement in
+// them all the same. Then the statement decides alone: a malformed one is a leaf
+// that is refused, a well-formed one is what it is, because what surrounds it is
+// not signed and may come from anybody. It gives nil and the reason for anything
+// that no signature could give a place.
 func read(raw []byte) (*said, *envelope.Refusal) {
 	parsed, err := envelope.ParseOuter(raw)
+	if err == nil && len(parsed.Envelope.GetParts()) > len(parsed.Statement.GetParts()) {
+		err = envelope.Refuse(karaulav1.Code_CODE_PART_MISMATCH, "more sealed parts than the statement names")
+	}
 	if err == nil {
 		st := parsed.Statement
 		return &said{st: st, leaf: parsed.Leaf, card: [32]byte(st.GetCard()), parsed: parsed}, nil
 	}
-	refusal := asRefusal(err)
-	if refusal.Code == karaulav1.Code_CODE_SIGNATURE_STRIPPED {
-		return nil, refusal
-	}
 	peeked, ok := envelope.Peek(raw)
 	if !ok || len(peeked.Said.GetCard()) != 32 || len(peeked.Said.GetSigners()) == 0 ||
 		len(peeked.Said.GetSigners()) > envelope.MaxSigners {
-		return nil, refusal
+		return nil, asRefusal(err)
 	}
-	return &said{
-		st: peeked.Said, leaf: peeked.Leaf, card: [32]byte(peeked.Said.GetCard()), peeked: peeked,
-		code: refusal.Code, detail: refusal.Detail,
-	}, nil
+	s := &said{st: peeked.Said, leaf: peeked.Leaf, card: [32]byte(peeked.Said.GetCard()), peeked: peeked}
+	st, err := peeked.Read()
+	if fault := asRefusal(err); fault != nil {
+		s.code, s.detail = fault.Code, fault.Detail
+	} else {
+		s.st = st
+	}
+	return s, nil
 }
 
 // verify checks that every announced signer has signed, also in what is
-// malformed, so that no signature can be left out of it either.
+// malformed, so that no signature can be left out of it either. It puts a
+// well-formed statement back into the envelope that it announces.
 func (s *said) verify(key envelope.KeyFunc) *envelope.Refusal {
-	if s.parsed != nil {
+	switch {
+	case s.parsed != nil:
 		return asRefusal(s.parsed.VerifySignatures(key))
+	case s.code != 0:
+		return asRefusal(s.peeked.VerifySigners(key))
 	}
-	for _, signer := range s.st.GetSigners() {
-		if len(signer.GetKeyId()) != 16 {
-			return envelope.Refuse(s.code, s.detail)
-		}
-		if err := s.peeked.Verify(onlyKey([16]byte(signer.GetKeyId()), key)); err != nil {
-			return asRefusal(err)
-		}
+	parsed, err := s.peeked.Mend(key)
+	refusal := asRefusal(err)
+	if refusal != nil && refusal.Code == karaulav1.Code_CODE_TOO_LARGE { // signed, and still nothing to read
+		s.code, s.detail = refusal.Code, refusal.Detail
+		return nil
 	}
-	return nil
-}
-
-// onlyKey narrows a KeyFunc to one key.
-func onlyKey(id [16]byte, key envelope.KeyFunc) envelope.KeyFunc {
-	return func(alg karaulav1.SignAlg, keyID [16]byte) (ed25519.PublicKey, error) {
-		if keyID != id {
-			return nil, envelope.Refuse(karaulav1.Code_CODE_SIGNATURE_STRIPPED, "the signature of a signer is missing")
-		}
-		return key(alg, keyID)
-	}
+	s.parsed = parsed
+	return refusal
 }
 
 // asRefusal gives the refusal in an error of the envelope package, nil for nil.

@@ -76,6 +76,15 @@ type placed struct {
 	before    *border.Ledger
 }
 
+// bytes gives what is stored: the envelope as it came, but for what somebody
+// has put around a well-formed statement.
+func (p *placed) bytes() []byte {
+	if parsed := p.placement.Parsed; parsed != nil {
+		return parsed.Raw
+	}
+	return p.delivery.Data
+}
+
 // takeIn finds the places of messages, stores those that continue the ledger,
 // acknowledges what is complete, and hands them to the judge.
 func (b *Inbox) takeIn(ctx context.Context, batch []Delivery) {
@@ -301,8 +310,8 @@ func (b *Inbox) tryStore(ctx context.Context, chunk []placed) ([]uint64, error) 
 	defer cancel()
 	msgs, want := make([]stream.Msg, len(chunk)), make([][]byte, len(chunk))
 	for i, p := range chunk {
-		msgs[i] = stream.Msg{Subject: subject.In(b.led.Channel, b.led.Origin), Data: p.delivery.Data}
-		want[i] = p.delivery.Data
+		want[i] = p.bytes()
+		msgs[i] = stream.Msg{Subject: subject.In(b.led.Channel, b.led.Origin), Data: want[i]}
 	}
 	last, err := b.cfg.In.Append(ctx, msgs, b.inEnd)
 	if err == nil {

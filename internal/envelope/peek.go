@@ -32,6 +32,8 @@ type Peeked struct {
 	// Whole reports whether the statement could be read to its end. If not,
 	// fields of Said may be missing.
 	Whole bool
+
+	raw []byte
 }
 
 // Peek reads raw as loosely as is safe: it wants exactly one statement field,
@@ -42,7 +44,7 @@ func Peek(raw []byte) (*Peeked, bool) {
 	if len(raw) > maxPeek {
 		return nil, false
 	}
-	p := &Peeked{}
+	p := &Peeked{raw: raw}
 	found := 0
 	// A torn tail does not unsay what was signed before it, so the end is not asked for.
 	fields(raw, func(num protowire.Number, typ protowire.Type, v []byte, _ uint64) {
@@ -84,11 +86,18 @@ func (p *Peeked) Verify(key KeyFunc) error {
 // wrong with it. A statement from which a signature was taken away is not,
 // because the whole one may still come. Errors are of type [*Refusal].
 func (p *Peeked) VerifySigners(key KeyFunc) error {
+	_, err := p.signed(key)
+	return err
+}
+
+// signed gives one valid signature of each announced signer, in their order.
+func (p *Peeked) signed(key KeyFunc) ([]*karaulav1.Signature, error) {
 	signers := p.Said.GetSigners()
 	if len(signers) < 1 || len(signers) > MaxSigners {
-		return malformed("%d signers can be read, 1 to %d are admitted", len(signers), MaxSigners)
+		return nil, malformed("%d signers can be read, 1 to %d are admitted", len(signers), MaxSigners)
 	}
 	pae := PAE(StatementType, p.Statement)
+	out := make([]*karaulav1.Signature, len(signers))
 	for i, signer := range signers {
 		err := refuse(karaulav1.Code_CODE_SIGNATURE_STRIPPED, "the signature of announced signer %d is missing", i)
 		for _, sig := range p.Signatures {
@@ -96,14 +105,15 @@ func (p *Peeked) VerifySigners(key KeyFunc) error {
 				continue
 			}
 			if err = verify(pae, sig, key); err == nil {
+				out[i] = &karaulav1.Signature{Alg: sig.GetAlg(), KeyId: sig.GetKeyId(), Sig: sig.GetSig()}
 				break
 			}
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return out, nil
 }
 
 // loose reads the fields of a statement that say whose it is and where it
