@@ -38,12 +38,13 @@ type channel struct {
 	writer  *outbox.Writer
 	ears    map[string]*inbox.Inbox
 
+	unopened []book.Entry // own alerts read back, until they are opened
+
 	mu       sync.Mutex
 	saidAt   int64
 	numbers  numbers
 	receipts map[string][]*karaulav1.LedgerReceipt // own receipts read back, by origin
 	notices  map[uint64]bool                       // serials of own notices that were said
-	unopened []book.Entry                          // own alerts read back
 	live     bool                                  // read-back is over
 
 	cancel context.CancelFunc
@@ -77,8 +78,11 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 		return nil, err
 	}
 	c.writer = w
-	c.openOwn()
-	if err := c.openEars(ctx); err != nil {
+	err = c.openOwn(ctx)
+	if err == nil {
+		err = c.openEars(ctx)
+	}
+	if err != nil {
 		c.close(ctx)
 		return nil, err
 	}
@@ -170,19 +174,16 @@ func (c *channel) onSaid(s outbox.Said) {
 	default:
 	}
 	c.mu.Unlock()
-	c.g.metrics.published.WithLabelValues(c.id, subject.Token(st.GetKind(), st.GetType())).Inc()
+	if live { // what is read back was counted in an earlier life
+		c.g.metrics.published.WithLabelValues(c.id, subject.Token(st.GetKind(), st.GetType())).Inc()
+	}
 	if st.GetKind() != karaulav1.Kind_KIND_ALERT {
 		return
 	}
 	e := c.entry(s.Parsed, s.StreamSeq)
 	e.Readers = c.partners()
 	if s.Inner == nil {
-		c.mu.Lock()
-		c.unopened = append(c.unopened, e)
-		c.mu.Unlock()
-		if live {
-			c.openOwn()
-		}
+		c.unopened = append(c.unopened, e) // still reading back: openOwn comes after it
 		return
 	}
 	fill(&e, s.Inner)

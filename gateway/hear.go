@@ -176,26 +176,34 @@ func fill(e *book.Entry, inner *karaulav1.Inner) {
 	e.Urgency = alert.UrgencyWord(inner.GetAlert())
 }
 
-// openOwn opens the own alerts that were read back, side by side.
-func (c *channel) openOwn() {
-	c.mu.Lock()
+// openOwn opens the own alerts that were read back, side by side, and enters
+// them into the book: all of them, or none if the broker does not give one. An
+// alert whose id is not known would be said twice if it were sent again.
+func (c *channel) openOwn(ctx context.Context) error {
 	todo := c.unopened
 	c.unopened = nil
-	c.mu.Unlock()
+	errs := make([]error, len(todo))
 	var wg sync.WaitGroup
 	for i := range todo {
 		c.g.openSeats <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-c.g.openSeats }()
-			if inner, _, err := c.g.openEntry(context.Background(), todo[i]); err == nil {
+			inner, _, err := c.g.openEntry(ctx, todo[i])
+			if errs[i] = err; err == nil {
 				fill(&todo[i], inner)
 			}
 		})
 	}
 	wg.Wait()
+	for _, err := range errs {
+		if problem.Is(err, problem.Unreachable) {
+			return err
+		}
+	}
 	for _, e := range todo {
 		c.g.book.Add(e)
 	}
+	return nil
 }
 
 // openEntry reads an entry's statement from its stream and opens it.

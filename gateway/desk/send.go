@@ -192,6 +192,7 @@ func (d *Desk) setVersion(ctx context.Context, ch *register.ChannelView, o *orde
 			WithHint("try again in a moment")
 	}
 	last, found := d.lastOwn(ch.ID, o.id)
+	o.draft.Once, o.draft.Still = d.once(ch.ID, o.id, last.Version)
 	if !found {
 		if o.alert.GetVersion() > 1 {
 			return problem.New(problem.Conflict, "version %d of an alert that was never sent on %s; nothing was sent",
@@ -235,6 +236,18 @@ func (d *Desk) lastOwn(channel string, id [16]byte) (book.Entry, bool) {
 		}
 	}
 	return last, last.Version > 0
+}
+
+// once names the version that follows the last one of an own alert, and checks
+// again, when its turn has come, that it still is the one to follow.
+func (d *Desk) once(channel string, id [16]byte, last uint32) (name string, still func() error) {
+	return fmt.Sprintf("%x/%d", id, last+1), func() error {
+		if now, _ := d.lastOwn(channel, id); now.Version != last {
+			return problem.New(problem.Unreachable, "the same alert was said a moment ago; nothing was said twice").
+				WithHint("try again: the answer will be that of the first request")
+		}
+		return nil
+	}
 }
 
 func random16() []byte {

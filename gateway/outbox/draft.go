@@ -55,6 +55,9 @@ func (w *Writer) enqueueLocked(drafts []Draft) ([]*ticket, error) {
 		}
 		out = append(out, t)
 	}
+	if err := w.underway.enter(drafts); err != nil {
+		return nil, err
+	}
 	for _, t := range out {
 		t.room = true
 		w.push(t, w.edge)

@@ -40,6 +40,13 @@ type Draft struct {
 	// Inner is sealed as the main part; nil for unsealed kinds. The writer
 	// completes the fields that repeat the statement.
 	Inner *karaulav1.Inner
+	// Once names what must be said once only, by an alert's id and version: while
+	// one draft of a name is on its way, another one is refused as Unreachable.
+	// Empty: it may be said again.
+	Once string
+	// Still is asked when the draft gets its place in the order and nothing else of
+	// its name is on its way: an error stops it. May be nil.
+	Still func() error
 }
 
 // Said is something that was said: numbered, signed, journalled and published.
@@ -94,6 +101,8 @@ type Writer struct {
 	gen    int        // counts resets of edge
 	halted error
 	closed bool
+
+	underway *underway // drafts that must be said once only
 
 	room    *room        // of drafts in the queue
 	changes atomic.Int64 // changes of text or card in the queue

@@ -27,7 +27,7 @@ func Open(ctx context.Context, cfg Config) (*Writer, error) {
 		return nil, err
 	}
 	w := &Writer{
-		cfg: cfg, journal: j, done: make(chan struct{}), room: newRoom(),
+		cfg: cfg, journal: j, done: make(chan struct{}), room: newRoom(), underway: newUnderway(),
 		queue: make(chan *ticket, queueLength), sealing: make(chan *ticket, queueLength),
 	}
 	w.stop, w.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -42,6 +42,9 @@ func Open(ctx context.Context, cfg Config) (*Writer, error) {
 		w.Halt(err)
 	}
 	w.edge = w.state.edge
+	if err := w.publishPending(ctx); err != nil {
+		return nil, errors.Join(err, j.Close())
+	}
 	go w.seal()
 	go w.run()
 	return w, nil

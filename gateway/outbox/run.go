@@ -21,13 +21,13 @@ import (
 const (
 	firstTimeout   = 500 * time.Millisecond
 	publishTimeout = 5 * time.Second
+	pendingTimeout = 10 * time.Second // for all that an earlier life left behind
 	retryPause     = 100 * time.Millisecond
 )
 
 // run takes tickets in order and says them in batches until the queue is closed.
 func (w *Writer) run() {
 	defer close(w.done)
-	w.publishPending()
 	for {
 		first := w.next
 		if w.next = nil; first == nil {
@@ -48,7 +48,7 @@ func (w *Writer) collect(first *ticket) []*ticket {
 	outcome := <-first.sealed
 	for t := first; ; {
 		if outcome != nil {
-			t.result <- outcome
+			w.answer(t, outcome)
 		} else {
 			batch = append(batch, t)
 			size += len(t.part) + subject.MaxStreamMsg - subject.MaxEnvelope
@@ -129,10 +129,10 @@ func (w *Writer) current(batch []*ticket) []*ticket {
 	for _, t := range batch {
 		switch {
 		case w.halted != nil:
-			t.result <- w.halted
+			w.answer(t, w.halted)
 		case t.gen != w.gen:
-			t.result <- problem.New(problem.Unreachable, "what had to be said before this could not be said; this was not said").
-				WithHint("try again")
+			w.answer(t, problem.New(problem.Unreachable, "what had to be said before this could not be said; this was not said").
+				WithHint("try again"))
 		default:
 			out = append(out, t)
 		}
@@ -147,7 +147,7 @@ func (w *Writer) fail(batch []*ticket, err error) {
 	w.edge = w.state.edge
 	w.mu.Unlock()
 	for _, t := range batch {
-		t.result <- err
+		w.answer(t, err)
 	}
 }
 
@@ -226,28 +226,41 @@ func (w *Writer) publish(nums []numbered) {
 	at, err := w.publishEntries(entries)
 	for i, n := range nums {
 		if i >= len(at) {
-			n.ticket.result <- err
+			w.answer(n.ticket, err)
 			continue
 		}
 		n.ticket.said.Parsed, n.ticket.said.StreamSeq = n.parsed, at[i]
 		w.cfg.OnSaid(n.ticket.said)
-		n.ticket.result <- nil
+		w.answer(n.ticket, nil)
 	}
 }
 
 // publishPending publishes what an earlier life of this gateway has journalled
-// but may not have published.
-func (w *Writer) publishPending() {
+// but may not have published. Nothing can be asked of the writer before that:
+// who sends the same alert again must find that it was said. An error means
+// that the broker did not take all of it in time.
+func (w *Writer) publishPending(ctx context.Context) error {
 	pending := w.journal.Pending()
 	if w.Halted() != nil || len(pending) == 0 {
-		return
+		return nil
 	}
-	at, _ := w.publishEntries(pending)
+	ctx, cancel := context.WithTimeout(ctx, pendingTimeout)
+	defer cancel()
+	defer context.AfterFunc(ctx, w.cancel)()
+	at, err := w.publishEntries(pending)
 	for i, seq := range at {
 		if p, err := envelope.Parse(pending[i].Envelope); err == nil {
 			w.cfg.OnSaid(Said{Parsed: p, StreamSeq: seq})
 		}
 	}
+	if w.Halted() != nil {
+		return nil // the writer is there to say so
+	}
+	if err != nil || w.stop.Err() != nil {
+		return problem.New(problem.Unreachable,
+			"what was journalled on channel %s could not be published; nothing else is said before it", w.cfg.Channel)
+	}
+	return nil
 }
 
 // publishEntries gives the stream sequence of each entry that the stream holds,
