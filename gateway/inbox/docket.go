@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -17,9 +18,10 @@ type docket struct {
 	roots      []rootAt // ascending, since the last receipt
 	exceptions []*karaulav1.ReceiptException
 
-	receipted    uint64   // last number that a receipt of ours covers
-	toldRoot     [32]byte // the root it named
-	toldAside    uint64   // quarantine count said last
+	receipted    uint64    // last number that a receipt of ours covers
+	toldRoot     [32]byte  // the root it named
+	toldAside    uint64    // quarantine count said last
+	asideAt      time.Time // when
 	toldContest  bool
 	worthTelling bool // something other than a receipt or heartbeat was judged
 }
@@ -27,6 +29,7 @@ type docket struct {
 type heldItem struct {
 	item  *item
 	until time.Time
+	code  karaulav1.Code
 }
 
 type rootAt struct {
@@ -46,19 +49,19 @@ func (d *docket) judgedTo() uint64 {
 func (d *docket) enter(it *item, j Judged) {
 	pos := it.placement.Position
 	if pos.Epoch > d.epoch {
-		*d = docket{epoch: pos.Epoch, toldAside: d.toldAside}
+		*d = docket{epoch: pos.Epoch, toldAside: d.toldAside, asideAt: d.asideAt}
 	}
-	d.held = slices.DeleteFunc(d.held, func(h heldItem) bool { return h.item.placement.Position == pos })
+	at, held := d.findHeld(pos)
+	if held {
+		d.held = slices.Delete(d.held, at, at+1)
+	}
 	if pos.Seq > d.last {
 		d.last = pos.Seq
 		d.roots = append(d.roots, rootAt{pos.Seq, it.root})
 	}
 	switch j.Verdict.Class {
 	case karaulav1.VerdictClass_VERDICT_CLASS_HELD:
-		d.held = append(d.held, heldItem{it, j.Verdict.Until})
-		slices.SortFunc(d.held, func(a, b heldItem) int {
-			return int(a.item.placement.Position.Seq) - int(b.item.placement.Position.Seq) //nolint:gosec // numbers fit
-		})
+		d.held = slices.Insert(d.held, at, heldItem{it, j.Verdict.Until, j.Verdict.Code})
 		return
 	case karaulav1.VerdictClass_VERDICT_CLASS_ACCEPTED:
 	default:
@@ -73,13 +76,22 @@ func (d *docket) enter(it *item, j Judged) {
 
 // except notes a statement that was not accepted.
 func (d *docket) except(it *item, j Judged) {
-	d.exceptions = append(d.exceptions, &karaulav1.ReceiptException{
-		Seq: it.placement.Position.Seq, Digest: it.placement.Leaf[:], Class: j.Verdict.Class, Code: j.Verdict.Code,
+	seq := it.placement.Position.Seq
+	at, _ := slices.BinarySearchFunc(d.exceptions, seq, func(x *karaulav1.ReceiptException, want uint64) int {
+		return cmp.Compare(x.GetSeq(), want)
+	})
+	d.exceptions = slices.Insert(d.exceptions, at, &karaulav1.ReceiptException{
+		Seq: seq, Digest: it.placement.Leaf[:], Class: j.Verdict.Class, Code: j.Verdict.Code,
 		JudgedAt: j.Judgement.GetJudgedAt(),
 	})
-	slices.SortFunc(d.exceptions, func(a, b *karaulav1.ReceiptException) int {
-		return int(a.GetSeq()) - int(b.GetSeq()) //nolint:gosec // numbers fit
+}
+
+// findHeld gives the place of a held statement, or where it would be.
+func (d *docket) findHeld(pos border.Position) (at int, held bool) {
+	at, held = slices.BinarySearchFunc(d.held, pos.Seq, func(h heldItem, want uint64) int {
+		return cmp.Compare(h.item.placement.Position.Seq, want)
 	})
+	return at, held && d.held[at].item.placement.Position == pos
 }
 
 // answerable reports whether a statement by itself calls for a receipt: receipts
@@ -105,7 +117,8 @@ func (b *Inbox) Receipt(force bool) *karaulav1.LedgerReceipt {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	d := &b.docket
-	news := d.judgedTo() > d.receipted && d.worthTelling || b.quarantined > d.toldAside ||
+	aside := b.quarantined > d.toldAside && b.cfg.Now().Sub(d.asideAt) >= asidePause
+	news := d.judgedTo() > d.receipted && d.worthTelling || aside ||
 		b.led.Contested != nil && !d.toldContest
 	if !news && (!force || d.judgedTo() == d.receipted) {
 		return nil
@@ -152,7 +165,10 @@ func (b *Inbox) Receipted(r *karaulav1.LedgerReceipt) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	d := &b.docket
-	d.toldAside, d.toldContest = max(d.toldAside, r.GetQuarantined()), d.toldContest || r.GetContested() != nil
+	if r.GetQuarantined() > d.toldAside {
+		d.toldAside, d.asideAt = r.GetQuarantined(), b.cfg.Now()
+	}
+	d.toldContest = d.toldContest || r.GetContested() != nil
 	if r.GetEpoch() != max(d.epoch, 1) || r.GetJudgedTo() < d.receipted {
 		return
 	}

@@ -76,6 +76,7 @@ type Config struct {
 type Inbox struct {
 	cfg  Config
 	mail chan Delivery
+	load load // of mail
 
 	mu          sync.Mutex // guards what follows
 	led         *border.Ledger
@@ -92,8 +93,10 @@ type Inbox struct {
 	aheadBytes int
 	gapSince   time.Time
 	rewindAt   time.Time
-	handled    uint64 // the partner's stream sequence up to which nothing is missing
+	aside      allowance // of what is put aside and told of
+	handled    uint64    // the partner's stream sequence up to which nothing is missing
 
+	asked map[[32]byte]time.Time // texts, by the judging goroutine
 	judge chan []*item
 	done  sync.WaitGroup
 }
@@ -104,6 +107,7 @@ type item struct {
 	before    *border.Ledger
 	root      [32]byte // over everything up to and with it
 	streamSeq uint64
+	asleep    int // bytes of the statement that were left to the IN stream
 }
 
 // mailLength is how many messages may wait for their place.
@@ -111,10 +115,14 @@ const mailLength = 1024
 
 // Deliver hands over a message; it waits while too many wait already.
 func (b *Inbox) Deliver(ctx context.Context, d Delivery) error {
+	if err := b.load.add(ctx, len(d.Data)); err != nil {
+		return err
+	}
 	select {
 	case b.mail <- d:
 		return nil
 	case <-ctx.Done():
+		b.load.less(len(d.Data))
 		return ctx.Err() //nolint:wrapcheck // the caller's own context
 	}
 }

@@ -33,6 +33,7 @@ func (b *Inbox) intake(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case d := <-b.mail:
+			b.load.less(len(d.Data))
 			b.takeIn(ctx, b.collect(d))
 		case <-tick.C:
 			b.mindGap(ctx)
@@ -46,6 +47,7 @@ func (b *Inbox) collect(first Delivery) []Delivery {
 	for len(batch) < stream.MaxBatch && size < stream.MaxBatchBytes {
 		select {
 		case d := <-b.mail:
+			b.load.less(len(d.Data))
 			batch = append(batch, d)
 			size += len(d.Data)
 		default:
@@ -110,7 +112,7 @@ func (b *Inbox) takeIn(ctx context.Context, batch []Delivery) {
 				batch = append(batch, later)
 			}
 		case border.Known:
-			if b.handled > 0 && d.StreamSeq > b.handled {
+			if b.handled > 0 && d.StreamSeq > b.handled && b.aside.take(ctx, b.cfg.Now()) {
 				b.cfg.OnTrouble(p) // the partner has published it once more
 			}
 			if d.StreamSeq == b.handled+1 {
@@ -255,8 +257,15 @@ func (b *Inbox) rewind(ctx context.Context) {
 	b.aheadBytes, b.gapSince, b.handled = 0, time.Time{}, 0
 }
 
-// putAside keeps bytes that have no place, and contradictions as evidence.
+// putAside keeps bytes that have no place, and contradictions as evidence. What
+// is above the allowance is only counted, but for the first contradiction.
 func (b *Inbox) putAside(ctx context.Context, d Delivery, p border.Placement, work *border.Ledger) {
+	b.mu.Lock()
+	b.quarantined++
+	b.mu.Unlock()
+	if !b.aside.take(ctx, b.cfg.Now()) && (p.Kind != border.Fork || work.Contested != nil) {
+		return
+	}
 	if p.Kind == border.Fork {
 		work.Contest(&p)
 		b.mu.Lock()
@@ -276,9 +285,6 @@ func (b *Inbox) putAside(ctx context.Context, d Delivery, p border.Placement, wo
 			err.Error(),
 		)
 	}
-	b.mu.Lock()
-	b.quarantined++
-	b.mu.Unlock()
 	b.cfg.OnTrouble(p)
 }
 

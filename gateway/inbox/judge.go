@@ -25,11 +25,11 @@ func (b *Inbox) judging(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case items := <-b.judge:
-			b.judgeItems(ctx, items)
+			b.judgeAll(ctx, items)
 		case <-tick.C:
 			generation := b.cfg.Register.View().Generation()
 			if again := b.worthAgain(generation != seen); len(again) > 0 {
-				b.judgeItems(ctx, again)
+				b.judgeAll(ctx, again)
 			}
 			seen = generation
 		}
@@ -63,6 +63,10 @@ func (b *Inbox) judgeItems(ctx context.Context, items []*item) {
 		})
 	}
 	wg.Wait()
+	for i, it := range items {
+		b.fetchText(ctx, it, verdicts[i])
+	}
+	items, verdicts = b.news(items, verdicts)
 	judged := make([]Judged, len(items))
 	for i, it := range items {
 		b.noTwins(it, &verdicts[i], judged[:i])
@@ -70,7 +74,6 @@ func (b *Inbox) judgeItems(ctx context.Context, items []*item) {
 			Placement: &it.placement, Verdict: verdicts[i], StreamSeq: it.streamSeq,
 			Judgement: verdicts[i].Judgement(&it.placement, now),
 		}
-		b.fetchText(ctx, it, verdicts[i])
 	}
 	if !b.record(ctx, judged) {
 		return
@@ -78,6 +81,9 @@ func (b *Inbox) judgeItems(ctx context.Context, items []*item) {
 	for i, j := range judged {
 		b.enter(items[i], j)
 		b.cfg.OnJudged(j)
+		if j.Verdict.Class == karaulav1.VerdictClass_VERDICT_CLASS_HELD {
+			items[i].sleep()
+		}
 	}
 }
 
@@ -96,12 +102,28 @@ func (b *Inbox) noTwins(it *item, v *border.Verdict, earlier []Judged) {
 	}
 }
 
+// mayAsk reports whether a text may be asked for: not all the time.
+func (b *Inbox) mayAsk(digest [32]byte) bool {
+	now := b.cfg.Now()
+	if last, ok := b.asked[digest]; ok && now.Sub(last) < textPause && !now.Before(last) {
+		return false
+	}
+	if b.asked == nil || len(b.asked) >= maxAsked {
+		b.asked = map[[32]byte]time.Time{}
+	}
+	b.asked[digest] = now
+	return true
+}
+
 // fetchText asks for the agreement text that a held statement waits for.
 func (b *Inbox) fetchText(ctx context.Context, it *item, v border.Verdict) {
 	if v.Code != karaulav1.Code_CODE_UNKNOWN_AGREEMENT || it.placement.Parsed == nil {
 		return
 	}
 	digest := [32]byte(it.placement.Parsed.Statement.GetAgreement())
+	if !b.mayAsk(digest) {
+		return
+	}
 	if err := b.cfg.Partner.FetchAgreement(ctx, digest); err != nil {
 		b.cfg.Logger.Warn(
 			"a text that is needed cannot be had",

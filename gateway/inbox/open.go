@@ -24,7 +24,7 @@ func Open(ctx context.Context, cfg Config, receipts []*karaulav1.LedgerReceipt) 
 		leaves:     map[uint64][][32]byte{},
 		streamSeqs: map[uint64][]uint64{},
 		ahead:      map[uint64]Delivery{},
-		judge:      make(chan []*item, 64),
+		judge:      make(chan []*item, judgeLength), load: newLoad(), aside: newAllowance(cfg.Now()),
 	}
 	verdicts, err := b.readVerdicts(ctx)
 	if err != nil {
@@ -91,6 +91,7 @@ func (b *Inbox) readBack(ctx context.Context, verdicts map[border.Position]*kara
 		b.remember(p, m.Seq)
 		it.root = b.led.Tree.Root()
 		if !b.replay(it, verdicts[p.Position]) {
+			it.sleep()
 			open = append(open, it)
 		}
 		return nil

@@ -58,6 +58,12 @@ func (b *Broker) start() {
 	}
 }
 
+// Dial makes another connection.
+func (b *Broker) Dial() (*nats.Conn, error) {
+	return nats.Connect("", nats.InProcessServer(b.srv), nats.MaxReconnects(-1),
+		nats.ReconnectWait(10*time.Millisecond), nats.ReconnectBufSize(-1))
+}
+
 // Stop stops the server; the folder stays until the test ends.
 func (b *Broker) Stop() {
 	if b.srv == nil {
@@ -84,6 +90,24 @@ func (b *Broker) Stream(name string, subjects ...string) {
 		AllowAtomicPublish: true, AllowDirect: true, MaxMsgSize: subject.MaxStreamMsg,
 	})
 	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// Full makes a stream refuse whatever comes, as one that has reached its quota
+// does, or take it again.
+func (b *Broker) Full(name string, full bool) {
+	b.t.Helper()
+	s, err := b.JS.Stream(b.t.Context(), name)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	cfg := s.CachedInfo().Config
+	cfg.MaxBytes = -1
+	if full {
+		cfg.MaxBytes = 1
+	}
+	if _, err := b.JS.UpdateStream(b.t.Context(), cfg); err != nil {
 		b.t.Fatal(err)
 	}
 }
