@@ -46,6 +46,8 @@ type channel struct {
 	receipts map[string][]*karaulav1.LedgerReceipt // own receipts read back, by origin
 	notices  map[uint64]bool                       // serials of own notices that were said
 	live     bool                                  // read-back is over
+	compared map[string]bool                       // partners that have said what they hold of ours
+	openedAt time.Time
 
 	cancel context.CancelFunc
 	done   sync.WaitGroup
@@ -58,6 +60,7 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 		g: g, id: cv.ID, mode: cv.Channel.Mode, first: cv.First, parties: cv.Parties,
 		out: stream.Open(g.js, subject.Out(cv.ID)), ears: map[string]*inbox.Inbox{},
 		receipts: map[string][]*karaulav1.LedgerReceipt{}, notices: map[uint64]bool{},
+		compared: map[string]bool{}, openedAt: g.o.Now(),
 	}
 	if err := c.streamsReady(ctx); err != nil {
 		return nil, err
@@ -71,7 +74,7 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 		Signer:    g.signer,
 		Verifier:  verifier,
 		Heads:     c.heads,
-		Connected: g.connected, OnSaid: c.onSaid, Seats: g.sealSeats, Now: g.o.Now, Logger: g.log,
+		Connected: g.connected, MaySpeak: c.maySpeak, OnSaid: c.onSaid, Seats: g.sealSeats, Now: g.o.Now, Logger: g.log,
 	})
 	if err != nil {
 		c.cancel()
@@ -129,7 +132,7 @@ func (c *channel) openEars(ctx context.Context) error {
 			Ledger:  border.NewLedger(c.ledger(p), c.id, p, c.mode),
 			Checker: c.g.checker,
 			In:      stream.Open(c.g.js, subject.InStream(c.id, p)), Verdicts: c.g.verdicts, Quarantine: c.g.quarantine,
-			Register: c.g.o.Register, Partner: c.g.partner(p),
+			Register: c.g.o.Register, Partner: c.g.partner(p), VerdictKey: verdictKey(c.g.o.Keys),
 			Accepted: func(id [16]byte, ver uint32) (border.Position, bool) { return c.g.book.Accepted(c.ledger(p), id, ver) },
 			OnJudged: func(j inbox.Judged) { c.onJudged(p, j) }, OnTrouble: func(pl border.Placement) { c.onTrouble(p, pl) },
 			Seats: c.g.openSeats, Now: c.g.o.Now, Logger: c.g.log,
@@ -188,7 +191,9 @@ func (c *channel) onSaid(s outbox.Said) {
 	}
 	fill(&e, s.Inner)
 	c.g.book.Add(e)
-	c.g.bus.Tell(c.g.desk.Event(e))
+	if c.g.bus.Heard() {
+		c.g.bus.Tell(c.g.desk.Event(e))
+	}
 }
 
 // noteReceipt remembers an own receipt. Called with c.mu held.

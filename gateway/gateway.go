@@ -65,6 +65,8 @@ type Gateway struct {
 	partners map[string]*partner
 	work     sync.WaitGroup
 
+	alone bool // tests only: no partner is needed for a comparison
+
 	ready     chan struct{}
 	readyOnce sync.Once
 }
@@ -86,6 +88,11 @@ func New(o Options) (*Gateway, error) {
 		return nil, err
 	}
 	g.metrics = m
+	if o.Metrics != nil {
+		if err := o.Metrics.Register(newBacklogs(g)); err != nil {
+			return nil, problem.Wrap(problem.Failed, err, "the metrics cannot be registered")
+		}
+	}
 	return g, nil
 }
 

@@ -135,6 +135,9 @@ func (p *partner) compareOurs(h *karaulav1.Head) {
 			continue
 		}
 		own := c.writer.Head()
+		c.mu.Lock()
+		c.compared[p.code] = true
+		c.mu.Unlock()
 		if h.GetEpoch() == own.GetEpoch() && h.GetSize() > own.GetSize() {
 			c.writer.Halt(problem.New(problem.Verification,
 				"%s holds %d statements of ours on channel %s, the signing journal only %d; nothing is said there",

@@ -14,7 +14,30 @@ type metrics struct {
 	requests    *prometheus.CounterVec
 	lag         *prometheus.HistogramVec
 	linkUp      *prometheus.GaugeVec
-	backlog     *prometheus.GaugeVec
+}
+
+// backlogs collects how far partners are behind, when somebody asks.
+type backlogs struct {
+	g    *Gateway
+	desc *prometheus.Desc
+}
+
+func newBacklogs(g *Gateway) *backlogs {
+	return &backlogs{g, prometheus.NewDesc("karaula_backlog_statements",
+		"Own statements that a partner has not judged yet, by channel and partner.", []string{"channel", "party"}, nil)}
+}
+
+// Describe implements prometheus.Collector.
+func (b *backlogs) Describe(out chan<- *prometheus.Desc) { out <- b.desc }
+
+// Collect implements prometheus.Collector.
+func (b *backlogs) Collect(out chan<- prometheus.Metric) {
+	for _, c := range b.g.openChannels() {
+		for _, p := range c.partners() {
+			n := c.backlog(p)
+			out <- prometheus.MustNewConstMetric(b.desc, prometheus.GaugeValue, float64(n), c.id, p)
+		}
+	}
 }
 
 // newMetrics makes the metrics and registers them, if there is a registry.
@@ -42,16 +65,12 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		linkUp: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "karaula_link_up", Help: "1 if the link to a partner's broker is up.",
 		}, []string{"party"}),
-		backlog: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "karaula_backlog_statements",
-			Help: "Own statements that a partner has not judged yet, by channel and partner.",
-		}, []string{"channel", "party"}),
 	}
 	if reg == nil {
 		return m, nil
 	}
 	var errs []error
-	all := []prometheus.Collector{m.published, m.judged, m.quarantined, m.requests, m.lag, m.linkUp, m.backlog}
+	all := []prometheus.Collector{m.published, m.judged, m.quarantined, m.requests, m.lag, m.linkUp}
 	for _, c := range all {
 		errs = append(errs, reg.Register(c))
 	}

@@ -57,6 +57,11 @@ func (c *channel) unjudged(judgedTo uint64) uint64 {
 	return uint64(len(c.numbers.answerable[i:]))
 }
 
+// backlog counts own statements that a partner has not judged yet.
+func (c *channel) backlog(party string) uint64 {
+	return c.unjudged(c.g.book.JudgedTo(c.ledger(c.g.self), party, c.writer.Head().GetEpoch()))
+}
+
 // ear gives the ear for a partner; nil before it is open.
 func (c *channel) ear(party string) *inbox.Inbox {
 	c.mu.Lock()

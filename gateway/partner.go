@@ -42,6 +42,7 @@ type partner struct {
 	trouble string
 	heardAt time.Time
 	hello   time.Time // next greeting
+	greeted time.Time // last greeting
 	told    uint64    // generation of the register at the last greeting
 	pulls   map[string]context.CancelFunc
 	pullers map[string]*link.Puller
@@ -226,11 +227,16 @@ func (p *partner) hangUp() {
 }
 
 // helloDue reports whether it is time to greet: after a (re)connect, when our
-// register has changed, and now and then.
+// register has changed, while a channel waits to be compared, and now and then.
 func (p *partner) helloDue(view *register.View) bool {
+	waiting := p.g.waitsFor(p.code)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.told != view.Generation() || !p.g.o.Now().Before(p.hello)
+	now := p.g.o.Now()
+	if !now.Before(p.greeted.Add(compareRetry)) && waiting {
+		return true
+	}
+	return p.told != view.Generation() || !now.Before(p.hello)
 }
 
 // greet tells the partner what we have, hears what it has, and fetches what we lack.
@@ -248,12 +254,12 @@ func (p *partner) greet(ctx context.Context) {
 	}
 	now := p.g.o.Now()
 	p.mu.Lock()
-	p.hello = now.Add(helloPause)
+	p.hello, p.greeted = now.Add(helloPause), now
 	if err != nil {
 		p.hello = now.Add(helloRetry)
 		p.trouble = err.Error()
 	} else {
-		p.heardAt, p.told = now, view.Generation()
+		p.heardAt, p.told, p.trouble = now, view.Generation(), ""
 	}
 	p.mu.Unlock()
 	if err == nil {

@@ -103,8 +103,7 @@ func (g *Gateway) channelStatus(cv *register.ChannelView, s *karaulav1.StatusRes
 	for _, p := range c.partners() {
 		ps := &karaulav1.PartnerStatus{Party: p, JudgedTo: g.book.JudgedTo(c.ledger(g.self), p, head.GetEpoch())}
 		ps.Received, ps.Judged, ps.Held, ps.Quarantined, ps.Contested = c.ear(p).Status()
-		ps.Backlog = c.unjudged(ps.GetJudgedTo())
-		g.metrics.backlog.WithLabelValues(c.id, p).Set(float64(ps.GetBacklog()))
+		ps.Backlog = c.backlog(p)
 		if ps.GetContested() {
 			s.Warnings = append(s.Warnings, fmt.Sprintf("%s has contradicted itself on channel %s", p, c.id))
 		}

@@ -72,6 +72,11 @@ func (w *Writer) mayTalk() error {
 	if w.halted != nil {
 		return w.halted
 	}
+	if w.cfg.MaySpeak != nil {
+		if err := w.cfg.MaySpeak(w.journal.State().Tree.Size()); err != nil {
+			return err
+		}
+	}
 	if !w.cfg.Connected() {
 		return problem.New(problem.Unreachable, "the own broker does not answer; nothing was said").
 			WithHint("start it with: karaula run --dir DIR (or broker run), then try again")

@@ -77,6 +77,9 @@ type Config struct {
 	Heads func() []*karaulav1.Head
 	// Connected reports whether the own broker can be asked now.
 	Connected func() bool
+	// MaySpeak is asked, with the number of statements signed so far, before
+	// anything is given a place; nil: always. Its error goes to the speaker.
+	MaySpeak func(size uint64) error
 	// OnSaid is told of every own statement in order; of those that were read
 	// back at start without their inner message.
 	OnSaid func(Said)

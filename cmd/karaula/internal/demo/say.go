@@ -11,7 +11,9 @@ import (
 
 	"connectrpc.com/connect"
 
+	"karaula/cmd/karaula/internal/nodes"
 	"karaula/deploy/examples"
+	"karaula/gateway/book"
 	"karaula/gateway/desk"
 	"karaula/internal/alert"
 	"karaula/internal/problem"
@@ -34,10 +36,8 @@ func (p *player) say(ctx context.Context, s Say) error {
 	}
 	word := typeWord(alerts[0].GetType())
 	began := time.Now()
-	resp, err := n.Gateway.Desk().Send(officer(ctx), connect.NewRequest(&karaulav1.SendRequest{
-		Channel: s.Channel, Alerts: alerts[:1],
-	}))
-	if err = desk.FromConnect(err); err != nil {
+	resp, err := send(officer(ctx), n, &karaulav1.SendRequest{Channel: s.Channel, Alerts: alerts[:1]})
+	if err != nil {
 		return p.notSaid(s, word, err)
 	}
 	if s.Refused {
@@ -71,6 +71,26 @@ func (p *player) say(ctx context.Context, s Say) error {
 		})
 	}
 	return nil
+}
+
+// send sends, and repeats what the node could not take just now, as the command
+// does: a node that has just started compares with its partners first.
+func send(
+	ctx context.Context, n *nodes.Node, req *karaulav1.SendRequest,
+) (*connect.Response[karaulav1.SendResponse], error) {
+	ctx, cancel := context.WithTimeout(ctx, arrival)
+	defer cancel()
+	for _, a := range req.GetAlerts() {
+		a.Id = book.IDText(desk.NewAlertID(time.Now()))
+	}
+	for {
+		resp, err := n.Gateway.Desk().Send(ctx, connect.NewRequest(req))
+		err = desk.FromConnect(err)
+		if !problem.Is(err, problem.Unreachable) || ctx.Err() != nil {
+			return resp, err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // notSaid shows a refusal, if the script expects one.

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -56,6 +57,7 @@ type Node struct {
 	done   []chan error
 	failed chan error
 	gone   chan struct{}
+	locks  []*os.File
 	once   sync.Once
 }
 
@@ -90,9 +92,12 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 			return nil, err
 		}
 	}
+	if err := n.lock(); err != nil {
+		return nil, err
+	}
 	if o.Broker {
 		if err := n.startBroker(ctx); err != nil {
-			return nil, err
+			return nil, errors.Join(err, n.Stop())
 		}
 	}
 	if o.Gateway {
@@ -100,10 +105,35 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 			return nil, errors.Join(err, n.Stop())
 		}
 	}
-	if cfg.Metrics != "" {
+	if cfg.Metrics != "" && o.Gateway { // of two processes, the gateway's serves them
 		n.run(ctx, func(ctx context.Context) error { return health.Listen(ctx, cfg.Metrics, n.reg, n.health) })
 	}
 	return n, nil
+}
+
+// lock takes the locks of the parts that run here.
+func (n *Node) lock() error {
+	for part, here := range map[string]bool{"broker": n.o.Broker, "gateway": n.o.Gateway} {
+		if !here {
+			continue
+		}
+		f, err := lock(n.Layout.Dir, part)
+		if err != nil {
+			return errors.Join(err, n.unlock())
+		}
+		n.locks = append(n.locks, f)
+	}
+	return nil
+}
+
+// unlock gives the locks back.
+func (n *Node) unlock() error {
+	var errs []error
+	for _, f := range n.locks {
+		errs = append(errs, f.Close())
+	}
+	n.locks = nil
+	return errors.Join(errs...)
 }
 
 // run runs f until the node stops.
@@ -197,6 +227,7 @@ func (n *Node) Stop() error {
 			cancel()
 			errs = append(errs, <-n.done[i])
 		}
+		errs = append(errs, n.unlock())
 		close(n.gone)
 	})
 	return errors.Join(errs...)
