@@ -39,6 +39,11 @@ generate: ## generate Go from the protos
 fuzz: ## fuzz every parser of outside bytes, ten minutes in all
 	tools/fuzz 600
 
+.PHONY: faults
+faults: KARAULA_KILLS ?= 200
+faults: ## break real nodes at length: KARAULA_KILLS=200 kills, cut links, lost disks
+	KARAULA_KILLS=$(KARAULA_KILLS) go test -count=1 -timeout=2h -v ./cmd/karaula/internal/faults
+
 .PHONY: bench
 bench: ## measure end to end, beside the floor
 	go run ./cmd/karaula bench

@@ -164,7 +164,7 @@ func TestReservedIDs(t *testing.T) {
 	if words := strings.Fields(list); !ok || len(words) != 14 {
 		t.Fatalf("the text lists %d reserved ids", len(words))
 	}
-	for _, id := range strings.Fields(list) {
+	for id := range strings.FieldsSeq(list) {
 		if terms.ValidID(id) {
 			t.Errorf("%s is not reserved", id)
 		}
