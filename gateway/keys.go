@@ -2,9 +2,12 @@ package gateway
 
 import (
 	"crypto/ed25519"
+	"crypto/hkdf"
+	"crypto/sha256"
 
 	"google.golang.org/protobuf/proto"
 
+	"karaula/gateway/inbox"
 	"karaula/internal/envelope"
 	"karaula/internal/keyring"
 	"karaula/internal/problem"
@@ -64,6 +67,16 @@ func unframe(frame []byte) (*karaulav1.Inner, error) {
 		return nil, problem.New(problem.Verification, "its content cannot be read")
 	}
 	return &inner, nil
+}
+
+// verdictKey derives the key that authenticates the node's own verdicts from one
+// that never changes and that only the gateway has.
+func verdictKey(keys *keyring.Gateway) []byte {
+	key, err := hkdf.Key(sha256.New, keys.Officer, nil, "karaula/verdict-key/v1", inbox.VerdictKeySize)
+	if err != nil {
+		return nil // the inbox does not open without one
+	}
+	return key
 }
 
 // signer finds the key that signs under one of the own cards.

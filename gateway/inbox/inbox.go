@@ -60,6 +60,9 @@ type Config struct {
 	Quarantine *stream.Log
 	Register   *register.Register
 	Partner    Partner
+	// VerdictKey authenticates the records of the verdict stream; [VerdictKeySize]
+	// bytes that the broker does not have.
+	VerdictKey []byte
 	// Accepted gives the place at which a version of an alert was accepted on this ledger.
 	Accepted func(alert [16]byte, version uint32) (border.Position, bool)
 	// OnJudged is told of every verdict, in order of numbers but for held ones.

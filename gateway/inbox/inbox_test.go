@@ -34,6 +34,8 @@ type desk struct {
 	inbox  *inbox.Inbox
 	cancel context.CancelFunc
 
+	verdictKey []byte
+
 	mu       sync.Mutex
 	judged   []inbox.Judged
 	trouble  []border.Placement
@@ -47,6 +49,7 @@ type desk struct {
 func newDesk(t *testing.T) *desk {
 	t.Helper()
 	d := &desk{t: t, w: testworld.New(t, "al", "me"), broker: testbroker.Start(t), clock: testworld.Start}
+	d.verdictKey = testworld.Random(inbox.VerdictKeySize)
 	d.text = d.w.Agree(d.w.Text(channel, []string{"al", "me"}))
 	d.voice = d.w.Voice("al", d.text, channel)
 	d.broker.Stream(subject.InStream(channel, "al"), subject.In(channel, "al"))
@@ -72,6 +75,7 @@ func (d *desk) open() {
 		Quarantine: stream.Open(d.broker.JS, subject.QuarantineStream),
 		Register:   d.w.Parties["me"].Register(),
 		Partner:    d,
+		VerdictKey: d.verdictKey,
 		Accepted:   func([16]byte, uint32) (border.Position, bool) { return border.Position{}, false },
 		OnJudged:   func(j inbox.Judged) { d.with(func() { d.judged = append(d.judged, j) }) },
 		OnTrouble:  func(p border.Placement) { d.with(func() { d.trouble = append(d.trouble, p) }) },

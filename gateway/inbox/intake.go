@@ -269,8 +269,12 @@ func (b *Inbox) putAside(ctx context.Context, d Delivery, p border.Placement, wo
 	if p.Kind == border.Fork {
 		work.Contest(&p)
 		b.mu.Lock()
+		first := b.led.Contested == nil
 		b.led.Contest(&p)
 		b.mu.Unlock()
+		if first && !b.recordContest(ctx, work) {
+			return
+		}
 	}
 	data := d.Data[:min(len(d.Data), subject.MaxEnvelope)]
 	msg := stream.Msg{Subject: subject.Quarantine(work.Channel, work.Origin), Data: data}

@@ -5,8 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"karaula/gateway/border"
 	"karaula/gateway/stream"
 	"karaula/internal/subject"
@@ -147,7 +145,7 @@ func (b *Inbox) record(ctx context.Context, judged []Judged) bool {
 			rec.Judgements = append(rec.Judgements, judged[n].Judgement)
 			n++
 		}
-		data, err := proto.Marshal(rec)
+		data, err := authentic(b.cfg.VerdictKey, rec)
 		if err != nil {
 			b.cfg.Logger.Error("verdicts cannot be written", "error", err.Error())
 			return false

@@ -2,9 +2,6 @@ package inbox
 
 import (
 	"context"
-	"math"
-
-	"google.golang.org/protobuf/proto"
 
 	"karaula/gateway/border"
 	"karaula/gateway/stream"
@@ -25,6 +22,9 @@ func Open(ctx context.Context, cfg Config, receipts []*karaulav1.LedgerReceipt) 
 		streamSeqs: map[uint64][]uint64{},
 		ahead:      map[uint64]Delivery{},
 		judge:      make(chan []*item, judgeLength), load: newLoad(), aside: newAllowance(cfg.Now()),
+	}
+	if len(cfg.VerdictKey) != VerdictKeySize {
+		return nil, problem.New(problem.Locked, "the key that authenticates verdicts is missing; nothing is received")
 	}
 	verdicts, err := b.readVerdicts(ctx)
 	if err != nil {
@@ -55,30 +55,56 @@ func Open(ctx context.Context, cfg Config, receipts []*karaulav1.LedgerReceipt) 
 // Wait returns when the inbox has stopped, after its context ended.
 func (b *Inbox) Wait() { b.done.Wait() }
 
-// readVerdicts gives the last verdict about every place.
-func (b *Inbox) readVerdicts(ctx context.Context) (map[border.Position]*karaulav1.Judgement, error) {
-	out := map[border.Position]*karaulav1.Judgement{}
+// past is what this gateway has decided about a ledger before this start.
+type past struct {
+	judged  map[border.Position]*karaulav1.Judgement // the final verdict, or the last one
+	settled map[uint64]uint64                        // by epoch, the last number with a verdict
+	contest map[uint64]*karaulav1.Contest            // by epoch, the first contradiction
+}
+
+// readVerdicts reads the verdict stream. Records that this gateway has not made
+// count for nothing.
+func (b *Inbox) readVerdicts(ctx context.Context) (*past, error) {
+	out := &past{
+		judged:  map[border.Position]*karaulav1.Judgement{},
+		settled: map[uint64]uint64{},
+		contest: map[uint64]*karaulav1.Contest{},
+	}
 	err := b.cfg.Verdicts.Read(ctx, 1, subject.Verdict(b.led.Channel, b.led.Origin), func(m stream.Stored) error {
-		var rec karaulav1.VerdictRecord
-		if err := proto.Unmarshal(m.Data, &rec); err != nil || string(rec.GetLedger()) != string(b.led.ID[:]) {
-			b.cfg.Logger.Warn("stepped over a record that is no verdict", "stream_seq", m.Seq)
+		rec, ok := authenticated(b.cfg.VerdictKey, m.Data)
+		if !ok || string(rec.GetLedger()) != string(b.led.ID[:]) {
+			b.cfg.Logger.Warn("stepped over a record that is no verdict of this gateway", "stream_seq", m.Seq)
 			return nil
 		}
-		for _, j := range rec.GetJudgements() {
-			out[border.Position{Epoch: rec.GetEpoch(), Seq: j.GetSeq()}] = j
-		}
+		out.add(rec)
 		return nil
 	})
 	return out, err
 }
 
+// add takes in one record. A verdict that is final stays.
+func (p *past) add(rec *karaulav1.VerdictRecord) {
+	epoch := rec.GetEpoch()
+	for _, j := range rec.GetJudgements() {
+		at := border.Position{Epoch: epoch, Seq: j.GetSeq()}
+		if old := p.judged[at]; old == nil || old.GetClass() == karaulav1.VerdictClass_VERDICT_CLASS_HELD {
+			p.judged[at] = j
+		}
+		p.settled[epoch] = max(p.settled[epoch], j.GetSeq())
+	}
+	if c := rec.GetContested(); c != nil && p.contest[epoch] == nil {
+		p.contest[epoch] = c
+	}
+}
+
 // readBack replays the IN stream. It gives the statements that need a verdict.
-func (b *Inbox) readBack(ctx context.Context, verdicts map[border.Position]*karaulav1.Judgement) ([]*item, error) {
+func (b *Inbox) readBack(ctx context.Context, before *past) ([]*item, error) {
 	var open []*item
 	view := b.cfg.Register.View()
-	b.led.Settled = math.MaxUint64
+	b.led.Contested = before.contest[b.led.Epoch]
 	err := b.cfg.In.Read(ctx, 1, "", func(m stream.Stored) error {
 		b.inEnd = m.Seq
+		b.led.Settled = before.settled[b.led.Epoch] // what has its place only because it lies here, has none
 		p := b.cfg.Checker.Place(m.Data, view, b.led, b)
 		if p.Kind != border.Next {
 			b.cfg.Logger.Warn("stepped over stored bytes without a place", "stream", b.cfg.In.Name(),
@@ -88,9 +114,12 @@ func (b *Inbox) readBack(ctx context.Context, verdicts map[border.Position]*kara
 		it := &item{placement: p, before: b.led.Clone(), streamSeq: m.Seq}
 		it.before.Settled = 0
 		b.led.Advance(&p)
+		if p.OpensEpoch() {
+			b.led.Contested = before.contest[b.led.Epoch]
+		}
 		b.remember(p, m.Seq)
 		it.root = b.led.Tree.Root()
-		if !b.replay(it, verdicts[p.Position]) {
+		if !b.replay(it, before.judged[p.Position]) {
 			it.sleep()
 			open = append(open, it)
 		}

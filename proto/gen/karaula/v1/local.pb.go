@@ -365,7 +365,13 @@ type VerdictRecord struct {
 	// Epoch.
 	Epoch uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// Judgements, ascending by number.
-	Judgements    []*Judgement `protobuf:"bytes,3,rep,name=judgements,proto3" json:"judgements,omitempty"`
+	Judgements []*Judgement `protobuf:"bytes,3,rep,name=judgements,proto3" json:"judgements,omitempty"`
+	// The contradiction of the ledger's origin, if this record is about one.
+	Contested *Contest `protobuf:"bytes,4,opt,name=contested,proto3" json:"contested,omitempty"`
+	// HMAC-SHA-256, by a key that only the gateway has, of everything before this
+	// field, 32 bytes. A record without it is nobody's: the broker keeps verdicts,
+	// it does not make them.
+	Mac           []byte `protobuf:"bytes,5,opt,name=mac,proto3" json:"mac,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -417,6 +423,20 @@ func (x *VerdictRecord) GetEpoch() uint64 {
 func (x *VerdictRecord) GetJudgements() []*Judgement {
 	if x != nil {
 		return x.Judgements
+	}
+	return nil
+}
+
+func (x *VerdictRecord) GetContested() *Contest {
+	if x != nil {
+		return x.Contested
+	}
+	return nil
+}
+
+func (x *VerdictRecord) GetMac() []byte {
+	if x != nil {
+		return x.Mac
 	}
 	return nil
 }
@@ -685,13 +705,15 @@ const file_karaula_v1_local_proto_rawDesc = "" +
 	"root_after\x18\x04 \x01(\fR\trootAfter\"<\n" +
 	"\x10JournalConfirmed\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x16\n" +
-	"\x06offset\x18\x02 \x01(\x03R\x06offset\"t\n" +
+	"\x06offset\x18\x02 \x01(\x03R\x06offset\"\xb9\x01\n" +
 	"\rVerdictRecord\x12\x16\n" +
 	"\x06ledger\x18\x01 \x01(\fR\x06ledger\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x125\n" +
 	"\n" +
 	"judgements\x18\x03 \x03(\v2\x15.karaula.v1.JudgementR\n" +
-	"judgements\"\xf0\x01\n" +
+	"judgements\x121\n" +
+	"\tcontested\x18\x04 \x01(\v2\x13.karaula.v1.ContestR\tcontested\x12\x10\n" +
+	"\x03mac\x18\x05 \x01(\fR\x03mac\"\xf0\x01\n" +
 	"\tJudgement\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\fR\x06digest\x12.\n" +
@@ -739,23 +761,25 @@ var file_karaula_v1_local_proto_goTypes = []any{
 	(*VerdictRecord)(nil),    // 4: karaula.v1.VerdictRecord
 	(*Judgement)(nil),        // 5: karaula.v1.Judgement
 	(*DeskEntry)(nil),        // 6: karaula.v1.DeskEntry
-	(VerdictClass)(0),        // 7: karaula.v1.VerdictClass
-	(Code)(0),                // 8: karaula.v1.Code
-	(AlertType)(0),           // 9: karaula.v1.AlertType
+	(*Contest)(nil),          // 7: karaula.v1.Contest
+	(VerdictClass)(0),        // 8: karaula.v1.VerdictClass
+	(Code)(0),                // 9: karaula.v1.Code
+	(AlertType)(0),           // 10: karaula.v1.AlertType
 }
 var file_karaula_v1_local_proto_depIdxs = []int32{
-	1, // 0: karaula.v1.JournalRecord.open:type_name -> karaula.v1.JournalOpen
-	2, // 1: karaula.v1.JournalRecord.signed:type_name -> karaula.v1.JournalSigned
-	3, // 2: karaula.v1.JournalRecord.confirmed:type_name -> karaula.v1.JournalConfirmed
-	5, // 3: karaula.v1.VerdictRecord.judgements:type_name -> karaula.v1.Judgement
-	7, // 4: karaula.v1.Judgement.class:type_name -> karaula.v1.VerdictClass
-	8, // 5: karaula.v1.Judgement.code:type_name -> karaula.v1.Code
-	9, // 6: karaula.v1.DeskEntry.type:type_name -> karaula.v1.AlertType
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	1,  // 0: karaula.v1.JournalRecord.open:type_name -> karaula.v1.JournalOpen
+	2,  // 1: karaula.v1.JournalRecord.signed:type_name -> karaula.v1.JournalSigned
+	3,  // 2: karaula.v1.JournalRecord.confirmed:type_name -> karaula.v1.JournalConfirmed
+	5,  // 3: karaula.v1.VerdictRecord.judgements:type_name -> karaula.v1.Judgement
+	7,  // 4: karaula.v1.VerdictRecord.contested:type_name -> karaula.v1.Contest
+	8,  // 5: karaula.v1.Judgement.class:type_name -> karaula.v1.VerdictClass
+	9,  // 6: karaula.v1.Judgement.code:type_name -> karaula.v1.Code
+	10, // 7: karaula.v1.DeskEntry.type:type_name -> karaula.v1.AlertType
+	8,  // [8:8] is the sub-list for method output_type
+	8,  // [8:8] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_karaula_v1_local_proto_init() }

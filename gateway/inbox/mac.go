@@ -1,0 +1,69 @@
+package inbox
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"karaula/gateway/border"
+	"karaula/internal/problem"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// A verdict that was made before a start is believed afterwards. The broker
+// keeps it, and whoever can write to the broker could write one, too: then
+// officers would see as accepted what was refused, or never judged. So every
+// record carries a code that only the gateway can make. A record without one
+// counts for nothing, and its statements are judged again.
+
+// VerdictKeySize is the length of the key of the codes, in bytes.
+const VerdictKeySize = 32
+
+const (
+	macDomain = "karaula/verdicts/v1\x00"
+	macField  = protowire.Number(5)
+	macLength = 2 + sha256.Size // the field's tag and length, and the code
+)
+
+// authentic writes down a record and adds its code.
+func authentic(key []byte, rec *karaulav1.VerdictRecord) ([]byte, error) {
+	rec.Mac = nil
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(rec)
+	if err != nil {
+		return nil, problem.Wrap(problem.Failed, err, "verdicts cannot be written down")
+	}
+	code := macOf(key, data)
+	return protowire.AppendBytes(protowire.AppendTag(data, macField, protowire.BytesType), code), nil
+}
+
+// authenticated reads a record if it carries the code for its exact bytes.
+func authenticated(key, data []byte) (*karaulav1.VerdictRecord, bool) {
+	at := len(data) - macLength
+	if at < 0 || !hmac.Equal(data[at+2:], macOf(key, data[:at])) {
+		return nil, false
+	}
+	rec := &karaulav1.VerdictRecord{}
+	return rec, proto.Unmarshal(data, rec) == nil
+}
+
+// recordContest writes down that the origin has contradicted itself, so that it
+// is known after a start. It does not give up before ctx ends.
+func (b *Inbox) recordContest(ctx context.Context, led *border.Ledger) bool {
+	rec := &karaulav1.VerdictRecord{Ledger: led.ID[:], Epoch: led.Epoch, Contested: led.Contested}
+	data, err := authentic(b.cfg.VerdictKey, rec)
+	if err != nil {
+		b.cfg.Logger.Error("a contradiction cannot be written down", "error", err.Error())
+		return true
+	}
+	return b.addVerdicts(ctx, data)
+}
+
+func macOf(key, data []byte) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte(macDomain))
+	h.Write(data)
+	return h.Sum(nil)
+}
