@@ -58,8 +58,8 @@ func (w *Writer) enqueueLocked(drafts []Draft) ([]*ticket, error) {
 	if err := w.underway.enter(drafts); err != nil {
 		return nil, err
 	}
-	for _, t := range out {
-		t.room = true
+	for i, t := range out {
+		t.room, t.more = true, i < len(out)-1
 		w.push(t, w.edge)
 	}
 	return out, nil

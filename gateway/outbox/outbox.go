@@ -144,6 +144,7 @@ type ticket struct {
 	st     *karaulav1.Statement // all but epoch, seq, prev_root, signers, heads
 	seal   func() error         // nil for unsealed kinds
 	room   bool                 // takes room, until it is taken from the queue
+	more   bool                 // the next one was brought by the same call
 	part   []byte
 	sealed chan error // given the outcome of sealing
 	said   Said

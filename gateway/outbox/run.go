@@ -39,9 +39,10 @@ func (w *Writer) run() {
 	}
 }
 
-// collect waits until first is sealed and takes what is sealed behind it, up to
-// the limits of one batch. What is being sealed is left for the next one: while
-// this one is on its way to the disk, more is sealed.
+// collect waits until first is sealed, with all that the same call has brought,
+// and takes what is sealed behind it, up to the limits of one batch. What is
+// still being sealed for others is left for the next one: while this one is on
+// its way to the disk, more is sealed.
 func (w *Writer) collect(first *ticket) []*ticket {
 	var batch []*ticket
 	size := 0
@@ -55,6 +56,11 @@ func (w *Writer) collect(first *ticket) []*ticket {
 		}
 		if len(batch) >= stream.MaxBatch || size >= stream.MaxBatchBytes {
 			return batch
+		}
+		if t.more {
+			t = w.taken(<-w.queue)
+			outcome = <-t.sealed
+			continue
 		}
 		if t = w.waiting(); t == nil {
 			return batch
