@@ -16,6 +16,11 @@ import (
 // often; what goes beyond is dropped unread.
 const refusalsPerSecond = 1
 
+// costShare bounds what dear questions may cost: a request that took long counts
+// as so many more that one partner's keep us busy for at most 1/(1+costShare) of
+// the time.
+const costShare = 4
+
 // peer answers one partner. Its methods run in one goroutine, that of its
 // subscription.
 type peer struct {
@@ -88,7 +93,11 @@ func (p *peer) answer(raw []byte) ([]byte, Code) {
 	if code != "" {
 		return p.refuse(req, code, retry)
 	}
-	return p.do(req)
+	reply, outcome := p.do(req)
+	if took := p.s.o.Now().Sub(now); took > 0 {
+		p.asks.spend(took.Seconds() * p.s.o.Rate * costShare)
+	}
+	return reply, outcome
 }
 
 // open checks size, form and signature of a request. It says why there must

@@ -28,6 +28,10 @@ func (b *bucket) take(now time.Time) bool {
 	return true
 }
 
+// spend takes tokens that were used without being there: nobody is admitted
+// until they have come in.
+func (b *bucket) spend(tokens float64) { b.tokens -= tokens }
+
 // wait says how long it takes until there is a token.
 func (b *bucket) wait() time.Duration {
 	if b.tokens >= 1 {
@@ -65,7 +69,8 @@ func (m *memory) known(id [idSize]byte) bool {
 
 // remember keeps an id until a time. It reports false when there is no room.
 func (m *memory) remember(id [idSize]byte, until, now time.Time) bool {
-	for len(m.queue) > 0 && m.queue[0].until.Before(now) {
+	for len(m.queue) > 0 && (m.queue[0].until.Before(now) || m.queue[0].until.After(until)) {
+		// Its time is over, or it was remembered by a clock that has been set back.
 		delete(m.seen, m.queue[0].id)
 		m.queue = m.queue[1:]
 	}

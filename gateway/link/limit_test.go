@@ -86,3 +86,32 @@ func TestBackoffStaysWithinBounds(t *testing.T) {
 		t.Errorf("after reset it waits %s", d)
 	}
 }
+
+// A clock that was far ahead and is set back leaves ids behind whose time never
+// comes. They must not keep the partner out for ever.
+func TestMemoryForgetsWhatAWrongClockHasLeftBehind(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_700_000_000, 0)
+	m := newMemory(2)
+	ahead := now.AddDate(10, 0, 0)
+	for i := range byte(2) {
+		m.remember([idSize]byte{i}, ahead.Add(time.Minute), ahead)
+	}
+	if !m.remember([idSize]byte{9}, now.Add(time.Minute), now) {
+		t.Error("refused after the clock was set right")
+	}
+}
+
+func TestBucketIsInDebtAfterADearRequest(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_700_000_000, 0)
+	b := newBucket(10, 3, now)
+	b.take(now)
+	b.spend(20)
+	if b.take(now.Add(1700 * time.Millisecond)) {
+		t.Error("admitted before the debt was paid")
+	}
+	if !b.take(now.Add(2 * time.Second)) {
+		t.Error("not admitted afterwards")
+	}
+}
