@@ -72,7 +72,6 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 		Channel: c.id, Self: g.self, Ledger: c.ledger(g.self), Mode: c.mode,
 		JournalPath: g.o.Layout.Journal(c.id), Log: c.out, View: g.o.Register.View,
 		Signer:    g.signer,
-		Verifier:  verifier,
 		Heads:     c.heads,
 		Connected: g.connected, MaySpeak: c.maySpeak, OnSaid: c.onSaid, Seats: g.sealSeats, Now: g.o.Now, Logger: g.log,
 	})

@@ -71,8 +71,6 @@ type Config struct {
 	Log         *stream.Log
 	View        func() *register.View
 	Signer      Signer
-	// Verifier gives the public half of a signer.
-	Verifier func(envelope.Signer) envelope.KeyFunc
 	// Heads gives the other ledgers of the channel as verified here; said when changed.
 	Heads func() []*karaulav1.Head
 	// Connected reports whether the own broker can be asked now.

@@ -62,7 +62,7 @@ func (p *post) open() {
 		Channel: channel, Self: "al", Mode: karaulav1.Mode_MODE_ACTUAL,
 		Ledger:      ledger.NewID(channel, "al", karaulav1.Mode_MODE_ACTUAL, p.text.First),
 		JournalPath: p.journal, Log: stream.Open(p.broker.JS, subject.Out(channel)),
-		View: func() *register.View { return p.w.View("al") }, Signer: p.signer, Verifier: verifier,
+		View: func() *register.View { return p.w.View("al") }, Signer: p.signer,
 		Heads: func() []*karaulav1.Head { return nil }, Connected: func() bool { return true },
 		OnSaid: func(s outbox.Said) {
 			p.mu.Lock()

@@ -57,8 +57,8 @@ func (w *Writer) readBack(ctx context.Context) (*ledger.Tree, error) {
 	err := w.cfg.Log.Read(ctx, 1, "", func(m stream.Stored) error {
 		w.state.streamEnd = m.Seq
 		p, err := envelope.Parse(m.Data)
-		if err != nil || !continues(p, w.cfg.Ledger, w.state.epoch, tree) {
-			return nil
+		if err != nil || !continues(p, w.cfg.Ledger, w.state.epoch, tree) || !w.ownSignature(p) {
+			return nil // the broker may hold what it wants: only what we have signed is ours
 		}
 		tree.Append(p.Leaf)
 		w.state.edge = behind(p, w.state.edge)

@@ -382,11 +382,9 @@ func (w *Writer) stranger(m stream.Stored) error {
 	return w.Halted()
 }
 
-// ownSignature reports whether a statement is validly signed by us.
+// ownSignature reports whether a statement is validly signed by us, with the
+// keys of the own card that it names.
 func (w *Writer) ownSignature(p *envelope.Parsed) bool {
-	signer, err := w.cfg.Signer([32]byte(p.Statement.GetCard()))
-	if err != nil {
-		return false
-	}
-	return p.VerifySignatures(w.cfg.Verifier(signer)) == nil
+	c, ok := w.cfg.View().CardByDigest([32]byte(p.Statement.GetCard()))
+	return ok && c.Party == w.cfg.Self && p.VerifySignatures(c.StatementKey) == nil
 }

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"karaula/internal/keyring"
+	"karaula/internal/problem"
 	"karaula/internal/signedtext"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
@@ -117,6 +118,16 @@ func (c *Card) SignKey(id []byte) (*Key, bool) {
 		}
 	}
 	return nil, false
+}
+
+// StatementKey gives the public half of the key with which the party signs
+// statements under this card. It has the form of an envelope.KeyFunc.
+func (c *Card) StatementKey(_ karaulav1.SignAlg, id [16]byte) (ed25519.PublicKey, error) {
+	k, ok := c.SignKey(id[:])
+	if !ok {
+		return nil, problem.New(problem.Verification, "card %d of %s has no such signing key", c.Serial, c.Party)
+	}
+	return k.Ed25519, nil
 }
 
 // Key finds the key of this use and id.
