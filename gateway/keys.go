@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"crypto/ed25519"
 	"crypto/hkdf"
 	"crypto/sha256"
 
@@ -33,7 +32,7 @@ func (o opener) Open(rec *karaulav1.Recipient, sealed []byte, i, n int) ([]byte,
 
 // openMain opens the main part of an own or accepted statement, and gives the
 // sealed message and the commitment. It has passed the border check before, or
-// was said here.
+// was said here; but whoever runs the broker may have changed it since then.
 func (o opener) openMain(p *envelope.Parsed, self string) (*karaulav1.Inner, []byte, error) {
 	for i, part := range p.Statement.GetParts() {
 		if part.GetLabel() != karaulav1.Label_LABEL_MAIN {
@@ -42,6 +41,9 @@ func (o opener) openMain(p *envelope.Parsed, self string) (*karaulav1.Inner, []b
 		if p.IsStub() {
 			return nil, nil, problem.New(problem.NotFound, "its content has been erased")
 		}
+		if p.CheckParts() != nil {
+			return nil, nil, problem.New(problem.Verification, "the stored content is not what was said")
+		}
 		for at, rec := range part.GetRecipients() {
 			if rec.GetParty() != self {
 				continue
@@ -49,6 +51,9 @@ func (o opener) openMain(p *envelope.Parsed, self string) (*karaulav1.Inner, []b
 			frame, err := o.Open(rec, p.Envelope.GetParts()[i], at, len(part.GetRecipients()))
 			if err != nil {
 				return nil, nil, err
+			}
+			if sum := seal.Commitment(frame); string(sum[:]) != string(part.GetCommitment()) {
+				return nil, nil, problem.New(problem.Verification, "what was sealed is not what the statement commits to")
 			}
 			inner, err := unframe(frame)
 			return inner, part.GetCommitment(), err
@@ -103,15 +108,4 @@ func signer(keys *keyring.Gateway, view *register.View, digest [32]byte) (envelo
 
 func envelopeSigner(k keyring.SignKey) envelope.Signer {
 	return envelope.Signer{Alg: karaulav1.SignAlg_SIGN_ALG_ED25519, KeyID: k.ID, Key: k.Private}
-}
-
-// verifier gives the public half of a signer, to recognise own signatures.
-func verifier(s envelope.Signer) envelope.KeyFunc {
-	return func(_ karaulav1.SignAlg, id [16]byte) (ed25519.PublicKey, error) {
-		if id != s.KeyID {
-			return nil, &envelope.Refusal{Code: karaulav1.Code_CODE_UNKNOWN_KEY}
-		}
-		pub, _ := s.Key.Public().(ed25519.PublicKey)
-		return pub, nil
-	}
 }
