@@ -1,0 +1,144 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"karaula/gateway/book"
+	"karaula/gateway/desk"
+	"karaula/internal/agreement"
+	"karaula/internal/node"
+	"karaula/internal/subject"
+	"karaula/internal/testbroker"
+	"karaula/internal/testworld"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+	"karaula/proto/gen/karaula/v1/karaulav1connect"
+)
+
+const channelID = "b01-al-me"
+
+// house is al's gateway over a real broker. Its partner me is a card, a root
+// and a voice: what me's gateway would do, a test does.
+type house struct {
+	t      testing.TB
+	w      *testworld.World
+	text   *agreement.Agreement
+	broker *testbroker.Broker
+	dir    string
+
+	gateway *Gateway
+	ctx     context.Context // an officer's
+	desk    karaulav1connect.NodeServiceClient
+	cancel  context.CancelFunc
+	done    chan error
+
+	mu    sync.Mutex
+	clock time.Time
+}
+
+func newHouse(t testing.TB) *house {
+	t.Helper()
+	h := &house{
+		t: t, w: testworld.New(t, "al", "me"), broker: testbroker.Start(t), clock: testworld.Start,
+		dir: filepath.Join(t.TempDir(), "al"),
+	}
+	h.text = h.w.Agree(h.w.Text(channelID, []string{"al", "me"}))
+	if err := (node.Layout{Dir: h.dir}).Make(); err != nil {
+		t.Fatal(err)
+	}
+	for _, ch := range h.text.Channels {
+		h.broker.Stream(subject.Out(ch.ID), subject.SayAll(ch.ID, "al"))
+		h.broker.Stream(subject.InStream(ch.ID, "me"), subject.In(ch.ID, "me"))
+	}
+	h.broker.Stream(subject.VerdictStream, "verdict.>")
+	h.broker.Stream(subject.QuarantineStream, "quarantine.>")
+	h.broker.Stream(subject.DeskStream, "desk.>")
+	return h
+}
+
+// start starts the gateway and waits until its channels are open.
+func (h *house) start() {
+	h.t.Helper()
+	h.launch()
+	select {
+	case <-h.gateway.Ready():
+	case err := <-h.done:
+		h.t.Fatal(err)
+	}
+}
+
+// launch starts the gateway.
+func (h *house) launch() {
+	h.t.Helper()
+	cfg := node.Default()
+	cfg.Party, cfg.Name = "al", "Invented authority"
+	cfg.Officers = []node.Officer{{UID: os.Getuid(), ID: "operator", Role: node.RoleSupervisor}}
+	g, err := New(Options{
+		Layout: node.Layout{Dir: h.dir}, Config: cfg, Register: h.w.Parties["al"].Register(),
+		Keys: h.w.Parties["al"].Gateway, Connect: func(context.Context) (*nats.Conn, error) { return h.broker.Dial() },
+		Now: h.now, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	g.alone = true // me is no gateway that could say what it holds
+	h.gateway, h.cancel, h.done = g, cancel, make(chan error, 1)
+	h.ctx, h.desk = ctx, desk.Dial(g.o.Layout.Socket())
+	go func() { h.done <- g.Run(ctx) }()
+	h.until("the desk", func() bool {
+		c, err := node.DialSocket(ctx, g.o.Layout.Socket())
+		return err == nil && c.Close() == nil
+	})
+	h.t.Cleanup(h.stop)
+}
+
+// stop stops the gateway, once.
+func (h *house) stop() {
+	h.t.Helper()
+	if h.cancel == nil {
+		return
+	}
+	h.cancel()
+	h.cancel = nil
+	if err := <-h.done; err != nil {
+		h.t.Errorf("the gateway stopped with: %v", err)
+	}
+}
+
+func (h *house) now() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.clock
+}
+
+func (h *house) move(d time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.clock = h.clock.Add(d)
+}
+
+// route is an alert that everybody may say.
+func route() *karaulav1.Alert {
+	a := testworld.Alert(karaulav1.AlertType_ALERT_TYPE_ROUTE)
+	a.Id = book.IDText(desk.NewAlertID(testworld.Start))
+	return a
+}
+
+// until waits for a condition; only a broken program makes it fail.
+func (h *house) until(what string, cond func() bool) {
+	h.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+		if cond() {
+			return
+		}
+	}
+	h.t.Fatalf("%s does not happen", what)
+}
