@@ -96,6 +96,10 @@ type Loop struct {
 	AcceptedMillis float64 `json:"accepted_ms"` // median
 	ReceiptMillis  float64 `json:"receipt_ms"`  // median
 	Times          float64 `json:"times"`       // EndToEnd.PerSecond / PerSecond
+	// AcceptedPerSecond is what the loop would have done if it had not waited
+	// for receipts, which gateways gather: 1 / the mean time until accepted.
+	AcceptedPerSecond float64 `json:"accepted_per_second"`
+	AcceptedTimes     float64 `json:"accepted_times"` // EndToEnd.PerSecond / AcceptedPerSecond
 }
 
 // Latency is the time from handing an alert to the sender's desk until the

@@ -58,7 +58,7 @@ func (s *stage) measureLoad(ctx context.Context, res *Result) error {
 	e.Share = float64(e.Receipts) / float64(n)
 	e.SenderDisk, e.OtherDisk = (after.senderDisk-before.senderDisk)/n, (after.recipientDisk-before.recipientDisk)/n
 	res.EndToEnd = e
-	res.Loop.Times = e.PerSecond / res.Loop.PerSecond
+	res.Loop.Times, res.Loop.AcceptedTimes = e.PerSecond/res.Loop.PerSecond, e.PerSecond/res.Loop.AcceptedPerSecond
 	return nil
 }
 

@@ -84,13 +84,19 @@ func (s *stage) measureFloor(res *Result) error {
 	return err
 }
 
-// warm sends a batch and waits for its receipts: connections are up, rules compiled.
+// warm sends a batch and waits for its receipts: connections are up, rules
+// compiled. A node speaks only after its partner has said what it holds, so the
+// first tries may be too early.
 func (s *stage) warm(ctx context.Context, _ *Result) error {
 	list, err := alerts(warmUp, s.o.Size)
 	if err != nil {
 		return err
 	}
 	last, err := s.send(ctx, list...)
+	for until := time.Now().Add(readyTimeout); problem.Is(err, problem.Unreachable) && time.Now().Before(until) && ctx.Err() == nil; {
+		time.Sleep(interval)
+		last, err = s.send(ctx, list...)
+	}
 	if err != nil {
 		return err
 	}
@@ -166,7 +172,12 @@ func (s *stage) measureLoop(ctx context.Context, res *Result) error {
 		back = append(back, at.Sub(said))
 	}
 	took := time.Since(began).Seconds()
+	var accepting time.Duration
+	for _, d := range there {
+		accepting += d
+	}
 	res.Loop = Loop{
+		AcceptedPerSecond: float64(len(list)) / accepting.Seconds(),
 		Alerts: len(list), Seconds: took, PerSecond: float64(len(list)) / took,
 		AcceptedMillis: millis(quantile(there, .5)), ReceiptMillis: millis(quantile(back, .5)),
 	}
