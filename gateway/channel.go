@@ -300,6 +300,17 @@ func (c *channel) sayBody(ctx context.Context, kind karaulav1.Kind, body proto.M
 	return err
 }
 
+// setBack reports whether the own broker has lost something that was received:
+// then everything is read back again, and streams and journal compared.
+func (c *channel) setBack() bool {
+	for _, p := range c.partners() {
+		if c.ear(p).SetBack() {
+			return true
+		}
+	}
+	return false
+}
+
 // close stops the channel; ctx bounds how long what is queued may take.
 func (c *channel) close(ctx context.Context) {
 	if err := c.writer.Close(ctx); err != nil {

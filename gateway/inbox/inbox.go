@@ -16,6 +16,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"karaula/gateway/border"
@@ -90,6 +91,8 @@ type Inbox struct {
 	inEnd       uint64
 	quarantined uint64
 	docket      docket
+
+	back atomic.Bool // the IN stream was set back
 
 	// owned by the intake goroutine
 	ahead      map[uint64]Delivery

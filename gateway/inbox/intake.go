@@ -303,6 +303,10 @@ func (b *Inbox) store(ctx context.Context, next []placed, work *border.Ledger) b
 			next = next[len(at):]
 			continue
 		}
+		if errors.Is(err, stream.ErrBack) {
+			b.goBack(err)
+			return false
+		}
 		b.cfg.Logger.Warn("received statements cannot be stored; nothing is acknowledged, will try again",
 			"channel", work.Channel, "origin", work.Origin, "why", err.Error())
 		select {

@@ -36,6 +36,10 @@ var ErrUncertain = errors.New("the broker did not answer; the messages may or ma
 // nothing was stored.
 var ErrMoved = errors.New("the stream's end has moved; nothing was stored")
 
+// ErrBack says that the stream ends before what is known to be stored there: it
+// was lost, or set back to an older copy.
+var ErrBack = errors.New("the stream ends before what was stored in it")
+
 // ErrFull says that the stream's limit is reached; nothing was stored.
 var ErrFull = errors.New("the stream is full; nothing was stored")
 
@@ -266,11 +270,19 @@ func (l *Log) Get(ctx context.Context, seq uint64) (Stored, bool, error) {
 // Look compares what stands behind the known end of the stream with the bytes
 // that were to be appended there: it gives the sequences of those that are
 // there, in order, and the new end. Anything else found there is shown to
-// stranger, whose error stops it.
+// stranger, whose error stops it. Where the stream ends before the known end,
+// nothing is compared: [ErrBack].
 func (l *Log) Look(
 	ctx context.Context, end uint64, want [][]byte, stranger func(Stored) error,
 ) (at []uint64, newEnd uint64, err error) {
 	newEnd = end
+	_, last, err := l.End(ctx)
+	if err != nil {
+		return nil, end, err
+	}
+	if last < end {
+		return nil, end, fmt.Errorf("stream %s ends at %d instead of %d: %w", l.name, last, end, ErrBack)
+	}
 	err = l.Read(ctx, end+1, "", func(m Stored) error {
 		if len(at) < len(want) && bytes.Equal(m.Data, want[len(at)]) {
 			at = append(at, m.Seq)
