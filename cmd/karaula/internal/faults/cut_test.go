@@ -25,6 +25,9 @@ func TestLinksAreCutDuringTraffic(t *testing.T) {
 	}
 	w, r, rng := makeWorld(t), records(), seeded(t)
 	start(t, w)
+	// Before its first statement a node asks a partner what it holds.
+	send(t, w.AL, r["al"], 1)
+	send(t, w.ME, r["me"], 1)
 	loads := []*Load{Start(t.Context(), w.AL, r["al"], 2), Start(t.Context(), w.ME, r["me"], 2)}
 	proxies := []*Proxy{w.ToAL, w.ToME}
 	var passed int64

@@ -66,7 +66,7 @@ func seeded(t *testing.T) *rand.Rand {
 }
 
 // patience bounds every wait for something that must happen.
-const patience = 120 * time.Second
+const patience = 60 * time.Second
 
 // patient gives a context for one wait.
 func patient(t *testing.T) context.Context {

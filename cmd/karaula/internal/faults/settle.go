@@ -13,10 +13,14 @@ const look = 50 * time.Millisecond
 // Until waits until a condition holds: ok gives "" then, and otherwise what is
 // lacking.
 func Until(ctx context.Context, ok func() string) error {
+	lack := ""
 	for {
-		lack := ok()
-		if lack == "" {
+		now := ok()
+		if now == "" {
 			return nil
+		}
+		if lack == "" || ctx.Err() == nil { // what fails because time is up tells nothing
+			lack = now
 		}
 		select {
 		case <-ctx.Done():
