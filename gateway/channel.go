@@ -23,7 +23,9 @@ import (
 
 // Times of the channel's own loop.
 const (
-	receiptPause = 100 * time.Millisecond // receipts are gathered for this long
+	// receiptPause is the least time between two receipts: what is judged
+	// meanwhile is gathered. What comes after a pause is answered at once.
+	receiptPause = 100 * time.Millisecond
 	sayTimeout   = 30 * time.Second
 )
 
@@ -49,6 +51,7 @@ type channel struct {
 	compared map[string]bool                       // partners that have said what they hold of ours
 	openedAt time.Time
 
+	judged chan struct{} // has an element when something was judged
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 }
@@ -60,7 +63,7 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 		g: g, id: cv.ID, mode: cv.Channel.Mode, first: cv.First, parties: cv.Parties,
 		out: stream.Open(g.js, subject.Out(cv.ID)), ears: map[string]*inbox.Inbox{},
 		receipts: map[string][]*karaulav1.LedgerReceipt{}, notices: map[uint64]bool{},
-		compared: map[string]bool{}, openedAt: g.o.Now(),
+		compared: map[string]bool{}, openedAt: g.o.Now(), judged: make(chan struct{}, 1),
 	}
 	if err := c.streamsReady(ctx); err != nil {
 		return nil, err
@@ -134,7 +137,7 @@ func (c *channel) openEars(ctx context.Context) error {
 			Register: c.g.o.Register, Partner: c.g.partner(p), VerdictKey: verdictKey(c.g.o.Keys),
 			Accepted: func(id [16]byte, ver uint32) (border.Position, bool) { return c.g.book.Accepted(c.ledger(p), id, ver) },
 			OnJudged: func(j inbox.Judged) { c.onJudged(p, j) }, OnTrouble: func(pl border.Placement) { c.onTrouble(p, pl) },
-			Seats: c.g.openSeats, Now: c.g.o.Now, Logger: c.g.log,
+			OnBatch: c.wake, Seats: c.g.openSeats, Now: c.g.o.Now, Logger: c.g.log,
 		}, c.receipts[p])
 		if err != nil {
 			return err
@@ -230,45 +233,64 @@ func (c *channel) entry(p *envelope.Parsed, streamSeq uint64) book.Entry {
 func (c *channel) loop(ctx context.Context) {
 	tick := time.NewTicker(receiptPause)
 	defer tick.Stop()
+	last := c.g.o.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if err := c.sayDue(ctx); err != nil && ctx.Err() == nil {
-				c.g.log.Debug("what was due could not be said, will try again", "channel", c.id, "why", err.Error())
+		case <-c.judged:
+			if c.g.o.Now().Sub(last) < receiptPause {
+				continue // the tick sees to it
 			}
+		}
+		receipted, err := c.sayDue(ctx)
+		if err != nil && ctx.Err() == nil {
+			c.g.log.Debug("what was due could not be said, will try again", "channel", c.id, "why", err.Error())
+		}
+		if receipted {
+			last = c.g.o.Now()
+			tick.Reset(receiptPause)
 		}
 	}
 }
 
-func (c *channel) sayDue(ctx context.Context) error {
+// wake lets the loop look at what was judged.
+func (c *channel) wake() {
+	select {
+	case c.judged <- struct{}{}:
+	default:
+	}
+}
+
+// sayDue says what is due now, and reports whether a receipt was.
+func (c *channel) sayDue(ctx context.Context) (receipted bool, err error) {
 	cv, ok := c.g.o.Register.View().Channel(c.id)
 	if !ok {
-		return nil
+		return false, nil
 	}
 	phase := cv.PhaseAt(c.g.o.Now())
 	if phase != agreement.InForce && phase != agreement.WindingDown || c.writer.Halted() != nil {
-		return nil
+		return false, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, sayTimeout)
 	defer cancel()
 	if err := c.writer.Refresh(); err != nil {
-		return err
+		return false, err
 	}
 	if err := c.sayNotices(ctx, cv); err != nil {
-		return err
+		return false, err
 	}
 	silent := c.g.o.Now().Sub(time.UnixMicro(c.lastSaid()))
 	beat := silent >= c.g.o.Config.Heartbeat && c.lastSaid() > 0
 	if receipt := c.receipt(beat); receipt != nil {
-		return c.sayBody(ctx, karaulav1.Kind_KIND_RECEIPT, receipt)
+		return true, c.sayBody(ctx, karaulav1.Kind_KIND_RECEIPT, receipt)
 	}
 	if beat {
-		_, err := c.writer.Say(ctx, outbox.Draft{Kind: karaulav1.Kind_KIND_HEARTBEAT})
-		return err
+		_, err = c.writer.Say(ctx, outbox.Draft{Kind: karaulav1.Kind_KIND_HEARTBEAT})
+		return false, err
 	}
-	return nil
+	return false, nil
 }
 
 func (c *channel) lastSaid() int64 {

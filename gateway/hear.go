@@ -63,7 +63,9 @@ func (c *channel) hearAlert(j inbox.Judged) {
 		c.g.book.Add(e)
 	}
 	if !j.Replayed {
-		c.g.bus.Tell(c.g.desk.Event(e))
+		if c.g.bus.Heard() {
+			c.g.bus.Tell(c.g.desk.Event(e))
+		}
 		lag := c.g.o.Now().UnixMicro() - e.SaidAt
 		c.g.metrics.lag.WithLabelValues(c.id).Observe(float64(lag) / 1e6)
 	}
@@ -108,7 +110,7 @@ func (c *channel) hearReceipt(st *karaulav1.Statement, replayed bool) {
 			continue
 		}
 		news := c.g.book.Receipt(st.GetOrigin(), l, st.GetSaidAt())
-		if replayed {
+		if replayed || !c.g.bus.Heard() {
 			continue
 		}
 		for _, e := range news {

@@ -55,6 +55,14 @@ func (b *Bus) Listen() *Listener {
 	return l
 }
 
+// Heard reports whether anybody listens: an event that nobody hears need not
+// be made.
+func (b *Bus) Heard() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.listeners) > 0
+}
+
 // Tell gives an event to all listeners and never waits.
 func (b *Bus) Tell(e *karaulav1.WatchResponse) {
 	b.mu.Lock()

@@ -68,6 +68,8 @@ type Config struct {
 	Accepted func(alert [16]byte, version uint32) (border.Position, bool)
 	// OnJudged is told of every verdict, in order of numbers but for held ones.
 	OnJudged func(Judged)
+	// OnBatch is told when a batch of verdicts has been told; may be nil.
+	OnBatch func()
 	// OnTrouble is told of quarantined bytes and contradictions.
 	OnTrouble func(border.Placement)
 	// Seats bounds how many judge at once, over all inboxes of a gateway.
@@ -103,6 +105,7 @@ type Inbox struct {
 	handled    uint64    // the partner's stream sequence up to which nothing is missing
 
 	asked map[[32]byte]time.Time // texts, by the judging goroutine
+	acks  chan Delivery          // holds the newest one to acknowledge
 	judge chan []*item
 	done  sync.WaitGroup
 }

@@ -134,15 +134,7 @@ func (b *Inbox) takeIn(ctx context.Context, batch []Delivery) {
 		return
 	}
 	if ack != nil {
-		if err := ack.Ack(); err != nil {
-			b.cfg.Logger.Debug(
-				"acknowledging failed; it will be delivered again",
-				"channel",
-				work.Channel,
-				"origin",
-				work.Origin,
-			)
-		}
+		b.acknowledge(*ack)
 	}
 }
 
@@ -246,6 +238,10 @@ func (b *Inbox) rewind(ctx context.Context) {
 		return
 	}
 	b.rewindAt = now
+	select {
+	case <-b.acks: // what is delivered again is acknowledged then
+	default:
+	}
 	next := b.Next()
 	if err := b.cfg.Partner.Rewind(ctx, b.led.Channel, next.Epoch, next.Seq); err != nil {
 		b.cfg.Logger.Warn("redelivery was refused; will ask again", "channel", b.led.Channel, "origin", b.led.Origin,

@@ -23,7 +23,7 @@ func (b *Inbox) judging(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case items := <-b.judge:
-			b.judgeAll(ctx, items)
+			b.judgeAll(ctx, b.more(items))
 		case <-tick.C:
 			generation := b.cfg.Register.View().Generation()
 			if again := b.worthAgain(generation != seen); len(again) > 0 {
@@ -32,6 +32,19 @@ func (b *Inbox) judging(ctx context.Context) {
 			seen = generation
 		}
 	}
+}
+
+// more takes what else waits for a verdict, up to one batch.
+func (b *Inbox) more(items []*item) []*item {
+	for len(items) < stream.MaxBatch {
+		select {
+		case next := <-b.judge:
+			items = append(items, next...)
+		default:
+			return items
+		}
+	}
+	return items
 }
 
 // worthAgain gives the held statements that may be judged otherwise now.
@@ -66,8 +79,9 @@ func (b *Inbox) judgeItems(ctx context.Context, items []*item) {
 	}
 	items, verdicts = b.news(items, verdicts)
 	judged := make([]Judged, len(items))
+	seen := map[version]border.Position{}
 	for i, it := range items {
-		b.noTwins(it, &verdicts[i], judged[:i])
+		noTwins(it, &verdicts[i], seen)
 		judged[i] = Judged{
 			Placement: &it.placement, Verdict: verdicts[i], StreamSeq: it.streamSeq,
 			Judgement: verdicts[i].Judgement(&it.placement, now),
@@ -83,21 +97,28 @@ func (b *Inbox) judgeItems(ctx context.Context, items []*item) {
 			items[i].sleep()
 		}
 	}
+	if b.cfg.OnBatch != nil {
+		b.cfg.OnBatch()
+	}
+}
+
+// version is what must not be accepted twice.
+type version struct {
+	id     string
+	number uint32
 }
 
 // noTwins refuses a version of an alert that was accepted earlier in the same batch.
-func (b *Inbox) noTwins(it *item, v *border.Verdict, earlier []Judged) {
+func noTwins(it *item, v *border.Verdict, seen map[version]border.Position) {
 	if v.Inner.GetAlert() == nil {
 		return
 	}
-	for _, e := range earlier {
-		in := e.Verdict.Inner
-		if in.GetAlert() != nil && string(in.GetAlertId()) == string(v.Inner.GetAlertId()) &&
-			in.GetVersion() == v.Inner.GetVersion() && e.Placement.Position != it.placement.Position {
-			v.Class, v.Code, v.Inner = karaulav1.VerdictClass_VERDICT_CLASS_REFUSED, karaulav1.Code_CODE_DUPLICATE_ALERT, nil
-			return
-		}
+	key := version{string(v.Inner.GetAlertId()), v.Inner.GetVersion()}
+	if at, twin := seen[key]; twin && at != it.placement.Position {
+		v.Class, v.Code, v.Inner = karaulav1.VerdictClass_VERDICT_CLASS_REFUSED, karaulav1.Code_CODE_DUPLICATE_ALERT, nil
+		return
 	}
+	seen[key] = it.placement.Position
 }
 
 // mayAsk reports whether a text may be asked for: not all the time.

@@ -21,6 +21,7 @@ func Open(ctx context.Context, cfg Config, receipts []*karaulav1.LedgerReceipt) 
 		leaves:     map[uint64][][32]byte{},
 		streamSeqs: map[uint64][]uint64{},
 		ahead:      map[uint64]Delivery{},
+		acks:       make(chan Delivery, 1),
 		judge:      make(chan []*item, judgeLength), load: newLoad(), aside: newAllowance(cfg.Now()),
 	}
 	if len(cfg.VerdictKey) != VerdictKeySize {
@@ -43,8 +44,9 @@ func Open(ctx context.Context, cfg Config, receipts []*karaulav1.LedgerReceipt) 
 	for _, r := range receipts {
 		b.Receipted(r)
 	}
-	b.done.Add(2)
+	b.done.Add(3)
 	go b.intake(ctx)
+	go b.acknowledging(ctx)
 	go b.judging(ctx)
 	if len(open) > 0 {
 		b.judge <- open
