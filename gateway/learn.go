@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"karaula/gateway/bus"
@@ -135,14 +136,19 @@ func (p *partner) compareOurs(h *karaulav1.Head) {
 			continue
 		}
 		own := c.writer.Head()
+		other := h.GetSize() == own.GetSize() && h.GetSize() > 0 && string(h.GetRoot()) != string(own.GetRoot())
+		if h.GetEpoch() == own.GetEpoch() && (h.GetSize() > own.GetSize() || other) {
+			if err := p.prove(c, own, h); err != nil {
+				p.note("it names another head of our ledger on " + c.id + ": " + err.Error())
+				if !errors.Is(err, errUnproven) && !problem.Is(err, problem.Unreachable) {
+					c.writer.Halt(err)
+				}
+				continue
+			}
+		}
 		c.mu.Lock()
 		c.compared[p.code] = true
 		c.mu.Unlock()
-		if h.GetEpoch() == own.GetEpoch() && h.GetSize() > own.GetSize() {
-			c.writer.Halt(problem.New(problem.Verification,
-				"%s holds %d statements of ours on channel %s, the signing journal only %d; nothing is said there",
-				p.code, h.GetSize(), c.id, own.GetSize()).WithHint("karaula ledger repair --channel %s", c.id))
-		}
 	}
 }
 

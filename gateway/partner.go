@@ -46,6 +46,7 @@ type partner struct {
 	told    uint64    // generation of the register at the last greeting
 	pulls   map[string]context.CancelFunc
 	pullers map[string]*link.Puller
+	shows   func(seq uint64) ([]byte, error) // tests only: in place of the link
 
 	cancel context.CancelFunc
 	work   sync.WaitGroup

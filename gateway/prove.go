@@ -1,0 +1,79 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"karaula/internal/envelope"
+	"karaula/internal/problem"
+	"karaula/internal/register"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// proveTimeout bounds how long a partner may take to show what it holds of us.
+const proveTimeout = 5 * time.Second
+
+// errUnproven says that a partner claims to hold more of us than there is, and
+// does not show it.
+var errUnproven = problem.New(problem.Verification, "it did not show a statement with our signature")
+
+// prove asks a partner for the statement that its head speaks of, and gives the
+// reason to stop if it holds one with our signature that our journal does not
+// know. A head alone is only its word: whoever shares a channel with us could
+// silence us towards everybody else on it.
+//
+// Gives nil if what it holds is ours, errUnproven if it shows nothing, and a
+// problem of kind Unreachable if it cannot be asked now.
+func (p *partner) prove(c *channel, own, theirs *karaulav1.Head) error {
+	ctx, cancel := context.WithTimeout(context.Background(), proveTimeout)
+	defer cancel()
+	seq := min(theirs.GetSize(), own.GetSize()+1)
+	raw, err := p.stub(ctx, [32]byte(own.GetLedger()), own.GetEpoch(), seq)
+	if problem.Is(err, problem.Unreachable) {
+		return err //nolint:wrapcheck // the link says who does not answer
+	}
+	if err != nil {
+		return errUnproven
+	}
+	st, ok := ownStatement(p.g.o.Register.View(), raw)
+	if !ok || !bytes.Equal(st.Statement.GetLedger(), own.GetLedger()) || st.Statement.GetEpoch() != own.GetEpoch() ||
+		st.Statement.GetSeq() != seq {
+		return errUnproven
+	}
+	if leaf, known := c.leaf(ctx, p.g.self, own.GetEpoch(), seq); known && leaf == st.Leaf {
+		return nil // said meanwhile, or its root is a lie
+	}
+	return problem.New(problem.Verification,
+		"%s holds a statement %d of ours on channel %s that the signing journal does not know; nothing is said there",
+		p.code, seq, c.id).WithHint("karaula ledger repair --channel %s", c.id)
+}
+
+// stub asks the partner for one statement without its content.
+func (p *partner) stub(ctx context.Context, led [32]byte, epoch, seq uint64) ([]byte, error) {
+	if p.shows != nil {
+		return p.shows(seq)
+	}
+	client := p.asker()
+	if client == nil {
+		return nil, problem.New(problem.Unreachable, "the link to %s is down", p.code)
+	}
+	all, err := client.GetStubs(ctx, led, epoch, seq, seq)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the link says who refuses and why
+	}
+	return all[0], nil
+}
+
+// ownStatement reads an envelope that one of our own cards' keys has signed.
+func ownStatement(view *register.View, raw []byte) (*envelope.Parsed, bool) {
+	p, err := envelope.ParseOuter(raw)
+	if err != nil || p.Statement.GetOrigin() != view.Self() {
+		return nil, false
+	}
+	card, ok := view.CardByDigest([32]byte(p.Statement.GetCard()))
+	if !ok || card.Party != view.Self() || p.VerifySignatures(card.StatementKey) != nil {
+		return nil, false
+	}
+	return p, true
+}

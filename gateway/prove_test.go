@@ -1,0 +1,92 @@
+package gateway
+
+import (
+	"errors"
+	"testing"
+
+	"karaula/gateway/stream"
+	"karaula/internal/problem"
+	"karaula/internal/subject"
+	"karaula/internal/testworld"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// A partner can claim to hold more of us than we have said. If its word were
+// enough, any party of a channel could silence us towards all others.
+func TestAClaimAloneSilencesNobody(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.start()
+	if _, err := h.send(h.ctx, route()); err != nil {
+		t.Fatal(err)
+	}
+	c := h.gateway.channel(channelID)
+	var own []byte // the last thing that we have really said
+	err := stream.Open(h.broker.JS, subject.Out(channelID)).Read(t.Context(), 1, "", func(m stream.Stored) error {
+		own = m.Data
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := c.writer.Head().GetSize()
+	mine := h.w.Voice("me", h.text, channelID)
+	forged := h.w.Voice("al", h.text, channelID)
+	for name, show := range map[string][]byte{
+		"noise":                  testworld.Random(200),
+		"what we did say":        own,
+		"a statement of its own": mine.Say(testworld.Draft{Kind: karaulav1.Kind_KIND_HEARTBEAT}),
+		"ours, by its key": forged.Say(testworld.Draft{
+			Kind: karaulav1.Kind_KIND_HEARTBEAT, Set: func(st *karaulav1.Statement) { st.Seq = size + 1 },
+			Key: &h.w.Parties["me"].Gateway.Sign,
+		}),
+	} {
+		p := &partner{g: h.gateway, code: "me", shows: func(uint64) ([]byte, error) { return show, nil }}
+		head := c.writer.Head()
+		p.compareOurs(&karaulav1.Head{
+			Ledger: head.GetLedger(), Epoch: 1, Size: head.GetSize() + 1, Root: testworld.Random(32),
+		})
+		if err := c.writer.Halted(); err != nil {
+			t.Fatalf("%s silences us: %v", name, err)
+		}
+	}
+	away := &partner{g: h.gateway, code: "me"}
+	head := c.writer.Head()
+	away.compareOurs(&karaulav1.Head{Ledger: head.GetLedger(), Epoch: 1, Size: 1 << 60, Root: head.GetRoot()})
+	if err := c.writer.Halted(); err != nil {
+		t.Fatalf("who cannot be asked silences us: %v", err)
+	}
+	if _, err := h.send(h.ctx, route()); err != nil {
+		t.Errorf("nothing is said any more: %v", err)
+	}
+}
+
+// What we have signed and do not know stops us: our journal was set back.
+func TestAProofStopsTheChannel(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.start()
+	if _, err := h.send(h.ctx, route()); err != nil {
+		t.Fatal(err)
+	}
+	c := h.gateway.channel(channelID)
+	head := c.writer.Head()
+	lost := h.w.Voice("al", h.text, channelID)
+	for name, set := range map[string]struct{ seq, size uint64 }{
+		"one more":         {head.GetSize() + 1, head.GetSize() + 5},
+		"another last one": {head.GetSize(), head.GetSize()},
+	} {
+		raw := lost.Say(testworld.Draft{
+			Kind: karaulav1.Kind_KIND_HEARTBEAT, Set: func(st *karaulav1.Statement) { st.Seq = set.seq },
+		})
+		p := &partner{g: h.gateway, code: "me", shows: func(uint64) ([]byte, error) { return raw, nil }}
+		err := p.prove(c, head, &karaulav1.Head{Size: set.size, Root: testworld.Random(32)})
+		if !problem.Is(err, problem.Verification) || errors.Is(err, errUnproven) {
+			t.Errorf("%s: %v", name, err)
+		}
+		p.compareOurs(&karaulav1.Head{Ledger: head.GetLedger(), Epoch: 1, Size: set.size, Root: testworld.Random(32)})
+	}
+	if c.writer.Halted() == nil {
+		t.Error("the channel goes on")
+	}
+}
