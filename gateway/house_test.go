@@ -119,12 +119,6 @@ func (h *house) now() time.Time {
 	return h.clock
 }
 
-func (h *house) move(d time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.clock = h.clock.Add(d)
-}
-
 // route is an alert that everybody may say.
 func route() *karaulav1.Alert {
 	a := testworld.Alert(karaulav1.AlertType_ALERT_TYPE_ROUTE)

@@ -42,7 +42,10 @@ func TestTheBrokerCannotSpeakForUs(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := stream.Open(p.broker.JS, subject.Out(channel))
-	if _, err := log.Add(t.Context(), stream.Msg{Subject: subject.Say(channel, "al", "vehicle"), Data: forged}); err != nil {
+	if _, err := log.Add(
+		t.Context(),
+		stream.Msg{Subject: subject.Say(channel, "al", "vehicle"), Data: forged},
+	); err != nil {
 		t.Fatal(err)
 	}
 	p.open()

@@ -38,6 +38,7 @@ func TestRunIsComplete(t *testing.T) {
 		"floor":          r.Floor.Operations == n && rate(r.Floor.Operations, r.Floor.Seconds, r.Floor.PerSecond),
 		"end to end":     r.EndToEnd.Alerts == n && rate(n, r.EndToEnd.Seconds, r.EndToEnd.PerSecond),
 		"of the floor":   r.EndToEnd.OfFloor == r.EndToEnd.PerSecond/r.Floor.PerSecond,
+		"processor time": r.EndToEnd.OfFloorCPU > 0 && r.EndToEnd.OfFloorCPU == r.Floor.CPUMicros/r.EndToEnd.CPUMicros,
 		"callers":        r.EndToEnd.Callers > 1 && r.EndToEnd.Batch*r.EndToEnd.Callers >= n,
 		"receipts":       r.EndToEnd.Receipts >= 1 && r.EndToEnd.Receipts <= n && r.EndToEnd.Share == float64(r.EndToEnd.Receipts)/n,
 		"sender's disk":  r.EndToEnd.SenderDisk > int64(r.Setting.Sealed),
@@ -89,8 +90,10 @@ func TestAlertsAreValidAndOfTheirSize(t *testing.T) {
 func TestWhatCannotBeMeasuredIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, o := range []Options{
-		{Alerts: MinAlerts - 1, Size: MinSize}, {Alerts: MaxAlerts + 1, Size: MinSize},
-		{Alerts: MinAlerts, Size: MinSize - 1}, {Alerts: MinAlerts, Size: MaxSize + 1},
+		{Alerts: MinAlerts - 1, Size: MinSize},
+		{Alerts: MaxAlerts + 1, Size: MinSize},
+		{Alerts: MinAlerts, Size: MinSize - 1},
+		{Alerts: MinAlerts, Size: MaxSize + 1},
 	} {
 		if _, err := Run(t.Context(), o); !problem.Is(err, problem.Invalid) {
 			t.Errorf("%d alerts of %d bytes: %v, want Invalid", o.Alerts, o.Size, err)

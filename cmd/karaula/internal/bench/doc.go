@@ -20,10 +20,14 @@ import (
 
 // Limits of a run.
 const (
-	// MinAlerts and MaxAlerts bound the alerts of the end-to-end part.
-	MinAlerts, MaxAlerts = 10, 200_000
-	// MinSize and MaxSize bound the content, in bytes of protobuf.
-	MinSize, MaxSize = 1000, 4500
+	// MinAlerts is the fewest alerts of the end-to-end part.
+	MinAlerts = 10
+	// MaxAlerts is the most.
+	MaxAlerts = 200_000
+	// MinSize is the least content, in bytes of protobuf.
+	MinSize = 1000
+	// MaxSize is the most.
+	MaxSize = 4500
 )
 
 // Options say what to measure.
@@ -74,13 +78,16 @@ type Floor struct {
 // EndToEnd is the product: from the sender's desk until the recipient has
 // accepted every alert and its receipts for all of them are back.
 type EndToEnd struct {
-	Alerts     int     `json:"alerts"`
-	Callers    int     `json:"callers"`
-	Batch      int     `json:"batch"` // alerts in one request
-	Seconds    float64 `json:"seconds"`
-	PerSecond  float64 `json:"per_second"`
-	CPUMicros  float64 `json:"cpu_us"`   // processor time of one alert, both nodes
-	OfFloor    float64 `json:"of_floor"` // PerSecond / Floor.PerSecond
+	Alerts    int     `json:"alerts"`
+	Callers   int     `json:"callers"`
+	Batch     int     `json:"batch"` // alerts in one request
+	Seconds   float64 `json:"seconds"`
+	PerSecond float64 `json:"per_second"`
+	CPUMicros float64 `json:"cpu_us"`   // processor time of one alert, both nodes
+	OfFloor   float64 `json:"of_floor"` // PerSecond / Floor.PerSecond
+	// OfFloorCPU is the same by processor time: Floor.CPUMicros / CPUMicros. It
+	// hardly changes when others use the machine too.
+	OfFloorCPU float64 `json:"of_floor_cpu"`
 	Receipts   uint64  `json:"receipts"` // statements that the recipient said
 	Share      float64 `json:"receipts_per_alert"`
 	SenderDisk int64   `json:"sender_bytes_per_alert"` // stream, journal, desk

@@ -53,12 +53,10 @@ func (s *stage) measureLoad(ctx context.Context, res *Result) error {
 	n := int64(len(list))
 	e.Seconds, e.PerSecond = took, float64(n)/took
 	e.CPUMicros = micros(spent, len(list))
-	e.OfFloor = e.PerSecond / res.Floor.PerSecond
 	e.Receipts = after.said - before.said
 	e.Share = float64(e.Receipts) / float64(n)
 	e.SenderDisk, e.OtherDisk = (after.senderDisk-before.senderDisk)/n, (after.recipientDisk-before.recipientDisk)/n
 	res.EndToEnd = e
-	res.Loop.Times, res.Loop.AcceptedTimes = e.PerSecond/res.Loop.PerSecond, e.PerSecond/res.Loop.AcceptedPerSecond
 	return nil
 }
 
@@ -117,7 +115,13 @@ func (s *stage) look(ctx context.Context) (counts, error) {
 func (c counts) complete(after counts, sent int) error {
 	accepted, judged := after.accepted-c.accepted, after.judged-c.judged
 	if accepted < uint64(sent) || accepted != judged { //nolint:gosec // a count
-		return problem.New(problem.Failed, "%d alerts were sent, but of %d statements %d were accepted", sent, judged, accepted)
+		return problem.New(
+			problem.Failed,
+			"%d alerts were sent, but of %d statements %d were accepted",
+			sent,
+			judged,
+			accepted,
+		)
 	}
 	return nil
 }

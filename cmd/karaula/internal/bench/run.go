@@ -49,7 +49,9 @@ func Run(ctx context.Context, o Options) (res *Result, err error) {
 	if err := s.start(ctx); err != nil {
 		return nil, err
 	}
-	for _, part := range []func(context.Context, *Result) error{s.warm, s.measureLatency, s.measureLoop, s.measureLoad} {
+	for _, part := range []func(context.Context, *Result) error{
+		s.warm, s.measureLatency, s.measureLoop, s.measureLoad, s.measureFloorAgain,
+	} {
 		if err := part(ctx, res); err != nil {
 			return nil, err
 		}
@@ -63,11 +65,10 @@ func (s *stage) measureFloor(res *Result) error {
 	if err != nil {
 		return err
 	}
-	op, err := s.newOperation(list[0])
-	if err != nil {
+	if s.op, err = s.newOperation(list[0]); err != nil {
 		return err
 	}
-	sealed, err := op.once()
+	sealed, err := s.op.once()
 	if err != nil {
 		return err
 	}
@@ -80,8 +81,25 @@ func (s *stage) measureFloor(res *Result) error {
 		Filesystem: filesystem(s.dir), SyncMillis: millis(perSync),
 	}
 	s.o.Progress(fmt.Sprintf("floor: %d times seal, sign, verify and open", s.o.Alerts))
-	res.Floor, err = op.floor(s.o.Alerts)
+	res.Floor, err = s.op.floor(s.o.Alerts)
 	return err
+}
+
+// measureFloorAgain does the floor once more, lets the better round count, and
+// compares: what else the machine did in one of them must not flatter us.
+func (s *stage) measureFloorAgain(_ context.Context, res *Result) error {
+	s.o.Progress("floor: the same once more")
+	again, err := s.op.floor(s.o.Alerts)
+	if err != nil {
+		return err
+	}
+	if again.PerSecond > res.Floor.PerSecond {
+		res.Floor = again
+	}
+	e := &res.EndToEnd
+	e.OfFloor, e.OfFloorCPU = e.PerSecond/res.Floor.PerSecond, res.Floor.CPUMicros/e.CPUMicros
+	res.Loop.Times, res.Loop.AcceptedTimes = e.PerSecond/res.Loop.PerSecond, e.PerSecond/res.Loop.AcceptedPerSecond
+	return nil
 }
 
 // warm sends a batch and waits for its receipts: connections are up, rules
@@ -178,7 +196,7 @@ func (s *stage) measureLoop(ctx context.Context, res *Result) error {
 	}
 	res.Loop = Loop{
 		AcceptedPerSecond: float64(len(list)) / accepting.Seconds(),
-		Alerts: len(list), Seconds: took, PerSecond: float64(len(list)) / took,
+		Alerts:            len(list), Seconds: took, PerSecond: float64(len(list)) / took,
 		AcceptedMillis: millis(quantile(there, .5)), ReceiptMillis: millis(quantile(back, .5)),
 	}
 	return nil

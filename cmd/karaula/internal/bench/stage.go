@@ -36,6 +36,7 @@ type stage struct {
 	dir      string
 	made     map[string]*setup.Made
 	from, to *nodes.Node
+	op       *operation
 }
 
 // codes lists the two parties.
@@ -159,7 +160,7 @@ func (s *stage) stop() error {
 // folder gives the folder to work in, and what removes it if nobody wants it.
 func folder(dir string) (string, func(), error) {
 	if dir != "" {
-		if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // the nodes' folders in it protect themselves
+		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return "", nil, problem.Wrap(problem.Failed, err, "the folder for the nodes cannot be made")
 		}
 		return dir, func() {}, nil

@@ -79,7 +79,7 @@ func (s *Status) lacks(party, partner string, said, received map[string]uint64) 
 				return fmt.Sprintf("%s: backlog %d, held %d, contested %v, judged %d of %d",
 					party, p.Backlog, p.Held, p.Contested, p.Judged, p.Received)
 			}
-			return ""
+			return "" // the one channel with the one partner
 		}
 	}
 	return party + " has no channel"
@@ -87,10 +87,10 @@ func (s *Status) lacks(party, partner string, said, received map[string]uint64) 
 
 // Said gives the last own number of a node on the channel.
 func (s *Status) Said() uint64 {
-	for _, c := range s.Channels {
-		return c.Said
+	if len(s.Channels) == 0 {
+		return 0
 	}
-	return 0
+	return s.Channels[0].Said
 }
 
 // Received gives how many of the partner's numbers are there.

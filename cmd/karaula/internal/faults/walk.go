@@ -278,7 +278,13 @@ func (k *walker) acknowledged(party, partner string) {
 	var began time.Time
 	for _, s := range sent {
 		if number[s.ID] != s.Number {
-			k.wrong("%s: alert %s was acknowledged as number %d and is number %d (0: it is lost)", party, s.ID, s.Number, number[s.ID])
+			k.wrong(
+				"%s: alert %s was acknowledged as number %d and is number %d (0: it is lost)",
+				party,
+				s.ID,
+				s.Number,
+				number[s.ID],
+			)
 		}
 		// Ascending by number: who was acknowledged before another one began must stand before it.
 		if s.Acked.Before(began) {
@@ -388,4 +394,3 @@ func (f *Findings) Show() string {
 	}
 	return strings.Join(list, "\n")
 }
-

@@ -18,10 +18,13 @@ func lock(dir, part string) (*os.File, error) {
 	if err != nil {
 		return nil, problem.Wrap(problem.Failed, err, "the lock of the %s cannot be opened; it does not start", part)
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) //nolint:gosec // a file descriptor fits
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		return nil, errors.Join(problem.New(problem.Conflict, "a %s already runs in %s; no second one was started", part, dir).
-			WithHint("stop the other process first, or look with: karaula status --dir %s", dir), f.Close())
+		return nil, errors.Join(
+			problem.New(problem.Conflict, "a %s already runs in %s; no second one was started", part, dir).
+				WithHint("stop the other process first, or look with: karaula status --dir %s", dir),
+			f.Close(),
+		)
 	}
 	if err != nil {
 		return nil, errors.Join(problem.Wrap(problem.Failed, err, "the lock of the %s cannot be taken", part), f.Close())
