@@ -6,6 +6,7 @@ import (
 
 	"karaula/internal/agreement"
 	"karaula/internal/problem"
+	"karaula/internal/signedtext"
 )
 
 // bound reports whether any text of an id is binding.
@@ -33,7 +34,69 @@ func (s *state) contradicts(t *text) error {
 	if stone, ok := s.tombstones[a.ID]; ok && stone.first != a.First {
 		return idTaken(a.ID)
 	}
+	if err := s.rootTaken(t); err != nil {
+		return err
+	}
 	return s.channelTaken(a)
+}
+
+// rootTaken refuses a text that self has signed and that names another root for
+// somebody than an agreement that pins it already. A code has one root at a
+// node: what is sealed to the party, and who may connect as it, follows from its
+// card. Otherwise one partner could put its own key in place of another
+// partner's, in a text of which a reader compares the articles and not the keys.
+func (s *state) rootTaken(t *text) error {
+	if !slices.Contains(t.SignedBy, s.self) {
+		return nil // a proposal pins nothing; a warning tells whoever may sign it
+	}
+	check := func(code, root string) error {
+		for _, id := range sortedKeys(s.texts) {
+			o := s.newestSigned(id)
+			if id == t.Agreement.ID || o == nil {
+				continue
+			}
+			if other := o.rootOf(code); other != "" && !s.sameRoot(code, root, other) {
+				return problem.New(problem.Conflict, "%s names another root for %s than agreement %s, which pins it; it was not taken in",
+					t.Agreement.ID, code, id).
+					WithHint("pinned: %s; this text: %s; call the authority of %s", fingerprints([]string{other}),
+						fingerprints([]string{root}), code)
+			}
+		}
+		return nil
+	}
+	for _, p := range t.Agreement.Parties {
+		if err := check(p.Code, p.Root); err != nil {
+			return err
+		}
+	}
+	for _, d := range t.Agreement.Auditors {
+		if err := check(d.Code, d.Root); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sameRoot reports whether two roots of a party are one, or one was changed into
+// the other, or announced it as the next.
+func (s *state) sameRoot(party, x, y string) bool {
+	if s.changed(party, x, latest) == s.changed(party, y, latest) {
+		return true
+	}
+	return slices.Contains(s.announced(party, y), signedtext.KeyDigest(x)) ||
+		slices.Contains(s.announced(party, x), signedtext.KeyDigest(y))
+}
+
+// rootOf gives the root that a text names for a party or auditor; empty if it
+// names neither.
+func (t *text) rootOf(code string) string {
+	if p, ok := t.Agreement.Party(code); ok {
+		return p.Root
+	}
+	if d, ok := t.Agreement.Auditor(code); ok {
+		return d.Root
+	}
+	return ""
 }
 
 func idTaken(id string) error {
