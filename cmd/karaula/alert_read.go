@@ -95,7 +95,7 @@ func (r alertShowResult) page(p *page) {
 }
 
 func newAlertShow(a *app) *cobra.Command {
-	var dir, reason string
+	var dir, reason, from string
 	c := &cobra.Command{
 		Use:     "show ID --dir DIR",
 		Short:   "show one alert with its content",
@@ -104,13 +104,15 @@ func newAlertShow(a *app) *cobra.Command {
 		Args:    positional("ID"),
 	}
 	c.Flags().StringVar(&reason, "reason", "", "why it is looked at; recorded")
+	c.Flags().StringVar(&from, "from", "", "the party that said it, where several have used the same id")
 	dirFlag(c, &dir)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		node, err := client(dir)
 		if err != nil {
 			return err
 		}
-		resp, err := node.Show(c.Context(), connect.NewRequest(&karaulav1.ShowRequest{AlertId: args[0], Reason: reason}))
+		ask := &karaulav1.ShowRequest{AlertId: args[0], Reason: reason, Origin: from}
+		resp, err := node.Show(c.Context(), connect.NewRequest(ask))
 		if err != nil {
 			return desk.FromConnect(err)
 		}

@@ -2,7 +2,9 @@ package desk
 
 import (
 	"context"
+	"maps"
 	"slices"
+	"strings"
 
 	"connectrpc.com/connect"
 
@@ -80,6 +82,9 @@ func (d *Desk) show(ctx context.Context, req *karaulav1.ShowRequest) (*karaulav1
 		}
 		return nil, err.WithHint("karaula alert list --dir DIR")
 	}
+	if found, err = saidBy(found, req.GetOrigin(), d.cfg.Self); err != nil {
+		return nil, err
+	}
 	e := newest(found)
 	if err := d.record(ctx, officer, "show", &karaulav1.DeskEntry{
 		Channel: e.Channel, Ledger: e.Ledger[:], Epoch: e.Epoch, Seq: e.Seq, Type: e.Type, Reason: req.GetReason(),
@@ -91,6 +96,30 @@ func (d *Desk) show(ctx context.Context, req *karaulav1.ShowRequest) (*karaulav1
 		return nil, err
 	}
 	return &karaulav1.ShowResponse{Row: d.cfg.Book.Row(e), Alert: opened.Inner.GetAlert(), Clause: opened.Clause}, nil
+}
+
+// saidBy leaves those who said the alert: the one asked for, else the own party,
+// else the only one. Whoever has read an alert can use its id for another one of
+// its own; nothing of that may stand in front of the first.
+func saidBy(found []book.Entry, origin, self string) ([]book.Entry, error) {
+	by := map[string][]book.Entry{}
+	for _, e := range found {
+		by[e.Origin] = append(by[e.Origin], e)
+	}
+	if origin == "" && by[self] != nil {
+		origin = self
+	}
+	switch {
+	case origin != "" && by[origin] == nil:
+		return nil, problem.New(problem.NotFound, "%s said no alert with this id", origin)
+	case origin != "":
+		return by[origin], nil
+	case len(by) > 1:
+		return nil, problem.New(problem.Conflict, "%s have used the same alert id; nothing was shown",
+			strings.Join(slices.Sorted(maps.Keys(by)), " and ")).WithHint("say whose is meant: --from PARTY")
+	default:
+		return found, nil
+	}
 }
 
 // newest gives the highest accepted version, and of several the first that came.

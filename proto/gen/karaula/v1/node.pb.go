@@ -721,7 +721,9 @@ type ShowRequest struct {
 	// Alert id, as UUID text.
 	AlertId string `protobuf:"bytes,1,opt,name=alert_id,json=alertId,proto3" json:"alert_id,omitempty"`
 	// Why it is looked at; recorded.
-	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Party that said it; needed only where several have used the same id.
+	Origin        string `protobuf:"bytes,3,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -766,6 +768,13 @@ func (x *ShowRequest) GetAlertId() string {
 func (x *ShowRequest) GetReason() string {
 	if x != nil {
 		return x.Reason
+	}
+	return ""
+}
+
+func (x *ShowRequest) GetOrigin() string {
+	if x != nil {
+		return x.Origin
 	}
 	return ""
 }
@@ -1461,10 +1470,11 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x05party\x18\x01 \x01(\tR\x05party\x12/\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x19.karaula.v1.DeliveryStateR\x05state\x12$\n" +
 	"\x04code\x18\x03 \x01(\x0e2\x10.karaula.v1.CodeR\x04code\x12\x14\n" +
-	"\x05since\x18\x04 \x01(\x03R\x05since\"@\n" +
+	"\x05since\x18\x04 \x01(\x03R\x05since\"X\n" +
 	"\vShowRequest\x12\x19\n" +
 	"\balert_id\x18\x01 \x01(\tR\aalertId\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"w\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06origin\x18\x03 \x01(\tR\x06origin\"w\n" +
 	"\fShowResponse\x12&\n" +
 	"\x03row\x18\x01 \x01(\v2\x14.karaula.v1.AlertRowR\x03row\x12'\n" +
 	"\x05alert\x18\x02 \x01(\v2\x11.karaula.v1.AlertR\x05alert\x12\x16\n" +
