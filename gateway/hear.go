@@ -106,7 +106,7 @@ func (c *channel) hearReceipt(st *karaulav1.Statement, replayed bool) {
 	}
 	own := c.ledger(c.g.self)
 	for _, l := range r.GetLedgers() {
-		if string(l.GetLedger()) != string(own[:]) {
+		if string(l.GetLedger()) != string(own[:]) || !aboutSaid(l, c.writer.Head()) {
 			continue
 		}
 		news := c.g.book.Receipt(st.GetOrigin(), l, st.GetSaidAt())
@@ -123,6 +123,13 @@ func (c *channel) hearReceipt(st *karaulav1.Statement, replayed bool) {
 			})
 		}
 	}
+}
+
+// aboutSaid reports whether a receipt is about numbers that we have said. One
+// that is not would count as an answer to what comes later, and its exceptions
+// would be as many as the partner wants.
+func aboutSaid(l *karaulav1.LedgerReceipt, head *karaulav1.Head) bool {
+	return l.GetEpoch() < head.GetEpoch() || l.GetEpoch() == head.GetEpoch() && l.GetJudgedTo() <= head.GetSize()
 }
 
 func deliveryWord(d *karaulav1.Delivery) string {
