@@ -32,12 +32,22 @@ func TestNobodyBurnsANumber(t *testing.T) {
 		"a field that is unknown":  {bytes: func(b []byte) []byte { return append(b, field(200, []byte("junk"))...) }},
 		"a tail that is no field":  {bytes: func(b []byte) []byte { return append(b, 0xff) }},
 		"a field that comes first": {bytes: func(b []byte) []byte { return slices.Concat(field(7, nil), b) }},
-		"megabytes of it":          {bytes: func(b []byte) []byte { return append(b, field(200, make([]byte, envelope.MaxEnvelope))...) }},
-		"a timestamp":              {draft: around(func(e *karaulav1.Envelope) { e.Timestamps = [][]byte{{1}} })},
-		"a countersignature":       {draft: around(func(e *karaulav1.Envelope) { e.Countersignatures = e.GetSignatures() })},
-		"a signature twice":        {draft: around(func(e *karaulav1.Envelope) { e.Signatures = append(e.GetSignatures(), e.GetSignatures()[0]) })},
-		"a stranger's signature":   {draft: around(func(e *karaulav1.Envelope) { e.Signatures = append(noise(), e.GetSignatures()...) })},
-		"another part behind":      {draft: around(func(e *karaulav1.Envelope) { e.Parts = append(e.GetParts(), []byte("x")) })},
+		"megabytes of it": {
+			bytes: func(b []byte) []byte { return append(b, field(200, make([]byte, envelope.MaxEnvelope))...) },
+		},
+		"a timestamp": {draft: around(func(e *karaulav1.Envelope) { e.Timestamps = [][]byte{{1}} })},
+		"a countersignature": {
+			draft: around(func(e *karaulav1.Envelope) { e.Countersignatures = e.GetSignatures() }),
+		},
+		"a signature twice": {
+			draft: around(func(e *karaulav1.Envelope) { e.Signatures = append(e.GetSignatures(), e.GetSignatures()[0]) }),
+		},
+		"a stranger's signature": {
+			draft: around(func(e *karaulav1.Envelope) { e.Signatures = append(noise(), e.GetSignatures()...) }),
+		},
+		"another part behind": {
+			draft: around(func(e *karaulav1.Envelope) { e.Parts = append(e.GetParts(), []byte("x")) }),
+		},
 		"another part, and a field": {
 			draft: around(func(e *karaulav1.Envelope) { e.Parts = append([][]byte{[]byte("x")}, e.GetParts()...) }),
 			bytes: func(b []byte) []byte { return append(b, field(200, nil)...) },

@@ -111,7 +111,8 @@ func (s *stage) warm(ctx context.Context, _ *Result) error {
 		return err
 	}
 	last, err := s.send(ctx, list...)
-	for until := time.Now().Add(readyTimeout); problem.Is(err, problem.Unreachable) && time.Now().Before(until) && ctx.Err() == nil; {
+	until := time.Now().Add(readyTimeout)
+	for problem.Is(err, problem.Unreachable) && time.Now().Before(until) && ctx.Err() == nil {
 		time.Sleep(interval)
 		last, err = s.send(ctx, list...)
 	}
