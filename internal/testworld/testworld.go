@@ -9,6 +9,7 @@ package testworld
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -55,6 +56,7 @@ type Party struct {
 	w      *World
 	given  [][]byte           // what the register will hold
 	opened *register.Register // nil until somebody looks
+	folder string             // of the register, once it is opened
 }
 
 // New makes a world of these parties. A code that begins with "audit" makes an
@@ -193,13 +195,29 @@ func (p *Party) Register() *register.Register {
 	t := p.w.T
 	t.Helper()
 	if p.opened == nil {
-		p.opened = ok(register.Open(filepath.Join(t.TempDir(), "register"), p.Code))(t)
+		p.folder = filepath.Join(t.TempDir(), "register")
+		p.opened = ok(register.Open(p.folder, p.Code))(t)
 		p.opened.SetClock(func() time.Time { return p.w.Now })
 		for _, file := range p.given {
 			p.takeIn(file)
 		}
 	}
 	return p.opened
+}
+
+// Lay puts a file into the folder of the party's register by hand, past the
+// checks of taking it in. It counts from the register's next change on.
+func (p *Party) Lay(path string, file []byte) {
+	t := p.w.T
+	t.Helper()
+	p.Register()
+	full := filepath.Join(p.folder, path)
+	if err := os.MkdirAll(filepath.Dir(full), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(full, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // View gives what a party knows now.
