@@ -56,7 +56,8 @@ func (s *state) rootTaken(t *text) error {
 				continue
 			}
 			if other := o.rootOf(code); other != "" && !s.sameRoot(code, root, other) {
-				return problem.New(problem.Conflict, "%s names another root for %s than agreement %s, which pins it; it was not taken in",
+				return problem.New(problem.Conflict,
+					"%s names another root for %s than agreement %s, which pins it; it was not taken in",
 					t.Agreement.ID, code, id).
 					WithHint("pinned: %s; this text: %s; call the authority of %s", fingerprints([]string{other}),
 						fingerprints([]string{root}), code)

@@ -18,7 +18,8 @@ func TestAnotherRootForSomebodyWhoIsPinned(t *testing.T) {
 	r := node(t, "al", "me", "xk")
 	add(t, r, signAll(t, draft(t, "b01-al-me", "al,me", []karaulav1.AlertType{vehicle})))
 	me := who(t, "me")
-	text := strings.Replace(string(draft(t, "m09-three", "al,me,xk", []karaulav1.AlertType{vehicle})), me.root.VKey, me.rogue.VKey, 1)
+	text := string(draft(t, "m09-three", "al,me,xk", []karaulav1.AlertType{vehicle}))
+	text = strings.Replace(text, me.root.VKey, me.rogue.VKey, 1)
 	proposal := sign(t, []byte(text), "xk")
 	res := add(t, r, proposal)
 	if !strings.Contains(strings.Join(res.Warnings, "\n"), "another root") {
@@ -28,7 +29,8 @@ func TestAnotherRootForSomebodyWhoIsPinned(t *testing.T) {
 	if !problem.Is(err, problem.Conflict) || !strings.Contains(err.Error(), "b01-al-me") {
 		t.Fatalf("taken in: %v", err)
 	}
-	if _, err := r.AddCard(me.cardFile(t, 999, byRoot(me.rogue)), AddCardOptions{}); !problem.Is(err, problem.Verification) {
+	_, err = r.AddCard(me.cardFile(t, 999, byRoot(me.rogue)), AddCardOptions{})
+	if !problem.Is(err, problem.Verification) {
 		t.Errorf("the card of the other root is taken in: %v", err)
 	}
 	if c, ok := r.View().Card("me"); !ok || c.Root != me.root.VKey {
@@ -42,7 +44,9 @@ func TestTheAnnouncedRootIsNoOther(t *testing.T) {
 	r := node(t, "al", "me", "xk")
 	add(t, r, signAll(t, draft(t, "b01-al-me", "al,me", []karaulav1.AlertType{vehicle})))
 	me := who(t, "me")
-	text := strings.Replace(string(draft(t, "m09-three", "al,me,xk", []karaulav1.AlertType{vehicle})), me.root.VKey, me.next.VKey, 1)
-	text = strings.Replace(text, agreement.FormatDigest(signedtext.KeyDigest(me.next.VKey)), agreement.FormatDigest(signedtext.KeyDigest(me.rogue.VKey)), 1)
+	text := string(draft(t, "m09-three", "al,me,xk", []karaulav1.AlertType{vehicle}))
+	text = strings.Replace(text, me.root.VKey, me.next.VKey, 1)
+	text = strings.Replace(text, agreement.FormatDigest(signedtext.KeyDigest(me.next.VKey)),
+		agreement.FormatDigest(signedtext.KeyDigest(me.rogue.VKey)), 1)
 	add(t, r, sign(t, []byte(text), "al", "xk"))
 }
