@@ -63,6 +63,7 @@ type Gateway struct {
 	opening  map[string]bool
 	troubles map[string]string // why a channel isn't open, by channel
 	partners map[string]*partner
+	stopping bool              // nothing is opened any more
 	work     sync.WaitGroup
 
 	alone bool // tests only: no partner is needed for a comparison
@@ -141,7 +142,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 	deskDone := make(chan error, 1)
 	go func() { deskDone <- g.desk.Serve(ctx, g.o.Layout.Socket(), g.socketMode(), g.o.Config.Officers) }()
 	err = g.mind(ctx, inner, deskDone)
-	g.stop(inner)
+	stopInner() // also what is being opened; what is queued is said under a time limit of its own
+	g.stop(context.WithoutCancel(ctx))
 	return err
 }
 
@@ -224,6 +226,10 @@ func (g *Gateway) tryOpen(ctx context.Context, cv *register.ChannelView) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.opening, cv.ID)
+	if err == nil && g.stopping {
+		g.work.Go(func() { g.closeChannel(c) })
+		return
+	}
 	if err != nil {
 		if why := err.Error(); g.troubles[cv.ID] != why {
 			g.troubles[cv.ID] = why
@@ -246,6 +252,7 @@ func (g *Gateway) closeChannel(c *channel) {
 // stop ends links first, then channels.
 func (g *Gateway) stop(ctx context.Context) {
 	g.mu.Lock()
+	g.stopping = true
 	partners, channels := g.partners, g.channels
 	g.partners, g.channels = map[string]*partner{}, map[string]*channel{}
 	g.mu.Unlock()
