@@ -20,6 +20,7 @@ import (
 // right, never answers; a late answer to an early try is found by looking.
 const (
 	firstTimeout   = 500 * time.Millisecond
+	smallBatch     = 20 // statements
 	publishTimeout = 5 * time.Second
 	pendingTimeout = 10 * time.Second // for all that an earlier life left behind
 	retryPause     = 100 * time.Millisecond
@@ -274,6 +275,9 @@ func (w *Writer) publishPending(ctx context.Context) error {
 func (w *Writer) publishEntries(entries []journal.Entry) ([]uint64, error) {
 	var at []uint64
 	timeout := firstTimeout
+	if len(entries) > smallBatch { // megabytes take their time on a busy machine
+		timeout = publishTimeout
+	}
 	for len(at) < len(entries) {
 		rest := entries[len(at):]
 		rest = rest[:min(len(rest), stream.MaxBatch)]
