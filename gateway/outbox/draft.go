@@ -185,6 +185,13 @@ func (w *Writer) newTicket(view *register.View, ch *register.ChannelView, d Draf
 	if err := w.checkPhase(ch, d.Kind, time.UnixMicro(saidAt)); err != nil {
 		return nil, err
 	}
+	if d.Kind == karaulav1.Kind_KIND_ALERT {
+		// Asked before, but perhaps long ago: there may have been no room.
+		dec := view.Decide(w.cfg.Self, w.cfg.Channel, d.Type, time.UnixMicro(saidAt))
+		if !dec.Allowed {
+			return nil, problem.New(problem.NotAllowed, "not allowed any more: %s; nothing was said", dec.Reason)
+		}
+	}
 	c, ok := view.CardByDigest(w.edge.card)
 	if !ok {
 		return nil, problem.New(

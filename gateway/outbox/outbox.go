@@ -7,8 +7,9 @@
 // and one atomic publish. It never waits to fill a batch.
 //
 // It must never sign a number twice, never publish what the journal does not
-// hold, and never seal anything outside the agreement's time. It does not know
-// whether a clause allows an alert: the desk asks that before.
+// hold, and never seal anything outside the agreement's time or while it is
+// suspended. Whether a clause allows an alert's content the desk asks before;
+// whether one allows its type is asked once more when its turn has come.
 package outbox
 
 import (
