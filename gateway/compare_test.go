@@ -26,7 +26,7 @@ func TestNothingIsSaidFirstWithoutAPartner(t *testing.T) {
 	c := h.gateway.channel(channelID)
 	p := &partner{g: h.gateway, code: "me"}
 	own := c.writer.Head()
-	p.compareOurs(&karaulav1.Head{Ledger: own.GetLedger(), Epoch: own.GetEpoch()})
+	p.compareOurs(t.Context(), &karaulav1.Head{Ledger: own.GetLedger(), Epoch: own.GetEpoch()})
 	if _, err := h.send(h.ctx, route()); err != nil {
 		t.Errorf("not said after a comparison: %v", err)
 	}

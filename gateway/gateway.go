@@ -63,7 +63,7 @@ type Gateway struct {
 	opening  map[string]bool
 	troubles map[string]string // why a channel isn't open, by channel
 	partners map[string]*partner
-	stopping bool              // nothing is opened any more
+	stopping bool // nothing is opened any more
 	work     sync.WaitGroup
 
 	alone bool // tests only: no partner is needed for a comparison

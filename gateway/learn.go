@@ -55,8 +55,10 @@ func (p *partner) learn(ctx context.Context, theirs *karaulav1.Standing) {
 	if c, ok := view.Card(p.code); !ok || c.Serial < theirs.GetCardSerial() {
 		p.try("card", p.FetchCard(ctx, 0, [32]byte{}))
 	}
+	fetched := 0
 	for _, a := range theirs.GetAgreements() {
-		if len(a.GetDigest()) == 32 && p.hasMore(view, a) {
+		if len(a.GetDigest()) == 32 && fetched < maxFetches && p.hasMore(view, a) {
+			fetched++ // the rest with the next greeting
 			p.try("agreement", p.FetchAgreement(ctx, [32]byte(a.GetDigest())))
 		}
 	}
@@ -66,10 +68,17 @@ func (p *partner) learn(ctx context.Context, theirs *karaulav1.Standing) {
 	for _, h := range theirs.GetOwnHeads() {
 		p.compareTheirs(h)
 	}
+	seen := map[string]bool{}
 	for _, h := range theirs.GetSeenHeads() {
-		p.compareOurs(h)
+		if led := string(h.GetLedger()); !seen[led] { // one word per ledger
+			seen[led] = true
+			p.compareOurs(ctx, h)
+		}
 	}
 }
+
+// maxFetches is how many texts one greeting may make us ask for.
+const maxFetches = 8
 
 // hasMore reports whether a partner holds a text, or signatures to it, that we don't.
 func (p *partner) hasMore(view *register.View, a *karaulav1.AgreementStanding) bool {
@@ -86,7 +95,7 @@ func (p *partner) hasMore(view *register.View, a *karaulav1.AgreementStanding) b
 }
 
 func (p *partner) try(what string, err error) {
-	if err != nil {
+	if err != nil && p.news(what, err) {
 		p.g.log.Info("could not be taken in", "party", p.code, "what", what, "why", err.Error())
 	}
 }
@@ -129,7 +138,7 @@ func (p *partner) compareTheirs(h *karaulav1.Head) {
 
 // compareOurs looks whether the partner has heard more from us than we know to
 // have said: then our journal was lost or set back, and we must not go on.
-func (p *partner) compareOurs(h *karaulav1.Head) {
+func (p *partner) compareOurs(ctx context.Context, h *karaulav1.Head) {
 	for _, c := range p.g.openChannels() {
 		id := c.ledger(p.g.self)
 		if string(id[:]) != string(h.GetLedger()) {
@@ -137,8 +146,9 @@ func (p *partner) compareOurs(h *karaulav1.Head) {
 		}
 		own := c.writer.Head()
 		other := h.GetSize() == own.GetSize() && h.GetSize() > 0 && string(h.GetRoot()) != string(own.GetRoot())
-		if h.GetEpoch() == own.GetEpoch() && (h.GetSize() > own.GetSize() || other) {
-			if err := p.prove(c, own, h); err != nil {
+		later := h.GetEpoch() > own.GetEpoch() && h.GetSize() > 0
+		if later || h.GetEpoch() == own.GetEpoch() && (h.GetSize() > own.GetSize() || other) {
+			if err := p.prove(ctx, c, own, h); err != nil {
 				p.note("it names another head of our ledger on " + c.id + ": " + err.Error())
 				if !errors.Is(err, errUnproven) && !problem.Is(err, problem.Unreachable) {
 					c.writer.Halt(err)

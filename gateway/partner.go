@@ -40,6 +40,7 @@ type partner struct {
 	state   string   // up, down, unverified
 	since   time.Time
 	trouble string
+	last    map[string]string // what could not be taken in, and why
 	heardAt time.Time
 	hello   time.Time // next greeting
 	greeted time.Time // last greeting
@@ -203,6 +204,19 @@ func (p *partner) enter(state, why string) {
 	p.g.metrics.linkUp.WithLabelValues(p.code).Set(up)
 	p.g.log.Info("link", "party", p.code, "state", state, "why", why)
 	p.g.tell(&karaulav1.WatchResponse{Event: bus.Link, Party: p.code, Text: "link to " + p.code + " is " + state})
+}
+
+// news reports whether it is not the same failure as the last time: what a
+// partner offers is for the partner to decide, and how often; what we log is not.
+func (p *partner) news(what string, err error) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.last == nil {
+		p.last = map[string]string{}
+	}
+	was := p.last[what]
+	p.last[what] = err.Error()
+	return was != err.Error()
 }
 
 func (p *partner) note(trouble string) {

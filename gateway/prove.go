@@ -24,12 +24,15 @@ var errUnproven = problem.New(problem.Verification, "it did not show a statement
 // silence us towards everybody else on it.
 //
 // Gives nil if what it holds is ours, errUnproven if it shows nothing, and a
-// problem of kind Unreachable if it cannot be asked now.
-func (p *partner) prove(c *channel, own, theirs *karaulav1.Head) error {
-	ctx, cancel := context.WithTimeout(context.Background(), proveTimeout)
+// problem of kind Unreachable if it or our own broker cannot be asked now.
+func (p *partner) prove(ctx context.Context, c *channel, own, theirs *karaulav1.Head) error {
+	epoch, seq := own.GetEpoch(), min(theirs.GetSize(), own.GetSize()+1)
+	if theirs.GetEpoch() > epoch {
+		epoch, seq = theirs.GetEpoch(), 1
+	}
+	asking, cancel := context.WithTimeout(ctx, proveTimeout)
 	defer cancel()
-	seq := min(theirs.GetSize(), own.GetSize()+1)
-	raw, err := p.stub(ctx, [32]byte(own.GetLedger()), own.GetEpoch(), seq)
+	raw, err := p.stub(asking, [32]byte(own.GetLedger()), epoch, seq)
 	if problem.Is(err, problem.Unreachable) {
 		return err //nolint:wrapcheck // the link says who does not answer
 	}
@@ -37,12 +40,22 @@ func (p *partner) prove(c *channel, own, theirs *karaulav1.Head) error {
 		return errUnproven
 	}
 	st, ok := ownStatement(p.g.o.Register.View(), raw)
-	if !ok || !bytes.Equal(st.Statement.GetLedger(), own.GetLedger()) || st.Statement.GetEpoch() != own.GetEpoch() ||
+	if !ok || !bytes.Equal(st.Statement.GetLedger(), own.GetLedger()) || st.Statement.GetEpoch() != epoch ||
 		st.Statement.GetSeq() != seq {
 		return errUnproven
 	}
-	if leaf, known := c.leaf(ctx, p.g.self, own.GetEpoch(), seq); known && leaf == st.Leaf {
-		return nil // said meanwhile, or its root is a lie
+	// The journal is asked again, and our own words are read with time of their
+	// own: the partner chooses when it answers.
+	if now := c.writer.Head(); epoch == now.GetEpoch() && seq <= now.GetSize() {
+		reading, cancel := context.WithTimeout(ctx, proveTimeout)
+		defer cancel()
+		leaf, known := c.leaf(reading, p.g.self, epoch, seq)
+		switch {
+		case !known: // just signed, or our own broker does not answer
+			return problem.New(problem.Unreachable, "our own statement %d on channel %s cannot be read now", seq, c.id)
+		case leaf == st.Leaf:
+			return nil // said meanwhile, or its root is a lie
+		}
 	}
 	return problem.New(problem.Verification,
 		"%s holds a statement %d of ours on channel %s that the signing journal does not know; nothing is said there",

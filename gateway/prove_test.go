@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"karaula/gateway/stream"
 	"karaula/internal/problem"
@@ -43,7 +44,7 @@ func TestAClaimAloneSilencesNobody(t *testing.T) {
 	} {
 		p := &partner{g: h.gateway, code: "me", shows: func(uint64) ([]byte, error) { return show, nil }}
 		head := c.writer.Head()
-		p.compareOurs(&karaulav1.Head{
+		p.compareOurs(t.Context(), &karaulav1.Head{
 			Ledger: head.GetLedger(), Epoch: 1, Size: head.GetSize() + 1, Root: testworld.Random(32),
 		})
 		if err := c.writer.Halted(); err != nil {
@@ -52,7 +53,7 @@ func TestAClaimAloneSilencesNobody(t *testing.T) {
 	}
 	away := &partner{g: h.gateway, code: "me"}
 	head := c.writer.Head()
-	away.compareOurs(&karaulav1.Head{Ledger: head.GetLedger(), Epoch: 1, Size: 1 << 60, Root: head.GetRoot()})
+	away.compareOurs(t.Context(), &karaulav1.Head{Ledger: head.GetLedger(), Epoch: 1, Size: 1 << 60, Root: head.GetRoot()})
 	if err := c.writer.Halted(); err != nil {
 		t.Fatalf("who cannot be asked silences us: %v", err)
 	}
@@ -80,13 +81,72 @@ func TestAProofStopsTheChannel(t *testing.T) {
 			Kind: karaulav1.Kind_KIND_HEARTBEAT, Set: func(st *karaulav1.Statement) { st.Seq = set.seq },
 		})
 		p := &partner{g: h.gateway, code: "me", shows: func(uint64) ([]byte, error) { return raw, nil }}
-		err := p.prove(c, head, &karaulav1.Head{Size: set.size, Root: testworld.Random(32)})
+		err := p.prove(t.Context(), c, head, &karaulav1.Head{Size: set.size, Root: testworld.Random(32)})
 		if !problem.Is(err, problem.Verification) || errors.Is(err, errUnproven) {
 			t.Errorf("%s: %v", name, err)
 		}
-		p.compareOurs(&karaulav1.Head{Ledger: head.GetLedger(), Epoch: 1, Size: set.size, Root: testworld.Random(32)})
+		p.compareOurs(t.Context(), &karaulav1.Head{Ledger: head.GetLedger(), Epoch: 1, Size: set.size, Root: testworld.Random(32)})
 	}
 	if c.writer.Halted() == nil {
 		t.Error("the channel goes on")
+	}
+}
+
+// The partner chooses when it answers: just before its time is over, or the
+// moment after we have said what it claimed to hold. Neither may silence us.
+func TestALateAnswerSilencesNobody(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.start()
+	if _, err := h.send(h.ctx, route()); err != nil {
+		t.Fatal(err)
+	}
+	c := h.gateway.channel(channelID)
+	genuine := func(seq uint64) []byte {
+		raw, err := c.statement(t.Context(), "al", 1, seq)
+		if err != nil || raw == nil {
+			t.Fatalf("number %d: %v", seq, err)
+		}
+		return raw
+	}
+	head := c.writer.Head()
+	slow := &partner{g: h.gateway, code: "me", shows: func(seq uint64) ([]byte, error) {
+		time.Sleep(proveTimeout)
+		return genuine(seq), nil
+	}}
+	slow.compareOurs(t.Context(), &karaulav1.Head{Ledger: head.GetLedger(), Epoch: 1, Size: 1, Root: testworld.Random(32)})
+	if err := c.writer.Halted(); err != nil {
+		t.Fatalf("a slow answer silences us: %v", err)
+	}
+	soothsayer := &partner{g: h.gateway, code: "me", shows: func(seq uint64) ([]byte, error) {
+		if _, err := h.send(h.ctx, route()); err != nil {
+			t.Error(err)
+		}
+		raw := genuine(seq)
+		c.mu.Lock() // as long as the channel has not been told of it
+		c.numbers.streamSeqs = c.numbers.streamSeqs[:seq-1]
+		c.mu.Unlock()
+		return raw, nil
+	}}
+	soothsayer.compareOurs(t.Context(), &karaulav1.Head{Ledger: head.GetLedger(), Epoch: 1, Size: 2, Root: testworld.Random(32)})
+	if err := c.writer.Halted(); err != nil {
+		t.Fatalf("what was said meanwhile silences us: %v", err)
+	}
+}
+
+// A later epoch of ours that we do not know is a proof, too.
+func TestAProofOfALaterEpochStopsTheChannel(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.start()
+	c := h.gateway.channel(channelID)
+	lost := h.w.Voice("al", h.text, channelID)
+	lost.Epoch = 2
+	raw := lost.Say(testworld.Draft{Kind: karaulav1.Kind_KIND_HEARTBEAT})
+	p := &partner{g: h.gateway, code: "me", shows: func(uint64) ([]byte, error) { return raw, nil }}
+	head := c.writer.Head()
+	p.compareOurs(t.Context(), &karaulav1.Head{Ledger: head.GetLedger(), Epoch: 2, Size: 1, Root: testworld.Random(32)})
+	if c.writer.Halted() == nil {
+		t.Error("the channel goes on in an epoch that is over")
 	}
 }
