@@ -40,6 +40,11 @@ type CardResult struct {
 	Warnings []string
 }
 
+// maxCards bounds how many cards of one partner are kept: one a month for twenty
+// years. A partner can make as many as it likes, and each is read at every
+// change of the register.
+const maxCards = 256
+
 // AddCard takes in a card. Refused are: a bad signature, another fingerprint
 // than the one told, another root than the one that an agreement pins or that
 // was seen first (all Verification), a lower serial, and another card with a
@@ -90,6 +95,10 @@ func (e *editor) addCard(c *card.Card, o AddCardOptions, res *CardResult) error 
 	if n := len(have); n > 0 && c.Serial < have[n-1].Serial && !o.History {
 		return problem.New(problem.Conflict, "the card of %s has serial %d, a newer one with serial %d is here already; "+
 			"it was not taken in", c.Party, c.Serial, have[n-1].Serial)
+	}
+	if len(have) >= maxCards && c.Party != s.self {
+		return problem.New(problem.Conflict, "%d cards of %s are here already; no more are taken in", maxCards, c.Party).
+			WithHint("call the authority of %s: nobody needs a new card every few days", c.Party)
 	}
 	for _, other := range have {
 		if other.Serial == c.Serial-1 && other.Digest != c.Previous {

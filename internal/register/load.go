@@ -270,10 +270,16 @@ func (s *state) loadTombstones(r *Register) error {
 }
 
 func (s *state) loadConflicts(r *Register) error {
-	return s.walk(r, conflictsDir, 1<<20, func(path string, _ []byte) error {
-		s.conflicts = append(s.conflicts, path)
-		return nil
-	})
+	list, err := os.ReadDir(filepath.Join(r.dir, conflictsDir)) // names are enough: partners decide how much it is
+	for _, d := range list {
+		if !d.IsDir() && !strings.HasPrefix(d.Name(), ".") {
+			s.conflicts = append(s.conflicts, filepath.Join(conflictsDir, d.Name()))
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return problem.Wrap(problem.Failed, err, "the register can't be read")
+	}
+	return nil
 }
 
 func compare(a, b uint64) int {

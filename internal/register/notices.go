@@ -14,6 +14,10 @@ import (
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
+// maxNotices bounds how many notices of one partner are kept. A partner can make
+// as many as it likes, and each is read at every change of the register.
+const maxNotices = 1000
+
 // AddNotice takes in a party's notice about an agreement that is here. It must
 // be signed by the party's root, or, where the act allows that, by a notice
 // key of a card that is here and that no card has revoked. The same notice
@@ -49,6 +53,14 @@ func (e *editor) addNotice(claimed *notice.Notice, file []byte) error {
 		}
 		return problem.New(problem.Conflict,
 			"%s signed two different notices with serial %d; this one was kept as evidence, not taken in", n.Party, n.Serial)
+	}
+	most := maxNotices
+	if slices.ContainsFunc(s.rootKeys(n.Party, n.Serial), func(root string) bool { return signedBy(n, root) }) {
+		most *= 2 // who has stolen a notice key must not keep a withdrawal out
+	}
+	if len(s.notices[n.Party]) >= most && n.Party != s.self {
+		return problem.New(problem.Conflict, "%d notices of %s are here already; no more are taken in", most, n.Party).
+			WithHint("call the authority of %s", n.Party)
 	}
 	return e.write(noticePath(n), file)
 }
