@@ -32,7 +32,7 @@ func (d *Desk) Serve(ctx context.Context, path string, mode fs.FileMode, officer
 	mux := http.NewServeMux()
 	mux.Handle(karaulav1connect.NewNodeServiceHandler(d, connect.WithReadMaxBytes(maxRequest)))
 	srv := &http.Server{
-		Handler:           mux,
+		Handler:           d.onlyOfficers(mux),
 		ReadHeaderTimeout: 10 * time.Second,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
@@ -52,6 +52,22 @@ func (d *Desk) Serve(ctx context.Context, path string, mode fs.FileMode, officer
 		return problem.Wrap(problem.Failed, err, "the node's socket stopped")
 	}
 	return nil
+}
+
+// onlyOfficers answers who is no officer before a byte of the request is read:
+// where the socket's mode lets every user of the machine in, none of them may
+// fill the node's memory.
+func (d *Desk) onlyOfficers(next http.Handler) http.Handler {
+	refusal := connect.NewErrorWriter()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if o, _ := r.Context().Value(officerKey{}).(*Officer); o == nil {
+			_, err := who(r.Context())
+			w.Header().Set("Connection", "close")
+			_ = refusal.Write(w, r, d.toConnect(err)) // the caller has gone
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // officerOf finds the officer who belongs to a connection's peer; nil if none does.
