@@ -53,7 +53,10 @@ func TestAClaimAloneSilencesNobody(t *testing.T) {
 	}
 	away := &partner{g: h.gateway, code: "me"}
 	head := c.writer.Head()
-	away.compareOurs(t.Context(), &karaulav1.Head{Ledger: head.GetLedger(), Epoch: 1, Size: 1 << 60, Root: head.GetRoot()})
+	away.compareOurs(
+		t.Context(),
+		&karaulav1.Head{Ledger: head.GetLedger(), Epoch: 1, Size: 1 << 60, Root: head.GetRoot()},
+	)
 	if err := c.writer.Halted(); err != nil {
 		t.Fatalf("who cannot be asked silences us: %v", err)
 	}
@@ -85,7 +88,10 @@ func TestAProofStopsTheChannel(t *testing.T) {
 		if !problem.Is(err, problem.Verification) || errors.Is(err, errUnproven) {
 			t.Errorf("%s: %v", name, err)
 		}
-		p.compareOurs(t.Context(), &karaulav1.Head{Ledger: head.GetLedger(), Epoch: 1, Size: set.size, Root: testworld.Random(32)})
+		p.compareOurs(
+			t.Context(),
+			&karaulav1.Head{Ledger: head.GetLedger(), Epoch: 1, Size: set.size, Root: testworld.Random(32)},
+		)
 	}
 	if c.writer.Halted() == nil {
 		t.Error("the channel goes on")
@@ -114,7 +120,10 @@ func TestALateAnswerSilencesNobody(t *testing.T) {
 		time.Sleep(proveTimeout)
 		return genuine(seq), nil
 	}}
-	slow.compareOurs(t.Context(), &karaulav1.Head{Ledger: head.GetLedger(), Epoch: 1, Size: 1, Root: testworld.Random(32)})
+	slow.compareOurs(
+		t.Context(),
+		&karaulav1.Head{Ledger: head.GetLedger(), Epoch: 1, Size: 1, Root: testworld.Random(32)},
+	)
 	if err := c.writer.Halted(); err != nil {
 		t.Fatalf("a slow answer silences us: %v", err)
 	}
@@ -128,7 +137,10 @@ func TestALateAnswerSilencesNobody(t *testing.T) {
 		c.mu.Unlock()
 		return raw, nil
 	}}
-	soothsayer.compareOurs(t.Context(), &karaulav1.Head{Ledger: head.GetLedger(), Epoch: 1, Size: 2, Root: testworld.Random(32)})
+	soothsayer.compareOurs(
+		t.Context(),
+		&karaulav1.Head{Ledger: head.GetLedger(), Epoch: 1, Size: 2, Root: testworld.Random(32)},
+	)
 	if err := c.writer.Halted(); err != nil {
 		t.Fatalf("what was said meanwhile silences us: %v", err)
 	}
