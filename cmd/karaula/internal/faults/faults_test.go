@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -66,7 +68,7 @@ func seeded(t *testing.T) *rand.Rand {
 }
 
 // patience bounds every wait for something that must happen.
-const patience = 60 * time.Second
+const patience = 120 * time.Second
 
 // patient gives a context for one wait.
 func patient(t *testing.T) context.Context {
@@ -176,4 +178,42 @@ func TestTwoNodesAgree(t *testing.T) {
 	if f.Alerts["al"] != 9 || f.Alerts["me"] != 3 || f.Acked["al"] != 9 {
 		t.Errorf("al said %d and me %d alerts", f.Alerts["al"], f.Alerts["me"])
 	}
+}
+
+// The walk is worth what it finds: an alert that is not there, one that nobody
+// sent, and a store that was set back on either side.
+func TestTheWalkFindsWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	w, r := makeWorld(t), records()
+	start(t, w)
+	send(t, w.AL, r["al"], 3)
+	must(t, w.Settle(patient(t)))
+	must(t, w.Stop())
+	older := map[string]string{}
+	for _, n := range w.Nodes() {
+		older[n.Party] = filepath.Join(t.TempDir(), "older")
+		must(t, Copy(store(n), older[n.Party]))
+	}
+	start(t, w)
+	send(t, w.AL, r["al"], 2)
+	settleAndWalk(t, w, r, Expect{})
+
+	finds := func(what string, r map[string]*Record, want ...string) {
+		t.Helper()
+		f, err := Walk(patient(t), w, r, Expect{})
+		must(t, err)
+		for _, text := range want {
+			if !strings.Contains(strings.Join(f.Wrong, "\n"), text) {
+				t.Errorf("%s: the walk did not find %q, but\n%s", what, text, f.Show())
+			}
+		}
+	}
+	told := records()
+	told["al"].sent = append(r["al"].Sent(), Sent{ID: "an alert that was lost", Number: 3})
+	finds("another record", told, "which nobody sent", "(0: it is lost)")
+	newer := swap(t, w.ME, older["me"])
+	finds("an older receiver", r, "me holds 3 of the 5 statements of al", "al holds more of me than it said")
+	swap(t, w.ME, newer)
+	swap(t, w.AL, older["al"])
+	finds("an older sender", r, "(0: it is lost)", "the stream holds 3", "me holds more of al than it said")
 }

@@ -43,13 +43,17 @@ func (c *campaign) round(i int, blows []blow) {
 	ctx := patient(c.t)
 	n := c.w.Nodes()[c.rng.IntN(2)]
 	b := blows[c.rng.IntN(len(blows))]
-	// Some alerts of either side later, and then anywhere between two of them.
-	watch := c.records[c.w.Nodes()[c.rng.IntN(2)].Party]
+	// Some alerts later: every other time right behind one that the victim has just
+	// acknowledged, otherwise anywhere in the traffic of either side.
+	watch, within := c.records[n.Party], 2*time.Millisecond
+	if c.rng.IntN(2) == 0 {
+		watch, within = c.records[c.w.Nodes()[c.rng.IntN(2)].Party], 30*time.Millisecond
+	}
 	_, acked := watch.Count()
 	if err := watch.Await(ctx, acked+1+c.rng.IntN(6)); err != nil {
 		c.t.Fatalf("before kill %d: %v", i, err)
 	}
-	time.Sleep(time.Duration(c.rng.IntN(30_000)) * time.Microsecond) // a random moment, not a wait for something
+	time.Sleep(time.Duration(c.rng.Int64N(int64(within)))) // a random moment, not a wait for something
 	if err := n.Kill(b.kill...); err != nil {
 		c.t.Fatalf("kill %d: %v", i, err)
 	}
