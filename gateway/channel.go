@@ -40,7 +40,8 @@ type channel struct {
 	writer  *outbox.Writer
 	ears    map[string]*inbox.Inbox
 
-	unopened []book.Entry // own alerts read back, until they are opened
+	readBack []*book.Entry  // own alerts, until enterOwn has entered them
+	opening  sync.WaitGroup // those among them that are being opened
 
 	mu       sync.Mutex
 	saidAt   int64
@@ -83,11 +84,8 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 		return nil, err
 	}
 	c.writer = w
-	err = c.openOwn(ctx)
-	if err == nil {
-		err = c.openEars(ctx)
-	}
-	if err != nil {
+	c.enterOwn()
+	if err := c.openEars(ctx); err != nil {
 		c.close(ctx)
 		return nil, err
 	}
@@ -188,7 +186,7 @@ func (c *channel) onSaid(s outbox.Said) {
 	e := c.entry(s.Parsed, s.StreamSeq)
 	e.Readers = c.partners()
 	if s.Inner == nil {
-		c.unopened = append(c.unopened, e) // still reading back: openOwn comes after it
+		c.openOwn(e, s.Parsed)
 		return
 	}
 	fill(&e, s.Inner)

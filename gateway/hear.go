@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	"google.golang.org/protobuf/proto"
 
@@ -185,34 +184,27 @@ func fill(e *book.Entry, inner *karaulav1.Inner) {
 	e.Urgency = alert.UrgencyWord(inner.GetAlert())
 }
 
-// openOwn opens the own alerts that were read back, side by side, and enters
-// them into the book: all of them, or none if the broker does not give one. An
-// alert whose id is not known would be said twice if it were sent again.
-func (c *channel) openOwn(ctx context.Context) error {
-	todo := c.unopened
-	c.unopened = nil
-	errs := make([]error, len(todo))
-	var wg sync.WaitGroup
-	for i := range todo {
-		c.g.openSeats <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-c.g.openSeats }()
-			inner, _, err := c.g.openEntry(ctx, todo[i])
-			if errs[i] = err; err == nil {
-				fill(&todo[i], inner)
-			}
-		})
-	}
-	wg.Wait()
-	for _, err := range errs {
-		if problem.Is(err, problem.Unreachable) {
-			return err
+// openOwn opens an own alert that is being read back, beside the reading.
+func (c *channel) openOwn(e book.Entry, p *envelope.Parsed) {
+	c.readBack = append(c.readBack, &e)
+	c.g.openSeats <- struct{}{}
+	c.opening.Go(func() {
+		defer func() { <-c.g.openSeats }()
+		if inner, _, err := c.g.opener.openMain(p, c.g.self); err == nil {
+			fill(&e, inner)
 		}
+	})
+}
+
+// enterOwn enters the own alerts that were read back into the book, in their
+// order. An alert whose id is not known there would be said twice if it were
+// sent again.
+func (c *channel) enterOwn() {
+	c.opening.Wait()
+	for _, e := range c.readBack {
+		c.g.book.Add(*e)
 	}
-	for _, e := range todo {
-		c.g.book.Add(e)
-	}
-	return nil
+	c.readBack = nil
 }
 
 // openEntry reads an entry's statement from its stream and opens it.
