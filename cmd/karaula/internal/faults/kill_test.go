@@ -40,7 +40,6 @@ type campaign struct {
 // round kills one part at a random moment of the traffic, and brings it back.
 func (c *campaign) round(i int, blows []blow) {
 	c.t.Helper()
-	ctx := patient(c.t)
 	n := c.w.Nodes()[c.rng.IntN(2)]
 	b := blows[c.rng.IntN(len(blows))]
 	// Some alerts later: every other time right behind one that the victim has just
@@ -50,7 +49,7 @@ func (c *campaign) round(i int, blows []blow) {
 		watch, within = c.records[c.w.Nodes()[c.rng.IntN(2)].Party], 30*time.Millisecond
 	}
 	_, acked := watch.Count()
-	if err := watch.Await(ctx, acked+1+c.rng.IntN(6)); err != nil {
+	if err := watch.Await(patient(c.t), acked+1+c.rng.IntN(6)); err != nil {
 		c.t.Fatalf("before kill %d: %v", i, err)
 	}
 	time.Sleep(time.Duration(c.rng.Int64N(int64(within)))) // a random moment, not a wait for something
@@ -58,7 +57,7 @@ func (c *campaign) round(i int, blows []blow) {
 		c.t.Fatalf("kill %d: %v", i, err)
 	}
 	c.tried[b.name+" of "+n.Party]++
-	if err := n.Start(ctx, b.revive...); err != nil {
+	if err := n.Start(patient(c.t), b.revive...); err != nil {
 		c.t.Fatalf("after kill %d (%s of %s): %v", i, b.name, n.Party, err)
 	}
 }
@@ -73,36 +72,44 @@ func (c *campaign) summary() string {
 	return strings.Join(out, ", ")
 }
 
-// killAll runs a campaign of so many kills, in both ways of running a node, and
-// walks both sides after every leg.
+// leg is how many kills a pair of nodes has to stand between two walks. A long
+// campaign makes a new pair for each leg: a start reads all of the history back.
+const leg = 25
+
+// killAll runs a campaign of so many kills, and walks both sides after every leg.
 func killAll(t *testing.T, blows []blow, parts []Part, count int) {
 	t.Helper()
-	const leg = 25 // kills between two walks
-	w := makeWorld(t)
-	c := &campaign{t: t, w: w, rng: seeded(t), records: records(), tried: map[string]int{}}
-	began := time.Now()
-	for done := 0; done < count; {
-		ctx := patient(t)
-		both(t, w, func(n *Node) error { return n.Start(ctx, parts...) })
-		var loads []*Load
-		for _, n := range w.Nodes() {
-			loads = append(loads, Start(t.Context(), n, c.records[n.Party], 3))
-		}
-		for range min(leg, count-done) {
-			done++
-			c.round(done, blows)
-		}
-		endLoad(t, loads...)
-		f := settleAndWalk(t, w, c.records, Expect{})
-		t.Logf("%d kills in %s: %s; al's commands ended with %s, me's with %s", done,
-			time.Since(began).Round(time.Second), c.summary(), c.records["al"].Exits(), c.records["me"].Exits())
+	c := &campaign{t: t, rng: seeded(t), tried: map[string]int{}}
+	began, acked := time.Now(), 0
+	for done := 0; done < count && !t.Failed(); {
+		kills := min(leg, count-done)
+		f := c.leg(done, kills, blows, parts)
+		done += kills
+		acked += f.Acked["al"] + f.Acked["me"]
+		t.Logf("%d kills in %s: %s; al's commands ended with %s, me's with %s; %d alerts were acknowledged so far", done,
+			time.Since(began).Round(time.Second), c.summary(), c.records["al"].Exits(), c.records["me"].Exits(), acked)
 		if f.Acked["al"] == 0 || f.Acked["me"] == 0 {
 			t.Error("nothing was sent: the campaign has shown nothing")
 		}
-		if t.Failed() {
-			return
-		}
+		c.w.Clean()
 	}
+}
+
+// leg makes two nodes, kills them so many times under load, and walks them.
+func (c *campaign) leg(done, kills int, blows []blow, parts []Part) *Findings {
+	c.t.Helper()
+	c.w, c.records = makeWorld(c.t), records()
+	ctx := patient(c.t)
+	both(c.t, c.w, func(n *Node) error { return n.Start(ctx, parts...) })
+	var loads []*Load
+	for _, n := range c.w.Nodes() {
+		loads = append(loads, Start(c.t.Context(), n, c.records[n.Party], 3))
+	}
+	for i := range kills {
+		c.round(done+i+1, blows)
+	}
+	endLoad(c.t, loads...)
+	return settleAndWalk(c.t, c.w, c.records, Expect{})
 }
 
 func TestKillBrokerAndGatewayApart(t *testing.T) {
