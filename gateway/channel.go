@@ -77,7 +77,7 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 		JournalPath: g.o.Layout.Journal(c.id), Log: c.out, View: g.o.Register.View,
 		Signer:    g.signer,
 		Heads:     c.heads,
-		Connected: g.connected, MaySpeak: c.maySpeak, OnSaid: c.onSaid, Seats: g.sealSeats, Now: g.o.Now, Logger: g.log,
+		Connected: g.connected, MaySpeak: c.maySpeak, Skew: g.o.Config.ClockSkew, OnSaid: c.onSaid, Seats: g.sealSeats, Now: g.o.Now, Logger: g.log,
 	})
 	if err != nil {
 		c.cancel()

@@ -81,7 +81,24 @@ func (w *Writer) mayTalk() error {
 		return problem.New(problem.Unreachable, "the own broker does not answer; nothing was said").
 			WithHint("start it with: karaula run --dir DIR (or broker run), then try again")
 	}
-	return nil
+	return w.checkClock()
+}
+
+// checkClock refuses while the last statement lies further ahead of the clock
+// than partners tolerate. Times in a ledger never go back, so whatever is said
+// now would carry that time, too, and be held by every partner until then: better
+// an officer hears at once that nothing arrives.
+func (w *Writer) checkClock() error {
+	last := time.UnixMicro(w.edge.saidAt)
+	ahead := last.Sub(w.cfg.Now())
+	if w.cfg.Skew <= 0 || ahead <= w.cfg.Skew {
+		return nil
+	}
+	return problem.New(problem.Conflict,
+		"the last statement on channel %s was said at %s, which is %s from now: a clock was wrong then or is wrong now; nothing was said",
+		w.cfg.Channel, last.UTC().Format(time.RFC3339), ahead.Round(time.Second)).
+		WithHint("set the clock of the node; if it is right now, wait, or begin a new epoch: karaula ledger repair --channel %s",
+			w.cfg.Channel)
 }
 
 // Refresh says what has changed about the own card or the agreement since the

@@ -79,6 +79,9 @@ type Config struct {
 	// MaySpeak is asked, with the number of statements signed so far, before
 	// anything is given a place; nil: always. Its error goes to the speaker.
 	MaySpeak func(size uint64) error
+	// Skew is how far partners let our clock be ahead of theirs; zero: nothing is
+	// refused because of the clock.
+	Skew time.Duration
 	// OnSaid is told of every own statement in order; of those that were read
 	// back at start without their inner message.
 	OnSaid func(Said)
