@@ -200,3 +200,33 @@ func TestABrokerSetBackUnderARunningGateway(t *testing.T) {
 	must(t, w.Stop())
 	walk(t, w, r, Expect{OutLost: map[string]bool{"al": true}})
 }
+
+// A node that has kept its keys and nothing else does not know that it ever
+// spoke. It says nothing before a partner has told what it holds, and then it
+// knows.
+func TestANodeThatLostStreamsAndJournalForksNothing(t *testing.T) {
+	t.Parallel()
+	w, r := makeWorld(t), records()
+	start(t, w)
+	send(t, w.AL, r["al"], 7, 1)
+	must(t, w.Settle(patient(t)))
+	must(t, w.AL.Stop())
+	w.ToME.Cut() // al cannot ask
+	w.ToAL.Cut()
+	must(t, os.RemoveAll(store(w.AL)))
+	must(t, os.RemoveAll(filepath.Dir(node.Layout{Dir: w.AL.Dir}.Journal(Channel))))
+	must(t, w.AL.Start(patient(t), Whole))
+	_, file := Alerts(1)
+	a, err := w.AL.Run(patient(t), file, "alert", "send", "-", "--channel", Channel, "--wait", "3s")
+	must(t, err)
+	if a.Code != 7 || a.Out != "" {
+		t.Errorf("alone and without a history it said something: exit code %d, %s%s", a.Code, a.Out, a.Err)
+	}
+	must(t, w.ToME.Mend())
+	must(t, w.ToAL.Mend())
+	halted(t, w.AL, "me holds")
+	send(t, w.ME, r["me"], 2)
+	caughtUp(t, w, w.AL)
+	must(t, w.Stop())
+	walk(t, w, r, Expect{OutLost: map[string]bool{"al": true}})
+}
