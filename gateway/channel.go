@@ -73,11 +73,22 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 	defer filled()
 	ctx, c.cancel = context.WithCancel(ctx)
 	w, err := outbox.Open(ctx, outbox.Config{
-		Channel: c.id, Self: g.self, Ledger: c.ledger(g.self), Mode: c.mode,
-		JournalPath: g.o.Layout.Journal(c.id), Log: c.out, View: g.o.Register.View,
-		Signer:    g.signer,
-		Heads:     c.heads,
-		Connected: g.connected, MaySpeak: c.maySpeak, Skew: g.o.Config.ClockSkew, OnSaid: c.onSaid, Seats: g.sealSeats, Now: g.o.Now, Logger: g.log,
+		Channel:     c.id,
+		Self:        g.self,
+		Ledger:      c.ledger(g.self),
+		Mode:        c.mode,
+		JournalPath: g.o.Layout.Journal(c.id),
+		Log:         c.out,
+		View:        g.o.Register.View,
+		Signer:      g.signer,
+		Heads:       c.heads,
+		Connected:   g.connected,
+		MaySpeak:    c.maySpeak,
+		Skew:        g.o.Config.ClockSkew,
+		OnSaid:      c.onSaid,
+		Seats:       g.sealSeats,
+		Now:         g.o.Now,
+		Logger:      g.log,
 	})
 	if err != nil {
 		c.cancel()

@@ -101,7 +101,10 @@ func (g *Gateway) channelStatus(cv *register.ChannelView, s *karaulav1.StatusRes
 	}
 	if ahead := time.UnixMicro(c.lastSaid()).Sub(g.o.Now()); ahead > g.o.Config.ClockSkew {
 		s.Warnings = append(s.Warnings, fmt.Sprintf(
-			"the last statement on channel %s lies %s ahead of the clock; nothing is said there until then", cv.ID, ahead.Round(time.Second)))
+			"the last statement on channel %s lies %s ahead of the clock; nothing is said there until then",
+			cv.ID,
+			ahead.Round(time.Second),
+		))
 	}
 	head := c.writer.Head()
 	out.Said, out.Epoch = head.GetSize(), head.GetEpoch()
