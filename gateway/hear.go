@@ -150,7 +150,9 @@ func (c *channel) hearNotice(origin string, body []byte) {
 	if proto.Unmarshal(body, &b) != nil {
 		return
 	}
-	c.g.takeNotice(origin, b.GetNotice())
+	if err := c.g.takeNotice(origin, b.GetNotice()); err != nil {
+		c.g.log.Info("a notice was not taken in", "party", origin, "why", err.Error())
+	}
 }
 
 // onTrouble hears of bytes that were put aside, and of contradictions.

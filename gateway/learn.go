@@ -108,22 +108,22 @@ func (p *partner) fetchNotices(ctx context.Context, after uint64) {
 	files, err := client.GetNotices(ctx, after)
 	p.try("notices", err)
 	for _, f := range files {
-		p.g.takeNotice(p.code, f)
+		p.try("notice", p.g.takeNotice(p.code, f))
 	}
 }
 
 // takeNotice takes a notice into the register and tells watchers if it is news.
-func (g *Gateway) takeNotice(origin string, file []byte) {
+func (g *Gateway) takeNotice(origin string, file []byte) error {
 	before := lastNotice(g.o.Register.View(), origin)
 	if err := g.o.Register.AddNotice(file); err != nil {
-		g.log.Info("a notice was not taken in", "party", origin, "why", err.Error())
-		return
+		return err //nolint:wrapcheck // the register says what and why
 	}
 	for _, n := range g.o.Register.View().Notices(origin) {
 		if n.Serial > before {
 			g.tell(&karaulav1.WatchResponse{Event: bus.Notice, Party: origin, Text: origin + ": " + n.Act + " " + n.Agreement})
 		}
 	}
+	return nil
 }
 
 // compareTheirs looks whether the partner has said more than has arrived.
