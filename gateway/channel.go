@@ -8,11 +8,11 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"karaula/gateway/book"
-	"karaula/gateway/border"
 	"karaula/gateway/inbox"
 	"karaula/gateway/outbox"
 	"karaula/gateway/stream"
 	"karaula/internal/agreement"
+	"karaula/internal/border"
 	"karaula/internal/envelope"
 	"karaula/internal/ledger"
 	"karaula/internal/problem"

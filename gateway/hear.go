@@ -7,12 +7,12 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"karaula/gateway/book"
-	"karaula/gateway/border"
 	"karaula/gateway/bus"
 	"karaula/gateway/desk"
 	"karaula/gateway/inbox"
 	"karaula/gateway/stream"
 	"karaula/internal/alert"
+	"karaula/internal/border"
 	"karaula/internal/envelope"
 	"karaula/internal/problem"
 	"karaula/internal/register"

@@ -14,7 +14,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"karaula/gateway/border"
+	"karaula/internal/border"
 	"karaula/internal/ledger"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"karaula/gateway/border"
+	"karaula/internal/border"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 

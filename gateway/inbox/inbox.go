@@ -19,8 +19,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"karaula/gateway/border"
 	"karaula/gateway/stream"
+	"karaula/internal/border"
 	"karaula/internal/register"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )

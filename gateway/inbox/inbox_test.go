@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"karaula/gateway/border"
 	"karaula/gateway/inbox"
 	"karaula/gateway/stream"
 	"karaula/internal/agreement"
+	"karaula/internal/border"
 	"karaula/internal/problem"
 	"karaula/internal/register"
 	"karaula/internal/seal"

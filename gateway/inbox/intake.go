@@ -5,8 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"karaula/gateway/border"
 	"karaula/gateway/stream"
+	"karaula/internal/border"
 	"karaula/internal/problem"
 	"karaula/internal/register"
 	"karaula/internal/subject"

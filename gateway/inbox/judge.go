@@ -5,8 +5,8 @@ import (
 	"sync"
 	"time"
 
-	"karaula/gateway/border"
 	"karaula/gateway/stream"
+	"karaula/internal/border"
 	"karaula/internal/subject"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )

@@ -5,8 +5,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"karaula/gateway/border"
 	"karaula/gateway/stream"
+	"karaula/internal/border"
 	"karaula/internal/subject"
 	"karaula/internal/testworld"
 	karaulav1 "karaula/proto/gen/karaula/v1"

@@ -3,8 +3,8 @@ package inbox
 import (
 	"context"
 
-	"karaula/gateway/border"
 	"karaula/gateway/stream"
+	"karaula/internal/border"
 	"karaula/internal/problem"
 	"karaula/internal/subject"
 	karaulav1 "karaula/proto/gen/karaula/v1"

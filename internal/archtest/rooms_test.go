@@ -109,7 +109,7 @@ func TestRulesFindWhatIsForbidden(t *testing.T) {
 		want int
 	}{
 		{file("internal/card", false, "karaula/broker"), 1},
-		{file("internal/card", true, "karaula/gateway/border"), 1},
+		{file("internal/card", true, "karaula/gateway/inbox"), 1},
 		{file("internal/card", false, "karaula/internal/brokers"), 0},
 		{file("broker", false, "karaula/gateway"), 1},
 		{file("broker", false, "filippo.io/age/armor"), 1},

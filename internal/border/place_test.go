@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"karaula/gateway/border"
+	"karaula/internal/border"
 	"karaula/internal/card"
 	"karaula/internal/keyring"
 	"karaula/internal/ledger"

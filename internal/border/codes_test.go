@@ -7,7 +7,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"karaula/gateway/border"
+	"karaula/internal/border"
 	"karaula/internal/notice"
 	"karaula/internal/testworld"
 	karaulav1 "karaula/proto/gen/karaula/v1"

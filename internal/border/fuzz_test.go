@@ -6,7 +6,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"karaula/gateway/border"
+	"karaula/internal/border"
 	"karaula/internal/envelope"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )

@@ -7,7 +7,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"karaula/gateway/border"
+	"karaula/internal/border"
 	"karaula/internal/envelope"
 	"karaula/internal/testworld"
 	karaulav1 "karaula/proto/gen/karaula/v1"

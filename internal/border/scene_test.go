@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"karaula/gateway/border"
 	"karaula/internal/agreement"
+	"karaula/internal/border"
 	"karaula/internal/ledger"
 	"karaula/internal/problem"
 	"karaula/internal/register"

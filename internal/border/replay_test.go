@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"karaula/gateway/border"
+	"karaula/internal/border"
 	"karaula/internal/notice"
 	"karaula/internal/testworld"
 	karaulav1 "karaula/proto/gen/karaula/v1"

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"karaula/gateway/border"
+	"karaula/internal/border"
 	"karaula/internal/terms"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )

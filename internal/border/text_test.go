@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"karaula/gateway/border"
+	"karaula/internal/border"
 	"karaula/internal/testworld"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )

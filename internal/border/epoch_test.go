@@ -3,7 +3,7 @@ package border_test
 import (
 	"testing"
 
-	"karaula/gateway/border"
+	"karaula/internal/border"
 	"karaula/internal/ledger"
 	"karaula/internal/testworld"
 	karaulav1 "karaula/proto/gen/karaula/v1"
