@@ -130,7 +130,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.desk = desk.New(desk.Config{
 		Self: g.self, Name: g.o.Config.Name, Register: g.o.Register.View, Book: g.book, Bus: &g.bus,
 		Writer: g.writer, Open: g.open, Log: g.deskLog, OfficerKey: g.o.Keys.Officer,
-		Status: g.status, Now: g.o.Now, Logger: g.log,
+		Records: desk.NewRecords(g.o.Keys, deskKey(g.o.Keys)),
+		Status:  g.status, Now: g.o.Now, Logger: g.log,
 	})
 	if g.server, err = g.serveLink(ctx); err != nil {
 		return err

@@ -6,7 +6,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"karaula/gateway/inbox"
+	"karaula/gateway/mac"
 	"karaula/internal/envelope"
 	"karaula/internal/keyring"
 	"karaula/internal/problem"
@@ -74,15 +74,19 @@ func unframe(frame []byte) (*karaulav1.Inner, error) {
 	return &inner, nil
 }
 
-// verdictKey derives the key that authenticates the node's own verdicts from one
+// markKey derives the key that marks one kind of the node's own records, from one
 // that never changes and that only the gateway has.
-func verdictKey(keys *keyring.Gateway) []byte {
-	key, err := hkdf.Key(sha256.New, keys.Officer, nil, "karaula/verdict-key/v1", inbox.VerdictKeySize)
+func markKey(keys *keyring.Gateway, use string) []byte {
+	key, err := hkdf.Key(sha256.New, keys.Officer, nil, "karaula/"+use+"/v1", mac.KeySize)
 	if err != nil {
-		return nil // the inbox does not open without one
+		return nil // a key of this length marks nothing, and no mark counts
 	}
 	return key
 }
+
+// verdictKey marks verdicts, deskKey what officers did.
+func verdictKey(keys *keyring.Gateway) []byte { return markKey(keys, "verdict-key") }
+func deskKey(keys *keyring.Gateway) []byte    { return markKey(keys, "desk-key") }
 
 // signer finds the key that signs under one of the own cards.
 func signer(keys *keyring.Gateway, view *register.View, digest [32]byte) (envelope.Signer, error) {

@@ -48,6 +48,8 @@ type Config struct {
 	Open func(ctx context.Context, e book.Entry) (*Opened, error)
 	// Log is the desk stream.
 	Log *stream.Log
+	// Records seals what is written there.
+	Records *Records
 	// OfficerKey is the national key of officers' pseudonyms, 32 bytes.
 	OfficerKey []byte
 	// Status gives links, channels and warnings.

@@ -290,9 +290,9 @@ func (d *Desk) say(ctx context.Context, ch *register.ChannelView, orders []*orde
 
 // append puts an entry into the desk stream.
 func (d *Desk) append(ctx context.Context, deed string, e *karaulav1.DeskEntry) error {
-	data, err := proto.Marshal(e)
+	data, err := d.cfg.Records.Seal(e)
 	if err != nil {
-		return problem.Wrap(problem.Failed, err, "the desk entry cannot be written; nothing was done")
+		return err
 	}
 	if _, err := d.cfg.Log.Add(ctx, stream.Msg{Subject: subject.Desk(deed), Data: data}); err != nil {
 		return problem.Wrap(problem.Unreachable, err, "it cannot be recorded who did this, so it was not done").

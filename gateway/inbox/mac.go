@@ -2,12 +2,10 @@ package inbox
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 
-	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"karaula/gateway/mac"
 	"karaula/internal/border"
 	"karaula/internal/problem"
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -20,29 +18,23 @@ import (
 // counts for nothing, and its statements are judged again.
 
 // VerdictKeySize is the length of the key of the codes, in bytes.
-const VerdictKeySize = 32
+const VerdictKeySize = mac.KeySize
 
-const (
-	macDomain = "karaula/verdicts/v1\x00"
-	macField  = protowire.Number(5)
-	macLength = 2 + sha256.Size // the field's tag and length, and the code
-)
+var verdictMark = mac.Mark{Domain: "karaula/verdicts/v1\x00", Field: 5}
 
-// authentic writes down a record and adds its code.
+// authentic writes down a record and marks it.
 func authentic(key []byte, rec *karaulav1.VerdictRecord) ([]byte, error) {
 	rec.Mac = nil
 	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(rec)
 	if err != nil {
 		return nil, problem.Wrap(problem.Failed, err, "verdicts cannot be written down")
 	}
-	code := macOf(key, data)
-	return protowire.AppendBytes(protowire.AppendTag(data, macField, protowire.BytesType), code), nil
+	return verdictMark.Add(key, data), nil
 }
 
-// authenticated reads a record if it carries the code for its exact bytes.
+// authenticated reads a record if it carries the mark of its exact bytes.
 func authenticated(key, data []byte) (*karaulav1.VerdictRecord, bool) {
-	at := len(data) - macLength
-	if at < 0 || !hmac.Equal(data[at+2:], macOf(key, data[:at])) {
+	if !verdictMark.Check(key, data) {
 		return nil, false
 	}
 	rec := &karaulav1.VerdictRecord{}
@@ -59,11 +51,4 @@ func (b *Inbox) recordContest(ctx context.Context, led *border.Ledger) bool {
 		return true
 	}
 	return b.addVerdicts(ctx, data)
-}
-
-func macOf(key, data []byte) []byte {
-	h := hmac.New(sha256.New, key)
-	h.Write([]byte(macDomain))
-	h.Write(data)
-	return h.Sum(nil)
 }

@@ -550,8 +550,76 @@ func (x *Judgement) GetCard() []byte {
 	return nil
 }
 
-// DeskEntry is one message of the desk stream: what an officer of this node
-// did. It names statements, never content.
+// DeskRecord is one message of the desk stream: a desk entry, sealed to the
+// node's own archive key, because officers' names and reasons are no business of
+// who runs the broker, its disks or its backups.
+type DeskRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the archive key, 16 bytes.
+	KeyId []byte `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// A frame that holds a DeskEntry, sealed to this key alone.
+	Sealed []byte `protobuf:"bytes,2,opt,name=sealed,proto3" json:"sealed,omitempty"`
+	// HMAC-SHA-256, by a key that only the gateway has, of everything before this
+	// field, 32 bytes. The archive key is public: without the code anybody who
+	// writes to the broker could say that an officer did something.
+	Mac           []byte `protobuf:"bytes,3,opt,name=mac,proto3" json:"mac,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeskRecord) Reset() {
+	*x = DeskRecord{}
+	mi := &file_karaula_v1_local_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeskRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeskRecord) ProtoMessage() {}
+
+func (x *DeskRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_local_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeskRecord.ProtoReflect.Descriptor instead.
+func (*DeskRecord) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_local_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *DeskRecord) GetKeyId() []byte {
+	if x != nil {
+		return x.KeyId
+	}
+	return nil
+}
+
+func (x *DeskRecord) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
+func (x *DeskRecord) GetMac() []byte {
+	if x != nil {
+		return x.Mac
+	}
+	return nil
+}
+
+// DeskEntry is what an officer of this node did. It names statements, never
+// content.
 type DeskEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// When, microseconds since 1970 UTC.
@@ -580,7 +648,7 @@ type DeskEntry struct {
 
 func (x *DeskEntry) Reset() {
 	*x = DeskEntry{}
-	mi := &file_karaula_v1_local_proto_msgTypes[6]
+	mi := &file_karaula_v1_local_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -592,7 +660,7 @@ func (x *DeskEntry) String() string {
 func (*DeskEntry) ProtoMessage() {}
 
 func (x *DeskEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_local_proto_msgTypes[6]
+	mi := &file_karaula_v1_local_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -605,7 +673,7 @@ func (x *DeskEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeskEntry.ProtoReflect.Descriptor instead.
 func (*DeskEntry) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_local_proto_rawDescGZIP(), []int{6}
+	return file_karaula_v1_local_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *DeskEntry) GetAt() int64 {
@@ -722,7 +790,12 @@ const file_karaula_v1_local_proto_rawDesc = "" +
 	"\x05rules\x18\x05 \x01(\rR\x05rules\x12\x1b\n" +
 	"\tjudged_at\x18\x06 \x01(\x03R\bjudgedAt\x12\x1c\n" +
 	"\tagreement\x18\a \x01(\fR\tagreement\x12\x12\n" +
-	"\x04card\x18\b \x01(\fR\x04card\"\xfa\x01\n" +
+	"\x04card\x18\b \x01(\fR\x04card\"M\n" +
+	"\n" +
+	"DeskRecord\x12\x15\n" +
+	"\x06key_id\x18\x01 \x01(\fR\x05keyId\x12\x16\n" +
+	"\x06sealed\x18\x02 \x01(\fR\x06sealed\x12\x10\n" +
+	"\x03mac\x18\x03 \x01(\fR\x03mac\"\xfa\x01\n" +
 	"\tDeskEntry\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\x03R\x02at\x12\x18\n" +
 	"\aofficer\x18\x02 \x01(\tR\aofficer\x12\x12\n" +
@@ -752,7 +825,7 @@ func file_karaula_v1_local_proto_rawDescGZIP() []byte {
 	return file_karaula_v1_local_proto_rawDescData
 }
 
-var file_karaula_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_karaula_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_karaula_v1_local_proto_goTypes = []any{
 	(*JournalRecord)(nil),    // 0: karaula.v1.JournalRecord
 	(*JournalOpen)(nil),      // 1: karaula.v1.JournalOpen
@@ -760,21 +833,22 @@ var file_karaula_v1_local_proto_goTypes = []any{
 	(*JournalConfirmed)(nil), // 3: karaula.v1.JournalConfirmed
 	(*VerdictRecord)(nil),    // 4: karaula.v1.VerdictRecord
 	(*Judgement)(nil),        // 5: karaula.v1.Judgement
-	(*DeskEntry)(nil),        // 6: karaula.v1.DeskEntry
-	(*Contest)(nil),          // 7: karaula.v1.Contest
-	(VerdictClass)(0),        // 8: karaula.v1.VerdictClass
-	(Code)(0),                // 9: karaula.v1.Code
-	(AlertType)(0),           // 10: karaula.v1.AlertType
+	(*DeskRecord)(nil),       // 6: karaula.v1.DeskRecord
+	(*DeskEntry)(nil),        // 7: karaula.v1.DeskEntry
+	(*Contest)(nil),          // 8: karaula.v1.Contest
+	(VerdictClass)(0),        // 9: karaula.v1.VerdictClass
+	(Code)(0),                // 10: karaula.v1.Code
+	(AlertType)(0),           // 11: karaula.v1.AlertType
 }
 var file_karaula_v1_local_proto_depIdxs = []int32{
 	1,  // 0: karaula.v1.JournalRecord.open:type_name -> karaula.v1.JournalOpen
 	2,  // 1: karaula.v1.JournalRecord.signed:type_name -> karaula.v1.JournalSigned
 	3,  // 2: karaula.v1.JournalRecord.confirmed:type_name -> karaula.v1.JournalConfirmed
 	5,  // 3: karaula.v1.VerdictRecord.judgements:type_name -> karaula.v1.Judgement
-	7,  // 4: karaula.v1.VerdictRecord.contested:type_name -> karaula.v1.Contest
-	8,  // 5: karaula.v1.Judgement.class:type_name -> karaula.v1.VerdictClass
-	9,  // 6: karaula.v1.Judgement.code:type_name -> karaula.v1.Code
-	10, // 7: karaula.v1.DeskEntry.type:type_name -> karaula.v1.AlertType
+	8,  // 4: karaula.v1.VerdictRecord.contested:type_name -> karaula.v1.Contest
+	9,  // 5: karaula.v1.Judgement.class:type_name -> karaula.v1.VerdictClass
+	10, // 6: karaula.v1.Judgement.code:type_name -> karaula.v1.Code
+	11, // 7: karaula.v1.DeskEntry.type:type_name -> karaula.v1.AlertType
 	8,  // [8:8] is the sub-list for method output_type
 	8,  // [8:8] is the sub-list for method input_type
 	8,  // [8:8] is the sub-list for extension type_name
@@ -800,7 +874,7 @@ func file_karaula_v1_local_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_karaula_v1_local_proto_rawDesc), len(file_karaula_v1_local_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

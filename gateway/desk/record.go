@@ -1,0 +1,86 @@
+package desk
+
+import (
+	"crypto/rand"
+
+	"filippo.io/age"
+
+	"karaula/gateway/mac"
+	"karaula/internal/keyring"
+	"karaula/internal/problem"
+	"karaula/internal/seal"
+	"karaula/internal/wire"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// MaxRecord bounds one record of the desk stream, in bytes.
+const MaxRecord = 64 << 10
+
+var deskMark = mac.Mark{Domain: "karaula/desk/v1\x00", Field: 3}
+
+// Records seals and opens what the desk stream holds (docs/spec/desk.md). The
+// node's broker keeps it, and reads neither who did something nor why.
+type Records struct {
+	keys *keyring.Gateway
+	mark []byte
+}
+
+// NewRecords makes the records of a gateway; mark is its key for their codes,
+// [mac.KeySize] bytes.
+func NewRecords(keys *keyring.Gateway, mark []byte) *Records { return &Records{keys, mark} }
+
+// Seal writes an entry down, sealed to the newest archive key.
+func (r *Records) Seal(e *karaulav1.DeskEntry) ([]byte, error) {
+	if len(r.keys.Archive) == 0 {
+		return nil, problem.New(problem.Locked, "the archive key is not here; nothing was done")
+	}
+	key := r.keys.Archive[0]
+	content, err := wire.Marshal(e, MaxRecord)
+	if err != nil {
+		return nil, problem.Wrap(problem.Failed, err, "the desk entry cannot be written; nothing was done")
+	}
+	var salt [seal.SaltSize]byte
+	rand.Read(salt[:])
+	frame, err := seal.Frame(content, salt)
+	if err != nil {
+		return nil, err
+	}
+	sealed, err := seal.Seal(frame, []*age.HybridRecipient{key.Identity.Recipient()})
+	if err != nil {
+		return nil, err
+	}
+	rec := &karaulav1.DeskRecord{KeyId: key.ID[:], Sealed: sealed}
+	data, err := wire.Marshal(rec, MaxRecord)
+	if err != nil {
+		return nil, problem.Wrap(problem.Failed, err, "the desk record cannot be written; nothing was done")
+	}
+	return deskMark.Add(r.mark, data), nil
+}
+
+// Open reads a message of the desk stream. It fails with Verification for what
+// this gateway has not written, and with Locked where the key that it was sealed
+// to is not here.
+func (r *Records) Open(data []byte) (*karaulav1.DeskEntry, error) {
+	rec := &karaulav1.DeskRecord{}
+	if len(data) > MaxRecord || !deskMark.Check(r.mark, data) || wire.Unmarshal(data, rec, MaxRecord) != nil {
+		return nil, problem.New(problem.Verification, "the desk record was not written by this gateway").
+			WithHint("somebody has written to the broker's store; look who had the rights")
+	}
+	key, ok := r.keys.Identity(karaulav1.KeyUse_KEY_USE_ARCHIVE, rec.GetKeyId())
+	if !ok {
+		return nil, problem.New(problem.Locked, "the archive key that the desk record was sealed to is not here")
+	}
+	frame, err := seal.Open(rec.GetSealed(), key.Identity, 0, 1)
+	if err != nil {
+		return nil, err
+	}
+	content, err := seal.Unframe(frame)
+	if err != nil {
+		return nil, problem.Wrap(problem.Verification, err, "the desk record does not hold a frame")
+	}
+	e := &karaulav1.DeskEntry{}
+	if err := wire.Unmarshal(content, e, MaxRecord); err != nil {
+		return nil, problem.New(problem.Verification, "the desk record does not hold an entry")
+	}
+	return e, nil
+}
