@@ -179,7 +179,7 @@ func TestNewTextRulesFromTheNextNumberOn(t *testing.T) {
 		t.Errorf("once the register has it, it is %s (%s)", said(v), v.Detail)
 	}
 	s.me.Text = next
-	s.al.must(s.me.Say(alertOf(karaulav1.AlertType_ALERT_TYPE_TRAFFICKING)))
+	s.al.must(s.me.Say(testworld.Said(karaulav1.AlertType_ALERT_TYPE_TRAFFICKING)))
 }
 
 func TestTextsThatDoNotFollow(t *testing.T) {

@@ -31,7 +31,7 @@ func tell(s *scene, r *rand.Rand, n int) history {
 		d := vehicle()
 		switch r.IntN(20) {
 		case 0:
-			d = alertOf(karaulav1.AlertType_ALERT_TYPE_TRAFFICKING) // allowed by the amended text only
+			d = testworld.Said(karaulav1.AlertType_ALERT_TYPE_TRAFFICKING) // allowed by the amended text only
 		case 1:
 			d = heartbeat()
 		case 2:

@@ -162,11 +162,7 @@ func newScene(t testing.TB, channel string, replacements ...string) *scene {
 }
 
 // vehicle is an alert that nothing is wrong with, as a draft.
-func vehicle() testworld.Draft { return alertOf(karaulav1.AlertType_ALERT_TYPE_VEHICLE) }
-
-func alertOf(typ karaulav1.AlertType) testworld.Draft {
-	return testworld.Draft{Kind: karaulav1.Kind_KIND_ALERT, Type: typ, Alert: testworld.Alert(typ)}
-}
+func vehicle() testworld.Draft { return testworld.Said(karaulav1.AlertType_ALERT_TYPE_VEHICLE) }
 
 func heartbeat() testworld.Draft { return testworld.Draft{Kind: karaulav1.Kind_KIND_HEARTBEAT} }
 
