@@ -27,7 +27,7 @@ type AgentOptions struct {
 
 	Config string           // name of the configuration file, written and reloaded
 	Keeper nkeys.KeyPair    // user of role keeper; not Plan's business, which knows its public half
-	Cert   *tls.Certificate // the broker's certificate, among Plan.Own's: see [Embedded.Connect]
+	Cert   *tls.Certificate // the broker's certificate, among Plan.Own's; nil: from Plan.TLS. See [Run]
 
 	Poll  time.Duration // how often the plan is asked for; default 250 ms
 	Every time.Duration // how often streams and consumers are looked at without a change; default 1 min
@@ -81,7 +81,7 @@ func Start(ctx context.Context, o AgentOptions) (*Agent, error) {
 	if _, err := Prepare(plan, o.Config); err != nil {
 		return nil, err
 	}
-	if a.broker, err = Run(context.WithoutCancel(ctx), o.Config, o.Log); err != nil {
+	if a.broker, err = Run(context.WithoutCancel(ctx), o.Config, o.Cert, o.Log); err != nil {
 		return nil, err
 	}
 	if a.nc, err = a.broker.Connect(subject.RoleKeeper, o.Keeper, o.Cert); err != nil {

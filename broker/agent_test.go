@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -417,5 +418,31 @@ func TestFloodWatchBarsLongerEveryTime(t *testing.T) {
 	}
 	if got := w.counts(); len(got) != 1 || got["me"] != 4 {
 		t.Errorf("counts: %v", got)
+	}
+}
+
+// The listener's key is in memory: the files that the text names for a stock
+// server need not be there, neither at the start nor when it changes.
+func TestTheListenerKeyLiesInNoFile(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	for _, file := range []string{s.plan.TLS.Cert, s.plan.TLS.Key} {
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.start(t)
+	s.mustDial(t, s.me, "me")
+	stranger := newPerson(t, "ba")
+	s.plan.Peers = append(s.plan.Peers, stranger.peer("ba"))
+	s.apply(t)
+	s.mustDial(t, stranger, "ba")
+	for _, file := range []string{s.plan.TLS.Cert, s.plan.TLS.Key} {
+		if _, err := os.Stat(file); err == nil {
+			t.Errorf("%s was written", file)
+		}
+	}
+	if _, err := Run(t.Context(), s.conf, nil, s.log); !problem.Is(err, problem.Invalid) {
+		t.Errorf("without key and files a broker starts: %v", err)
 	}
 }

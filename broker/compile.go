@@ -10,6 +10,13 @@ import (
 
 const sysAccount = "SYS"
 
+// The beginnings of the two lines that name the listener's files: an embedded
+// broker has what is in them in memory.
+const (
+	certLine = "cert_file: "
+	keyLine  = "key_file: "
+)
+
 // Compile gives the configuration of a stock nats-server that follows from a
 // plan: always the same text for the same rights, with the agreement or clause
 // beside every permission. It refuses ([problem.Invalid]) a plan with an id,
@@ -57,8 +64,8 @@ func writeServer(t *text, p Plan) {
 func writeTLS(t *text, p Plan) {
 	t.comment("TLS 1.3 from the first byte; only certificates of cards and of the own gateway, by their keys.")
 	t.open("tls {")
-	t.line("cert_file: " + quote(p.TLS.Cert))
-	t.line("key_file: " + quote(p.TLS.Key))
+	t.line(certLine + quote(p.TLS.Cert))
+	t.line(keyLine + quote(p.TLS.Key))
 	t.line("ca_file: " + quote(p.TLS.CA))
 	t.line("verify: true")
 	t.line("handshake_first: true")

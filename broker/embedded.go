@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,23 +21,28 @@ import (
 const startTimeout = 20 * time.Second // recovery of a large store included
 
 // Embedded is a nats-server that runs in this process from a configuration
-// file, exactly as the stock command would run it.
+// file, as the stock command would run it, but for the listener's key.
 type Embedded struct {
 	srv  *server.Server
-	stop func() bool // forgets the context
+	file string           // the configuration, read again by Reload
+	cert *tls.Certificate // of the listener; nil: from the files that the configuration names
+	stop func() bool      // forgets the context
 	down sync.Once
 }
 
 // Run starts an embedded server from a configuration file and waits until it
 // takes connections. It stops by itself when ctx ends; [Embedded.Shutdown]
 // waits for that. The file's name stays: [Embedded.Reload] reads it again.
-func Run(ctx context.Context, configFile string, log *slog.Logger) (*Embedded, error) {
-	opts, err := server.ProcessConfigFile(configFile)
+//
+// The listener shows cert, which then never lies in a file; without it the
+// files of the configuration are read, as the stock command does.
+func Run(ctx context.Context, configFile string, cert *tls.Certificate, log *slog.Logger) (*Embedded, error) {
+	e := &Embedded{file: configFile, cert: cert}
+	opts, err := e.options()
 	if err != nil {
 		return nil, problem.Wrap(problem.Invalid, err, "%s is not taken; the broker was not started", configFile).
 			WithHint("nats-server -t -c %s", configFile)
 	}
-	opts.NoSigs = true
 	srv, err := server.NewServer(opts)
 	if err != nil {
 		return nil, problem.Wrap(problem.Failed, err, "the broker was not started")
@@ -43,13 +50,50 @@ func Run(ctx context.Context, configFile string, log *slog.Logger) (*Embedded, e
 	serverLog := newServerLog(log)
 	srv.SetLoggerV2(serverLog, false, false, false)
 	go srv.Start()
-	e := &Embedded{srv: srv}
+	e.srv = srv
 	if err := e.awaitReady(ctx, serverLog.fatal); err != nil {
 		e.Shutdown()
 		return nil, err
 	}
 	e.stop = context.AfterFunc(ctx, e.Shutdown)
 	return e, nil
+}
+
+// options reads the configuration file. A certificate in memory takes the place
+// of the two lines that name its files.
+func (e *Embedded) options() (*server.Options, error) {
+	if e.cert == nil {
+		opts, err := server.ProcessConfigFile(e.file)
+		if err == nil {
+			opts.NoSigs = true
+		}
+		return opts, err
+	}
+	conf, err := os.ReadFile(e.file)
+	if err != nil {
+		return nil, err
+	}
+	opts := &server.Options{NoSigs: true}
+	if err := opts.ProcessConfigString(withoutTLSFiles(string(conf))); err != nil {
+		return nil, err
+	}
+	if opts.TLSConfig == nil {
+		return nil, errors.New("it has no TLS")
+	}
+	opts.TLSConfig.Certificates = []tls.Certificate{*e.cert}
+	return opts, nil
+}
+
+// withoutTLSFiles takes out the lines of a compiled configuration that name the
+// listener's certificate and key.
+func withoutTLSFiles(conf string) string {
+	var out strings.Builder
+	for line := range strings.Lines(conf) {
+		if word := strings.TrimSpace(line); !strings.HasPrefix(word, certLine) && !strings.HasPrefix(word, keyLine) {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
 }
 
 func (e *Embedded) awaitReady(ctx context.Context, fatal <-chan string) error {
@@ -77,7 +121,11 @@ func (e *Embedded) awaitReady(ctx context.Context, fatal <-chan string) error {
 // Reload reads the configuration file again. Connections whose user is gone
 // are closed; the others stay, with their new rights.
 func (e *Embedded) Reload() error {
-	if err := e.srv.Reload(); err != nil {
+	opts, err := e.options()
+	if err == nil {
+		err = e.srv.ReloadOptions(opts)
+	}
+	if err != nil {
 		return problem.Wrap(problem.Failed, err, "the broker did not take its new configuration and keeps the old one").
 			WithHint("settings of store and listener change only with a restart")
 	}

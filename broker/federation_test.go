@@ -242,7 +242,7 @@ func TestSixBrokersStartInOneProcess(t *testing.T) {
 	var all sync.WaitGroup
 	for _, s := range sites {
 		all.Go(func() {
-			b, err := Run(context.Background(), s.conf, s.log)
+			b, err := Run(context.Background(), s.conf, nil, s.log)
 			if err != nil {
 				t.Error(err)
 				return
@@ -274,10 +274,10 @@ func TestRunSaysWhyItCannotStart(t *testing.T) {
 	if _, err := Prepare(s.plan, s.conf); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Run(t.Context(), s.conf, s.log); err == nil || problem.HintOf(err) == "" {
+	if _, err := Run(t.Context(), s.conf, nil, s.log); err == nil || problem.HintOf(err) == "" {
 		t.Errorf("a taken port gives %v", err)
 	}
-	if _, err := Run(t.Context(), s.conf+".none", s.log); !problem.Is(err, problem.Invalid) {
+	if _, err := Run(t.Context(), s.conf+".none", nil, s.log); !problem.Is(err, problem.Invalid) {
 		t.Errorf("a missing file gives %v", err)
 	}
 }
@@ -293,7 +293,7 @@ func TestShutdownWaitsAndTheStoreComesBack(t *testing.T) {
 	s.broker.Shutdown() // again does no harm
 
 	ctx, cancel := context.WithCancel(t.Context())
-	b, err := Run(ctx, s.conf, s.log)
+	b, err := Run(ctx, s.conf, nil, s.log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -174,7 +174,7 @@ func (s *site) start(t testing.TB) {
 	if _, err := Prepare(s.plan, s.conf); err != nil {
 		t.Fatal(err)
 	}
-	b, err := Run(context.Background(), s.conf, s.log)
+	b, err := Run(context.Background(), s.conf, &s.server.cert, s.log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -201,7 +201,7 @@ func TestKeeperGoesOnBesideAFailure(t *testing.T) {
 	if _, err := Prepare(s.plan, s.conf); err != nil {
 		t.Fatal(err)
 	}
-	b, err := Run(t.Context(), s.conf, s.log)
+	b, err := Run(t.Context(), s.conf, nil, s.log)
 	if err != nil {
 		t.Fatal(err)
 	}

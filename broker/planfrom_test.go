@@ -236,7 +236,7 @@ func TestWriteTLSWritesWhatTheServerReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newSite(t)
-	b, err := Run(t.Context(), conf, s.log)
+	b, err := Run(t.Context(), conf, nil, s.log)
 	if err != nil {
 		t.Fatal(err)
 	}

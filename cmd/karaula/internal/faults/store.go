@@ -113,7 +113,11 @@ func runCopy(ctx context.Context, l node.Layout, temp string) (*broker.Embedded,
 	if err := os.WriteFile(file, []byte(strings.Join(out, "\n")), 0o600); err != nil {
 		return nil, err
 	}
-	return broker.Run(ctx, file, slog.New(slog.DiscardHandler))
+	keys, err := keyring.LoadBroker(l.BrokerKeys(), nil)
+	if err != nil {
+		return nil, err
+	}
+	return broker.Run(ctx, file, &keys.TLS, slog.New(slog.DiscardHandler))
 }
 
 func (s *Store) readStreams(ctx context.Context, js jetstream.JetStream, partners []string) error {

@@ -157,9 +157,7 @@ func (n *Node) startBroker(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := writeTLS(n.Layout, keys.TLS); err != nil {
-		return err
-	}
+	n.leftKey()
 	plan := func() (broker.Plan, time.Time, error) {
 		view := n.Register.View()
 		own, ok := view.Card(n.Config.Party)
