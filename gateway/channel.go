@@ -143,7 +143,7 @@ func (c *channel) openEars(ctx context.Context) error {
 			Ledger:  border.NewLedger(c.ledger(p), c.id, p, c.mode),
 			Checker: c.g.checker,
 			In:      stream.Open(c.g.js, subject.InStream(c.id, p)), Verdicts: c.g.verdicts, Quarantine: c.g.quarantine,
-			Register: c.g.o.Register, Partner: c.g.partner(p), VerdictKey: verdictKey(c.g.o.Keys),
+			Register: c.g.o.Register, Partner: c.g.partner(p), VerdictKey: verdictKey(c.g.o.Keys.Keys()), Keys: c.g.o.Keys.Generation,
 			Accepted: func(id [16]byte, ver uint32) (border.Position, bool) { return c.g.book.Accepted(c.ledger(p), id, ver) },
 			OnJudged: func(j inbox.Judged) { c.onJudged(p, j) }, OnTrouble: func(pl border.Placement) { c.onTrouble(p, pl) },
 			OnBatch: c.wake, Seats: c.g.openSeats, Now: c.g.o.Now, Logger: c.g.log,
@@ -234,7 +234,7 @@ func (c *channel) entry(p *envelope.Parsed, streamSeq uint64) book.Entry {
 	return book.Entry{
 		Ledger: ledger.ID(st.GetLedger()), Channel: c.id, Origin: st.GetOrigin(), Epoch: st.GetEpoch(), Seq: st.GetSeq(),
 		Leaf: p.Leaf, StreamSeq: streamSeq, SaidAt: st.GetSaidAt(), Type: st.GetType(), Thread: st.GetThread(),
-		Agreement: [32]byte(st.GetAgreement()),
+		Agreement: [32]byte(st.GetAgreement()), Signer: [16]byte(st.GetSigners()[0].GetKeyId()),
 	}
 }
 

@@ -32,7 +32,7 @@ func TestTheBrokerDoesNotReadTheDesk(t *testing.T) {
 				t.Errorf("record %d shows %q", m.Seq, word)
 			}
 		}
-		e, err := desk.NewRecords(h.gateway.o.Keys, deskKey(h.gateway.o.Keys)).Open(m.Data)
+		e, err := desk.NewRecords(h.gateway.o.Keys.Keys, deskKey(h.gateway.o.Keys.Keys())).Open(m.Data)
 		entries = append(entries, e)
 		return err
 	})

@@ -30,7 +30,7 @@ type Options struct {
 	Layout   node.Layout
 	Config   *node.Config
 	Register *register.Register
-	Keys     *keyring.Gateway
+	Keys     *keyring.Live
 	// Connect connects to the own broker as the user of role gateway. It is
 	// called once; the connection must reconnect by itself.
 	Connect func(ctx context.Context) (*nats.Conn, error)

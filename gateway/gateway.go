@@ -66,6 +66,10 @@ type Gateway struct {
 	stopping bool // nothing is opened any more
 	work     sync.WaitGroup
 
+	pruneAt time.Time // when old keys are looked at next; owned by the loop
+	marked  marked    // owned by the loop
+	locked  string    // why the own keys could not be read again; owned by the loop
+
 	alone bool // tests only: no partner is needed for a comparison
 
 	ready     chan struct{}
@@ -129,9 +133,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.deskLog = stream.Open(g.js, subject.DeskStream)
 	g.desk = desk.New(desk.Config{
 		Self: g.self, Name: g.o.Config.Name, Register: g.o.Register.View, Book: g.book, Bus: &g.bus,
-		Writer: g.writer, Open: g.open, Log: g.deskLog, OfficerKey: g.o.Keys.Officer,
-		Records: desk.NewRecords(g.o.Keys, deskKey(g.o.Keys)),
-		Status:  g.status, Now: g.o.Now, Logger: g.log,
+		Writer: g.writer, Open: g.open, Log: g.deskLog, OfficerKey: g.o.Keys.Keys().Officer,
+		Records: desk.NewRecords(g.o.Keys.Keys, deskKey(g.o.Keys.Keys())),
+		Status:  g.status, KeyUse: g.keyUse, PruneKeys: g.pruneKeys, Now: g.o.Now, Logger: g.log,
 	})
 	if g.server, err = g.serveLink(ctx); err != nil {
 		return err
@@ -196,8 +200,11 @@ func (g *Gateway) sync(ctx context.Context) {
 			}
 		}
 	}
+	g.syncKeys()
 	g.syncPartners(ctx, partners)
 	g.syncChannels(ctx, wanted)
+	g.syncRepudiated(view)
+	g.mindKeys(ctx)
 }
 
 // syncChannels opens what is wanted and not open, and closes the rest.

@@ -14,6 +14,7 @@ import (
 	"karaula/gateway/book"
 	"karaula/gateway/desk"
 	"karaula/internal/agreement"
+	"karaula/internal/keyring"
 	"karaula/internal/node"
 	"karaula/internal/subject"
 	"karaula/internal/testbroker"
@@ -82,7 +83,7 @@ func (h *house) launch() {
 	cfg.Officers = []node.Officer{{UID: os.Getuid(), ID: "operator", Role: node.RoleSupervisor}}
 	g, err := New(Options{
 		Layout: node.Layout{Dir: h.dir}, Config: cfg, Register: h.w.Parties["al"].Register(),
-		Keys: h.w.Parties["al"].Gateway, Connect: func(context.Context) (*nats.Conn, error) { return h.broker.Dial() },
+		Keys: keyring.Fixed(h.w.Parties["al"].Gateway), Connect: func(context.Context) (*nats.Conn, error) { return h.broker.Dial() },
 		Now: h.now, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -18,12 +18,39 @@ import (
 
 // opener opens what is sealed to this party, with the keys in memory.
 type opener struct {
-	keys *keyring.Gateway
+	keys *keyring.Live
+}
+
+// look finds something in the own keys. What is not there may have just been
+// made: keys are written before the card that names them.
+func look[K any](live *keyring.Live, find func(*keyring.Gateway) (K, bool)) (K, bool) {
+	k, ok := find(live.Keys())
+	if !ok && live.Refresh() {
+		k, ok = find(live.Keys())
+	}
+	return k, ok
+}
+
+// syncKeys takes up keys that were made or destroyed.
+func (g *Gateway) syncKeys() {
+	if g.o.Keys.Refresh() {
+		g.log.Info("the own keys were read again")
+	}
+	why := ""
+	if err := g.o.Keys.Err(); err != nil {
+		why = err.Error()
+	}
+	if why != g.locked && why != "" {
+		g.log.Error("the own keys have changed and cannot be read; the old ones stay in use", "why", why)
+	}
+	g.locked = why
 }
 
 // Open implements border.Opener.
 func (o opener) Open(rec *karaulav1.Recipient, sealed []byte, i, n int) ([]byte, error) {
-	key, ok := o.keys.Identity(rec.GetUse(), rec.GetKeyId())
+	key, ok := look(o.keys, func(keys *keyring.Gateway) (keyring.SealKey, bool) {
+		return keys.Identity(rec.GetUse(), rec.GetKeyId())
+	})
 	if !ok {
 		return nil, problem.New(problem.Locked, "the %s key that it was sealed to is not here", terms.UseWord(rec.GetUse()))
 	}
@@ -89,7 +116,7 @@ func verdictKey(keys *keyring.Gateway) []byte { return markKey(keys, "verdict-ke
 func deskKey(keys *keyring.Gateway) []byte    { return markKey(keys, "desk-key") }
 
 // signer finds the key that signs under one of the own cards.
-func signer(keys *keyring.Gateway, view *register.View, digest [32]byte) (envelope.Signer, error) {
+func signer(live *keyring.Live, view *register.View, digest [32]byte) (envelope.Signer, error) {
 	c, ok := view.CardByDigest(digest)
 	if !ok {
 		return envelope.Signer{}, problem.New(
@@ -101,7 +128,8 @@ func signer(keys *keyring.Gateway, view *register.View, digest [32]byte) (envelo
 		if k.Use != karaulav1.KeyUse_KEY_USE_SIGN {
 			continue
 		}
-		if own, ok := keys.SignKey(k.ID[:]); ok {
+		own, ok := look(live, func(keys *keyring.Gateway) (keyring.SignKey, bool) { return keys.SignKey(k.ID[:]) })
+		if ok {
 			return envelopeSigner(own), nil
 		}
 	}

@@ -145,7 +145,7 @@ func (p *partner) dial(ctx context.Context, c *card.Card) bool {
 		return nc.IsConnected()
 	}
 	nc, err := link.Dial(ctx, link.DialOptions{
-		Card: c, Self: p.g.self, Certificate: p.g.o.Keys.TLS, Nkey: p.g.o.Keys.NATS, Patient: true,
+		Card: c, Self: p.g.self, Certificate: p.g.o.Keys.Keys().TLS, Nkey: p.g.o.Keys.Keys().NATS, Patient: true,
 		OnUp:      func() { p.up() },
 		OnDown:    func() { p.enter("down", "the connection was lost") },
 		OnTrouble: func(t link.Trouble) { p.note(string(t)) },
@@ -407,4 +407,20 @@ func (p *partner) Rewind(ctx context.Context, channel string, epoch, from uint64
 	return err
 }
 
-func (g *Gateway) linkKey() keyring.SignKey { return g.o.Keys.Link }
+// linkKey gives the key of the own card: what the key file has beyond it, no
+// partner knows yet.
+func (g *Gateway) linkKey() keyring.SignKey {
+	c, ok := g.o.Register.View().Card(g.self)
+	if !ok {
+		return g.o.Keys.Keys().Link
+	}
+	for _, k := range c.Keys {
+		if k.Use != karaulav1.KeyUse_KEY_USE_LINK {
+			continue
+		}
+		if own, ok := look(g.o.Keys, func(keys *keyring.Gateway) (keyring.SignKey, bool) { return keys.LinkKey(k.ID[:]) }); ok {
+			return own
+		}
+	}
+	return g.o.Keys.Keys().Link
+}

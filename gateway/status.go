@@ -25,6 +25,10 @@ func (g *Gateway) status(context.Context) *karaulav1.StatusResponse {
 	if !g.book.Complete() {
 		s.Warnings = append(s.Warnings, "history is still being read after the start; lists are not complete")
 	}
+	if err := g.o.Keys.Err(); err != nil {
+		s.Warnings = append(s.Warnings, "the own keys have changed and cannot be read: "+err.Error())
+	}
+	s.Keys = g.heldKeys()
 	s.Links = g.linkStatus()
 	for _, cv := range view.Channels() {
 		if contains(cv.Parties, g.self) {

@@ -16,6 +16,7 @@ var commands = []func(*app) *cobra.Command{
 	newInit,
 	newParty,
 	newCard,
+	newKey,
 	newAgreement,
 	newRun,
 	newBroker,

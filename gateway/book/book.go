@@ -34,7 +34,11 @@ type Entry struct {
 	Class     karaulav1.VerdictClass // of received ones
 	Code      karaulav1.Code         // of received ones
 	Agreement [32]byte
-	Readers   []string // of own ones: who must answer
+	Signer    [16]byte // id of the key that signed it
+	// Repudiated: it was accepted, and its origin has since revoked the key from
+	// an earlier number on.
+	Repudiated bool
+	Readers    []string // of own ones: who must answer
 
 	// Opened is set where the content could be opened; only then the following hold.
 	Opened  bool
@@ -138,6 +142,22 @@ func (b *Book) Find(id [16]byte) []Entry {
 	return out
 }
 
+// Repudiate marks the entries of an origin for which the function says so, and
+// gives those that were not marked before. Refused ones are left alone.
+func (b *Book) Repudiate(origin string, is func(Entry) bool) []Entry {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var out []Entry
+	for _, e := range b.entries {
+		if e.Origin != origin || e.Repudiated || e.Class == karaulav1.VerdictClass_VERDICT_CLASS_REFUSED || !is(*e) {
+			continue
+		}
+		e.Repudiated = true
+		out = append(out, *e)
+	}
+	return out
+}
+
 // Filter selects entries; zero fields select everything.
 type Filter struct {
 	Channel string
@@ -177,6 +197,7 @@ func (b *Book) Row(e Entry) *karaulav1.AlertRow {
 	row := &karaulav1.AlertRow{
 		Version: e.Version, Type: e.Type, Channel: e.Channel, Origin: e.Origin, SaidAt: e.SaidAt,
 		Epoch: e.Epoch, Seq: e.Seq, Class: e.Class, Code: e.Code, Digest: e.Leaf[:], Thread: e.Thread, Urgency: e.Urgency,
+		Repudiated: e.Repudiated,
 	}
 	if e.Opened {
 		row.AlertId = IDText(e.ID)

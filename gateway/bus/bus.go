@@ -21,6 +21,7 @@ const (
 	Contested   = "contested"   // a partner has contradicted itself
 	Delivered   = "delivered"   // a partner's receipt came in
 	Link        = "link"        // a link came up or went down
+	Repudiated  = "repudiated"  // an accepted alert's origin has revoked the key that signed it
 	Notice      = "notice"      // an agreement was suspended, resumed, changed
 )
 

@@ -17,6 +17,7 @@ import (
 	"karaula/gateway/bus"
 	"karaula/gateway/outbox"
 	"karaula/gateway/stream"
+	"karaula/internal/keyring"
 	"karaula/internal/register"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 	"karaula/proto/gen/karaula/v1/karaulav1connect"
@@ -54,8 +55,12 @@ type Config struct {
 	OfficerKey []byte
 	// Status gives links, channels and warnings.
 	Status func(ctx context.Context) *karaulav1.StatusResponse
-	Now    func() time.Time
-	Logger *slog.Logger
+	// KeyUse counts what the own keys are used for.
+	KeyUse func(ctx context.Context, req *karaulav1.KeyUseRequest) (*karaulav1.KeyUseResponse, error)
+	// PruneKeys destroys old keys that nothing needs, after record was told which.
+	PruneKeys func(ctx context.Context, record func([]keyring.Held) error) ([]keyring.Held, error)
+	Now       func() time.Time
+	Logger    *slog.Logger
 }
 
 // Desk implements NodeService.

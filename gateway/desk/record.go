@@ -21,20 +21,21 @@ var deskMark = mac.Mark{Domain: "karaula/desk/v1\x00", Field: 3}
 // Records seals and opens what the desk stream holds (docs/spec/desk.md). The
 // node's broker keeps it, and reads neither who did something nor why.
 type Records struct {
-	keys *keyring.Gateway
+	keys func() *keyring.Gateway
 	mark []byte
 }
 
-// NewRecords makes the records of a gateway; mark is its key for their codes,
-// [mac.KeySize] bytes.
-func NewRecords(keys *keyring.Gateway, mark []byte) *Records { return &Records{keys, mark} }
+// NewRecords makes the records of a gateway, whose keys may change; mark is its key
+// for their codes, [mac.KeySize] bytes.
+func NewRecords(keys func() *keyring.Gateway, mark []byte) *Records { return &Records{keys, mark} }
 
 // Seal writes an entry down, sealed to the newest archive key.
 func (r *Records) Seal(e *karaulav1.DeskEntry) ([]byte, error) {
-	if len(r.keys.Archive) == 0 {
+	keys := r.keys()
+	if len(keys.Archive) == 0 {
 		return nil, problem.New(problem.Locked, "the archive key is not here; nothing was done")
 	}
-	key := r.keys.Archive[0]
+	key := keys.Archive[0]
 	content, err := wire.Marshal(e, MaxRecord)
 	if err != nil {
 		return nil, problem.Wrap(problem.Failed, err, "the desk entry cannot be written; nothing was done")
@@ -66,7 +67,7 @@ func (r *Records) Open(data []byte) (*karaulav1.DeskEntry, error) {
 		return nil, problem.New(problem.Verification, "the desk record was not written by this gateway").
 			WithHint("somebody has written to the broker's store; look who had the rights")
 	}
-	key, ok := r.keys.Identity(karaulav1.KeyUse_KEY_USE_ARCHIVE, rec.GetKeyId())
+	key, ok := r.keys().Identity(karaulav1.KeyUse_KEY_USE_ARCHIVE, rec.GetKeyId())
 	if !ok {
 		return nil, problem.New(problem.Locked, "the archive key that the desk record was sealed to is not here")
 	}

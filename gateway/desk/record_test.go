@@ -18,6 +18,10 @@ import (
 
 var markKey = bytes.Repeat([]byte{3}, mac.KeySize)
 
+func current(keys *keyring.Gateway) func() *keyring.Gateway {
+	return func() *keyring.Gateway { return keys }
+}
+
 func gatewayKeys(t testing.TB) *keyring.Gateway {
 	t.Helper()
 	keys, err := keyring.NewGateway("al", time.Now())
@@ -37,7 +41,7 @@ func look() *karaulav1.DeskEntry {
 func TestRecordsOpenForTheGatewayOnly(t *testing.T) {
 	t.Parallel()
 	keys := gatewayKeys(t)
-	r := desk.NewRecords(keys, markKey)
+	r := desk.NewRecords(current(keys), markKey)
 	data, err := r.Seal(look())
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +62,7 @@ func TestRecordsOpenForTheGatewayOnly(t *testing.T) {
 		t.Errorf("after a rotation: %v\n%s", err, diff)
 	}
 	other := gatewayKeys(t)
-	if _, err := desk.NewRecords(other, markKey).Open(data); !problem.Is(err, problem.Locked) {
+	if _, err := desk.NewRecords(current(other), markKey).Open(data); !problem.Is(err, problem.Locked) {
 		t.Errorf("without the archive key: %v", err)
 	}
 }
@@ -68,8 +72,8 @@ func TestRecordsOpenForTheGatewayOnly(t *testing.T) {
 func TestNobodyElseSaysWhatAnOfficerDid(t *testing.T) {
 	t.Parallel()
 	keys := gatewayKeys(t)
-	r := desk.NewRecords(keys, markKey)
-	forged, err := desk.NewRecords(keys, bytes.Repeat([]byte{4}, mac.KeySize)).Seal(look())
+	r := desk.NewRecords(current(keys), markKey)
+	forged, err := desk.NewRecords(current(keys), bytes.Repeat([]byte{4}, mac.KeySize)).Seal(look())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +95,7 @@ func TestNobodyElseSaysWhatAnOfficerDid(t *testing.T) {
 
 func FuzzOpenRecord(f *testing.F) {
 	keys := gatewayKeys(f)
-	r := desk.NewRecords(keys, markKey)
+	r := desk.NewRecords(current(keys), markKey)
 	data, err := r.Seal(look())
 	if err != nil {
 		f.Fatal(err)

@@ -64,6 +64,8 @@ type Config struct {
 	// VerdictKey authenticates the records of the verdict stream; [VerdictKeySize]
 	// bytes that the broker does not have.
 	VerdictKey []byte
+	// Keys counts changes of the own keys: what is held may wait for one. May be nil.
+	Keys func() uint64
 	// Accepted gives the place at which a version of an alert was accepted on this ledger.
 	Accepted func(alert [16]byte, version uint32) (border.Position, bool)
 	// OnJudged is told of every verdict, in order of numbers but for held ones.

@@ -17,7 +17,7 @@ func (b *Inbox) judging(ctx context.Context) {
 	defer b.done.Done()
 	tick := time.NewTicker(retryPause)
 	defer tick.Stop()
-	var seen uint64
+	var seen, keys uint64
 	for {
 		select {
 		case <-ctx.Done():
@@ -26,12 +26,21 @@ func (b *Inbox) judging(ctx context.Context) {
 			b.judgeAll(ctx, b.more(items))
 		case <-tick.C:
 			generation := b.cfg.Register.View().Generation()
-			if again := b.worthAgain(generation != seen); len(again) > 0 {
+			held := b.keys()
+			if again := b.worthAgain(generation != seen || held != keys); len(again) > 0 {
 				b.judgeAll(ctx, again)
 			}
-			seen = generation
+			seen, keys = generation, held
 		}
 	}
+}
+
+// keys gives the generation of the own keys.
+func (b *Inbox) keys() uint64 {
+	if b.cfg.Keys == nil {
+		return 0
+	}
+	return b.cfg.Keys()
 }
 
 // more takes what else waits for a verdict, up to one batch.

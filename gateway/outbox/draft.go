@@ -144,6 +144,11 @@ func (w *Writer) sayChanges(view *register.View, ch *register.ChannelView) error
 			return err
 		}
 	}
+	if replaced, err := w.replaced(view, own); err != nil {
+		return err
+	} else if replaced {
+		w.edge.card = own.Digest
+	}
 	if w.edge.card != own.Digest {
 		body, err := proto.Marshal(&karaulav1.CardBody{Card: own.Signed})
 		if err != nil {

@@ -172,6 +172,11 @@ func (w *Writer) Halted() error {
 func (w *Writer) Halt(why error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.halt(why)
+}
+
+// halt is Halt with w.mu held.
+func (w *Writer) halt(why error) {
 	if w.halted == nil {
 		w.halted = why
 		w.cfg.Logger.Error("channel halted", "channel", w.cfg.Channel, "why", why.Error())

@@ -160,11 +160,14 @@ func (w *Writer) fail(batch []*ticket, err error) {
 
 // number gives each ticket its number, root and signature. It changes next, never w.state.
 func (w *Writer) number(batch []*ticket, next *state) ([]numbered, error) {
-	heads := w.cfg.Heads()
+	heads, view := w.cfg.Heads(), w.cfg.View()
 	out := make([]numbered, 0, len(batch))
 	for i, t := range batch {
 		signer, err := w.cfg.Signer([32]byte(t.st.GetCard()))
 		if err != nil {
+			return nil, err
+		}
+		if err := w.revoked(view, next, signer); err != nil {
 			return nil, err
 		}
 		st := t.st

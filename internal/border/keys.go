@@ -189,20 +189,7 @@ func signKey(cd *card.Card, id [16]byte, mode karaulav1.Mode) (*card.Key, *envel
 // counts, as the origin's newest card that revokes it says; the zero position
 // where that card does not name the ledger.
 func lastGood(view *register.View, led *Ledger, id [16]byte) (at Position, revoked bool) {
-	var by uint64                               // serial of the card that spoke last
-	for _, cd := range view.Cards(led.Origin) { // ascending by serial
-		for _, r := range cd.Revoked {
-			if r.Key != id {
-				continue
-			}
-			if cd.Serial != by {
-				by, at, revoked = cd.Serial, Position{}, true
-			}
-			if r.Ledger == led.ID {
-				at = Position{r.Epoch, r.Seq}
-			}
-		}
-	}
+	at.Epoch, at.Seq, revoked = view.LastGood(led.Origin, led.ID, id)
 	return at, revoked
 }
 

@@ -49,7 +49,7 @@ func unplaced() []codeCase {
 		}, kind: dropped, want: "refused unknown-key"},
 		{name: "an exercise key where it is meant", make: func(s *scene) []byte {
 			d := vehicle()
-			d.Key = &s.me.Party.ExerciseSign
+			d.Key = &s.me.Party.Gateway.ExerciseSign
 			return s.me.Say(d)
 		}, kind: dropped, want: "refused wrong-mode"},
 		{name: "an operational key in an exercise", channel: drill, make: func(s *scene) []byte {

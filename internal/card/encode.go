@@ -97,6 +97,9 @@ func KeysOf(g *keyring.Gateway, b *keyring.Broker) ([]Key, []TLSCert, error) {
 	keys := []Key{
 		signer(g.Sign), sealer(g.Seal[0]), sealer(g.Archive[0]), signer(g.Notice.Key), signer(g.Link),
 	}
+	if len(g.ExerciseSign.Private) > 0 && len(g.ExerciseSeal) > 0 {
+		keys = append(keys, signer(g.ExerciseSign), sealer(g.ExerciseSeal[0]))
+	}
 	var certs []TLSCert
 	for _, t := range []struct {
 		role string

@@ -73,3 +73,18 @@ func (r *reader) check(text []byte) []signedtext.Finding {
 	}
 	return findings
 }
+
+// OpenRequest parses the text of a card that nobody has signed yet: what a node
+// asks the machine with the root key to sign. Nothing in it is proven.
+func OpenRequest(text []byte) (*Card, error) {
+	if len(text) > MaxFile {
+		return nil, problem.New(problem.Invalid, "card request of %d bytes is above the limit of %d", len(text), MaxFile)
+	}
+	r := &reader{}
+	if findings := r.check(text); len(findings) > 0 {
+		return nil, signedtext.Problem(problem.Invalid, "card request", findings)
+	}
+	c := &r.card
+	c.Text, c.Digest = append([]byte(nil), text...), signedtext.Digest(text)
+	return c, nil
+}

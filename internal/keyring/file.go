@@ -172,6 +172,7 @@ func replace(path string, body []byte, pass Passphrase) error {
 		return locked("%s is sealed, it was not replaced by an unsealed one", path)
 	}
 	next := path + ".new"
+	_ = os.Remove(next) // left by a process that died here: no card names what is in it
 	if err := create(next, body, pass); err != nil {
 		return err
 	}

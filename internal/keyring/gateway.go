@@ -37,9 +37,14 @@ type Gateway struct {
 	TLS     tls.Certificate
 	Officer []byte // 32 bytes: key of the HMAC that makes officer references
 
-	// Retired holds earlier sign and link keys, newest first: a new card rules
-	// in a ledger only after the statement that carries it, which the old key
-	// still signs.
+	// ExerciseSign and ExerciseSeal do the same in exercises. Keys made before
+	// there were any have none; see [Gateway.Complete].
+	ExerciseSign SignKey
+	ExerciseSeal []SealKey
+
+	// Retired holds earlier keys that sign, of all uses, newest first: a new card
+	// rules in a ledger only after the statement that carries it, which the old
+	// key still signs, and keys that no card names yet are here already.
 	Retired []SignKey
 }
 
@@ -52,13 +57,12 @@ func NewGateway(party string, now time.Time) (*Gateway, error) {
 	if _, err := rand.Read(g.Officer); err != nil {
 		return nil, problem.Wrap(problem.Failed, err, "no random numbers, no keys were made")
 	}
-	if err := g.renew(now); err != nil {
-		return nil, err
-	}
-	if err := g.renewNotice(now); err != nil {
-		return nil, err
-	}
 	var err error
+	for _, use := range append(OnlineUses(), karaulav1.KeyUse_KEY_USE_NOTICE) {
+		if err := g.renew(use, now); err != nil {
+			return nil, err
+		}
+	}
 	if g.NATS, err = newUser(); err != nil {
 		return nil, err
 	}
@@ -71,80 +75,10 @@ func NewGateway(party string, now time.Time) (*Gateway, error) {
 	return g, nil
 }
 
-// renew makes new sign, link, seal and archive keys; the seal keys go in front.
-func (g *Gateway) renew(now time.Time) error {
-	sign, err := newSignKey(karaulav1.KeyUse_KEY_USE_SIGN, now)
-	if err != nil {
-		return err
-	}
-	link, err := newSignKey(karaulav1.KeyUse_KEY_USE_LINK, now)
-	if err != nil {
-		return err
-	}
-	seal, err := newSealKey(karaulav1.KeyUse_KEY_USE_SEAL, now)
-	if err != nil {
-		return err
-	}
-	archive, err := newSealKey(karaulav1.KeyUse_KEY_USE_ARCHIVE, now)
-	if err != nil {
-		return err
-	}
-	g.Sign, g.Link = sign, link
-	g.Seal = append([]SealKey{seal}, g.Seal...)
-	g.Archive = append([]SealKey{archive}, g.Archive...)
-	return nil
-}
-
-// renewNotice makes a new notice key.
-func (g *Gateway) renewNotice(now time.Time) error {
-	key, err := newSignKey(karaulav1.KeyUse_KEY_USE_NOTICE, now)
-	if err != nil {
-		return err
-	}
-	g.Notice, err = noticeKey(g.Party, key)
-	return err
-}
-
-// Rotate makes new sign, link, seal and archive keys. The old seal and archive
-// identities stay, because content sealed to them is still there; the old sign
-// and link keys move to Retired, because they introduce the new card. The
-// NATS and TLS keys stay, and the notice key as long as half of its time is left:
-// partners may need it before they have the new card. Nothing is written until
-// [Gateway.Replace].
-func (g *Gateway) Rotate(now time.Time) error {
-	old := []SignKey{g.Sign, g.Link}
-	if err := g.renew(now); err != nil {
-		return err
-	}
-	g.Retired = append(old, g.Retired...)
-	if g.Notice.Key.Until.Before(now.Add(Validity / 2)) {
-		return g.renewNotice(now)
-	}
-	return nil
-}
-
-// SignKey finds the current or a retired sign key by its id.
-func (g *Gateway) SignKey(id []byte) (SignKey, bool) { return g.find(g.Sign, id) }
-
-// LinkKey finds the current or a retired link key by its id.
-func (g *Gateway) LinkKey(id []byte) (SignKey, bool) { return g.find(g.Link, id) }
-
-func (g *Gateway) find(current SignKey, id []byte) (SignKey, bool) {
-	if string(current.ID[:]) == string(id) {
-		return current, true
-	}
-	for _, k := range g.Retired {
-		if k.Use == current.Use && string(k.ID[:]) == string(id) {
-			return k, true
-		}
-	}
-	return SignKey{}, false
-}
-
-// Identity finds the seal or archive key, current or old, that a recipient
+// Identity finds the key that opens, current or old, that a recipient
 // entry of a statement names.
 func (g *Gateway) Identity(use karaulav1.KeyUse, id []byte) (SealKey, bool) {
-	for _, list := range [][]SealKey{g.Seal, g.Archive} {
+	for _, list := range [][]SealKey{g.Seal, g.Archive, g.ExerciseSeal} {
 		for _, k := range list {
 			if k.Use == use && string(k.ID[:]) == string(id) {
 				return k, true

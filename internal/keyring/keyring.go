@@ -48,7 +48,7 @@ func KeyID(use karaulav1.KeyUse, alg string, public []byte) [16]byte {
 // SignKey is an Ed25519 key that signs statements or link messages.
 type SignKey struct {
 	ID          [16]byte           // as in the card
-	Use         karaulav1.KeyUse   // sign, notice or link
+	Use         karaulav1.KeyUse   // sign, notice, link or exercise-sign
 	Private     ed25519.PrivateKey // 64 bytes
 	From, Until time.Time          // UTC, whole seconds; as in the card
 }
@@ -82,7 +82,7 @@ func signKey(use karaulav1.KeyUse, seed []byte, from, until time.Time) SignKey {
 // content sealed to it.
 type SealKey struct {
 	ID          [16]byte         // as in the card
-	Use         karaulav1.KeyUse // seal or archive
+	Use         karaulav1.KeyUse // seal, archive or exercise-seal
 	Identity    *age.HybridIdentity
 	From, Until time.Time // UTC, whole seconds; as in the card
 }

@@ -16,7 +16,11 @@ func (g *Gateway) encode() ([]byte, error) {
 	doc := storedGateway{
 		Karaula: gatewayFile, Party: g.Party, Officer: b64(g.Officer),
 		Sign: storeSign(g.Sign), Notice: storeSign(g.Notice.Key), Link: storeSign(g.Link),
-		Seal: storeSeal(g.Seal), Archive: storeSeal(g.Archive),
+		Seal: storeSeal(g.Seal), Archive: storeSeal(g.Archive), ExerciseSeal: storeSeal(g.ExerciseSeal),
+	}
+	if len(g.ExerciseSign.Private) > 0 {
+		key := storeSign(g.ExerciseSign)
+		doc.ExerciseSign = &key
 	}
 	for _, k := range g.Retired {
 		doc.Retired = append(doc.Retired, storeSign(k))
@@ -81,7 +85,13 @@ func LoadGateway(path string, pass Passphrase) (*Gateway, error) {
 		Officer: r.raw(doc.Officer, 32),
 	}
 	for _, k := range doc.Retired {
-		g.Retired = append(g.Retired, r.sign(k, karaulav1.KeyUse_KEY_USE_SIGN, karaulav1.KeyUse_KEY_USE_LINK))
+		g.Retired = append(g.Retired, r.sign(k, signing...))
+	}
+	if doc.ExerciseSign != nil {
+		g.ExerciseSign = r.sign(*doc.ExerciseSign, karaulav1.KeyUse_KEY_USE_EXERCISE_SIGN)
+	}
+	if len(doc.ExerciseSeal) > 0 {
+		g.ExerciseSeal = r.seal(doc.ExerciseSeal, karaulav1.KeyUse_KEY_USE_EXERCISE_SEAL)
 	}
 	notice := r.sign(doc.Notice, karaulav1.KeyUse_KEY_USE_NOTICE)
 	if r.bad {

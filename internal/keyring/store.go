@@ -46,10 +46,14 @@ type storedGateway struct {
 	Seal    []storedKey `yaml:"seal"`
 	Archive []storedKey `yaml:"archive"`
 	Retired []storedKey `yaml:"retired,omitempty"`
-	NATS    string      `yaml:"nats"`
-	Own     string      `yaml:"own"`
-	TLS     storedTLS   `yaml:"tls"`
-	Officer string      `yaml:"officer"`
+
+	ExerciseSign *storedKey  `yaml:"exercise-sign,omitempty"`
+	ExerciseSeal []storedKey `yaml:"exercise-seal,omitempty"`
+
+	NATS    string    `yaml:"nats"`
+	Own     string    `yaml:"own"`
+	TLS     storedTLS `yaml:"tls"`
+	Officer string    `yaml:"officer"`
 }
 
 // storedBroker is the file DIR/broker/keys.

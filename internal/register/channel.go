@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"karaula/internal/agreement"
+	"karaula/internal/ledger"
 	"karaula/internal/notice"
 )
 
@@ -154,4 +155,9 @@ func (c *ChannelView) leaves(party string, until, now time.Time) {
 	if now.Before(until) && until.After(c.Leaving[party]) {
 		c.Leaving[party] = until
 	}
+}
+
+// Ledger gives the id of a party's ledger on the channel.
+func (c *ChannelView) Ledger(party string) ledger.ID {
+	return ledger.NewID(c.ID, party, c.Channel.Mode, c.First)
 }

@@ -58,6 +58,27 @@ func (v *View) CardByDigest(digest [32]byte) (*card.Card, bool) {
 	return c, ok
 }
 
+// LastGood says up to which place of a ledger a party's key counts, as the newest
+// of its cards that revokes the key says: the zero place where that card does
+// not name the ledger. Not revoked: false.
+func (v *View) LastGood(party string, led [32]byte, key [16]byte) (epoch, seq uint64, revoked bool) {
+	var by uint64                       // serial of the card that spoke last
+	for _, cd := range v.Cards(party) { // ascending by serial
+		for _, r := range cd.Revoked {
+			if r.Key != key {
+				continue
+			}
+			if cd.Serial != by {
+				by, epoch, seq, revoked = cd.Serial, 0, 0, true
+			}
+			if r.Ledger == led {
+				epoch, seq = r.Epoch, r.Seq
+			}
+		}
+	}
+	return epoch, seq, revoked
+}
+
 // PartyInfo is what is known about a party, for lists.
 type PartyInfo struct {
 	// Code is the party code.

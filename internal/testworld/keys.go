@@ -2,9 +2,6 @@ package testworld
 
 import (
 	"bytes"
-	"crypto/ed25519"
-	"crypto/rand"
-	"encoding/base64"
 	"time"
 
 	"filippo.io/age"
@@ -24,19 +21,6 @@ func (w *World) NewRoot(code string) *keyring.Root {
 	return ok(keyring.ParseRoot(private))(w.T)
 }
 
-// signKey makes an Ed25519 key of any use, valid around the world's present.
-func (w *World) signKey(use karaulav1.KeyUse) keyring.SignKey {
-	w.T.Helper()
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		w.T.Fatal(err)
-	}
-	return keyring.SignKey{
-		ID: keyring.KeyID(use, keyring.AlgEd25519, public), Use: use, Private: private,
-		From: w.Now.Add(-time.Hour), Until: w.Now.Add(-time.Hour).Add(keyring.Validity),
-	}
-}
-
 // sealKey makes an age identity of any use, valid around the world's present.
 func (w *World) sealKey(use karaulav1.KeyUse) keyring.SealKey {
 	w.T.Helper()
@@ -44,13 +28,6 @@ func (w *World) sealKey(use karaulav1.KeyUse) keyring.SealKey {
 	return keyring.SealKey{
 		ID: keyring.KeyID(use, keyring.AlgAgeHybrid, []byte(id.Recipient().String())), Use: use, Identity: id,
 		From: w.Now.Add(-time.Hour), Until: w.Now.Add(-time.Hour).Add(keyring.Validity),
-	}
-}
-
-func signerLine(k keyring.SignKey) card.Key {
-	return card.Key{
-		Use: k.Use, Alg: keyring.AlgEd25519, ID: k.ID, From: k.From, Until: k.Until,
-		Public: base64.StdEncoding.EncodeToString(k.Public()),
 	}
 }
 

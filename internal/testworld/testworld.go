@@ -44,9 +44,6 @@ type Party struct {
 	Root, Next *keyring.Root
 	Gateway    *keyring.Gateway
 	Broker     *keyring.Broker
-	// ExerciseSign and ExerciseSeal are its keys for exercises.
-	ExerciseSign keyring.SignKey
-	ExerciseSeal keyring.SealKey
 	// Audit is set if the party is an auditor.
 	Audit *keyring.SealKey
 	// Card is its newest card; Cards are all that it ever had.
@@ -84,8 +81,6 @@ func (w *World) newParty(code string, port int) *Party {
 	}
 	p.Gateway = ok(keyring.NewGateway(code, w.Now.Add(-time.Hour)))(w.T)
 	p.Broker = ok(keyring.NewBroker(code, w.Now.Add(-time.Hour)))(w.T)
-	p.ExerciseSign = w.signKey(karaulav1.KeyUse_KEY_USE_EXERCISE_SIGN)
-	p.ExerciseSeal = w.sealKey(karaulav1.KeyUse_KEY_USE_EXERCISE_SEAL)
 	draft := w.draft(p)
 	draft.Address = []string{fmt.Sprintf("127.0.0.1:%d", port)}
 	w.issue(p, draft)
@@ -96,7 +91,6 @@ func (w *World) newParty(code string, port int) *Party {
 func (w *World) draft(p *Party) card.Card {
 	w.T.Helper()
 	c := ok(card.Draft(p.Gateway, p.Broker, w.Now.Add(-time.Hour)))(w.T)
-	c.Keys = append(c.Keys, signerLine(p.ExerciseSign), sealerLine(p.ExerciseSeal))
 	if p.Card != nil {
 		c.Address = p.Card.Address
 	}
@@ -131,7 +125,6 @@ func (w *World) Rotate(code string, edit func(*card.Card)) *card.Card {
 	if err := p.Gateway.Rotate(w.Now.Add(-time.Hour)); err != nil {
 		w.T.Fatal(err)
 	}
-	p.ExerciseSign = w.signKey(karaulav1.KeyUse_KEY_USE_EXERCISE_SIGN)
 	c := w.draft(p)
 	if edit != nil {
 		edit(&c)
@@ -319,10 +312,8 @@ func (w *World) Agree(text []byte) *agreement.Agreement {
 
 // Identity gives a party's private key for a recipient, for opening parts.
 func (p *Party) Identity(use karaulav1.KeyUse, id []byte) (keyring.SealKey, bool) {
-	for _, k := range []*keyring.SealKey{&p.ExerciseSeal, p.Audit} {
-		if k != nil && k.Use == use && string(k.ID[:]) == string(id) {
-			return *k, true
-		}
+	if k := p.Audit; k != nil && k.Use == use && string(k.ID[:]) == string(id) {
+		return *k, true
 	}
 	if p.Gateway == nil {
 		return keyring.SealKey{}, false

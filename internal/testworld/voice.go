@@ -232,7 +232,7 @@ func (v *Voice) Recipients() []*karaulav1.Recipient {
 // key gives the key of the voice's card that signs in the channel's mode.
 func (v *Voice) key() keyring.SignKey {
 	if v.Channel.Mode == karaulav1.Mode_MODE_EXERCISE {
-		return v.Party.ExerciseSign
+		return v.Party.Gateway.ExerciseSign
 	}
 	k, _ := v.Card.Current(karaulav1.KeyUse_KEY_USE_SIGN)
 	key, found := v.Party.Gateway.SignKey(k.ID[:])

@@ -51,7 +51,7 @@ type Node struct {
 	Gateway *gateway.Gateway
 
 	o      Options
-	keys   *keyring.Gateway
+	keys   *keyring.Live
 	reg    *prometheus.Registry
 	stop   []context.CancelFunc // in the order of stopping
 	done   []chan error
@@ -88,7 +88,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 	n.reg.MustRegister(collectors.NewGoCollector())
 	n.reg.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if o.Gateway { // a locked key is better noticed before anything runs
-		if n.keys, err = keyring.LoadGateway(layout.GatewayKeys(), o.Passphrase); err != nil {
+		if n.keys, err = keyring.OpenLive(layout.GatewayKeys(), o.Passphrase); err != nil {
 			return nil, err
 		}
 	}
@@ -203,9 +203,9 @@ func (n *Node) startGateway(ctx context.Context) error {
 // here, over TLS with the own card's pins otherwise.
 func (n *Node) connect(context.Context) (*nats.Conn, error) {
 	if n.Agent != nil {
-		return n.Agent.Broker().Connect(subject.RoleGateway, n.keys.Own, &n.keys.TLS)
+		return n.Agent.Broker().Connect(subject.RoleGateway, n.keys.Keys().Own, &n.keys.Keys().TLS)
 	}
-	return dialOwn(n.Config, n.Register.View(), n.keys)
+	return dialOwn(n.Config, n.Register.View(), n.keys.Keys())
 }
 
 // Ready is closed when the gateway's channels are open.

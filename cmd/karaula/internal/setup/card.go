@@ -10,6 +10,7 @@ import (
 	"karaula/internal/node"
 	"karaula/internal/problem"
 	"karaula/internal/register"
+	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
 // CardOptions say what the next card of a node is to hold.
@@ -18,13 +19,19 @@ type CardOptions struct {
 	Address []string
 	// Contact replaces the contact of the card before; nil keeps it.
 	Contact *string
-	// Rotate makes new sign, link, seal and archive keys first. The node must
-	// not run.
+	// Rotate makes new keys first, of these Uses, or of all that are renewed
+	// together if there are none.
 	Rotate bool
+	Uses   []karaulav1.KeyUse
+	// Revoke is added to the revocations of the card before.
+	Revoke []card.Revocation
 	// RootKey is the file of the root key; empty means beside the folder.
 	RootKey string
 	// Passphrase opens the online keys and RootPassphrase the root key.
 	Passphrase, RootPassphrase keyring.Passphrase
+	// Loaded waits until a running node has these new keys; nil if none runs, or
+	// nobody can ask it. Its error stops the card.
+	Loaded func(ctx context.Context, ids [][16]byte) error
 	// Now is when the card begins.
 	Now time.Time
 }
@@ -33,78 +40,159 @@ type CardOptions struct {
 // configuration, takes it into the register, where a running node finds it, and
 // writes it as the node's card file.
 func IssueCard(ctx context.Context, dir string, o CardOptions) (*card.Card, error) {
-	l := node.Layout{Dir: dir}
-	cfg, err := node.Load(dir)
+	i, err := begin(dir)
 	if err != nil {
 		return nil, err
-	}
-	reg, err := register.Open(l.Register(), cfg.Party)
-	if err != nil {
-		return nil, err
-	}
-	before, ok := reg.View().Card(cfg.Party)
-	if !ok {
-		return nil, problem.New(problem.NotFound, "the own card is not in the register; no card was issued").
-			WithHint("karaula party add %s --dir %s", l.Card(cfg.Party), dir)
-	}
-	if o.Rotate {
-		if err := notRunning(ctx, l); err != nil {
-			return nil, err
-		}
 	}
 	path := o.RootKey
 	if path == "" {
-		path = l.RootKey()
+		path = i.layout.RootKey()
 	}
 	root, err := keyring.LoadRoot(path, o.RootPassphrase)
 	if err != nil {
 		return nil, err
 	}
-	if root.VKey != before.Root {
+	if root.VKey != i.before.Root {
 		return nil, problem.New(problem.Verification,
 			"%s is not the root key that signed the present card; no card was issued", path)
 	}
-	file, err := issue(l, cfg, before, root, o)
+	next, err := i.draft(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	c, err := takeIn(l, cfg.Party, file, o.Now)
+	file, err := card.Issue(*next, root.Signer)
 	if err != nil {
-		return nil, err
+		return nil, problem.Wrap(problem.KindOf(err), err, "no card was issued").WithHint("%s", problem.HintOf(err))
 	}
-	return c, WriteFile(l.Card(cfg.Party), file, 0o644)
+	return i.take(file, o.Now)
 }
 
-// issue makes the card's file, with new keys first if they are wanted. The new
-// keys are kept before a card names them: the old ones stay beside them.
-func issue(l node.Layout, cfg *node.Config, before *card.Card, root *keyring.Root, o CardOptions) ([]byte, error) {
-	g, err := keyring.LoadGateway(l.GatewayKeys(), o.Passphrase)
+// RequestCard makes what [IssueCard] would sign, as a file for the machine that
+// has the root key: see [card.OpenRequest]. New keys are kept in the folder.
+func RequestCard(ctx context.Context, dir string, o CardOptions) ([]byte, *card.Card, error) {
+	i, err := begin(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	next, err := i.draft(ctx, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	return next.Encode(), next, nil
+}
+
+// TakeCard takes the own card that the root key has signed elsewhere into the
+// register and as the node's card file.
+//
+// A card that repudiates what this node itself has said is refused unless
+// repudiate says that it is meant.
+func TakeCard(
+	ctx context.Context, dir string, file []byte, pass keyring.Passphrase, repudiate bool, now time.Time,
+) (*card.Card, error) {
+	i, err := begin(dir)
 	if err != nil {
 		return nil, err
 	}
-	b, err := keyring.LoadBroker(l.BrokerKeys(), o.Passphrase)
+	c, err := card.Open(file)
 	if err != nil {
 		return nil, err
 	}
-	if o.Rotate {
-		if err := g.Rotate(o.Now); err != nil {
+	if c.Party != i.cfg.Party {
+		return nil, problem.New(problem.Invalid, "this is a card of %s, not of %s; it was not taken in", c.Party, i.cfg.Party).
+			WithHint("a partner's card: karaula party add CARD --dir %s", dir)
+	}
+	if c.Serial > i.before.Serial {
+		if err := i.holds(c, pass); err != nil {
+			return nil, err
+		}
+		if err := i.stillGood(ctx, c, repudiate); err != nil {
 			return nil, err
 		}
 	}
+	return i.take(file, now)
+}
+
+// issue is one card on its way.
+type issue struct {
+	layout node.Layout
+	cfg    *node.Config
+	reg    *register.Register
+	before *card.Card
+}
+
+func begin(dir string) (*issue, error) {
+	i := &issue{layout: node.Layout{Dir: dir}}
+	var err error
+	if i.cfg, err = node.Load(dir); err != nil {
+		return nil, err
+	}
+	if i.reg, err = register.Open(i.layout.Register(), i.cfg.Party); err != nil {
+		return nil, err
+	}
+	var ok bool
+	if i.before, ok = i.reg.View().Card(i.cfg.Party); !ok {
+		return nil, problem.New(problem.NotFound, "the own card is not in the register; no card was issued").
+			WithHint("karaula party add %s --dir %s", i.layout.Card(i.cfg.Party), dir)
+	}
+	return i, nil
+}
+
+// draft gives the next card, unsigned. New keys are kept, beside the old ones,
+// before a card names them, so that a running node can have them by then.
+func (i *issue) draft(ctx context.Context, o CardOptions) (*card.Card, error) {
+	unlock, err := keyring.Exclusive(i.layout.GatewayKeys())
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	g, err := keyring.LoadGateway(i.layout.GatewayKeys(), o.Passphrase)
+	if err != nil {
+		return nil, err
+	}
+	b, err := keyring.LoadBroker(i.layout.BrokerKeys(), o.Passphrase)
+	if err != nil {
+		return nil, err
+	}
+	changed := o.Rotate
+	if o.Rotate {
+		if err := g.Rotate(o.Now, o.Uses...); err != nil {
+			return nil, err
+		}
+	}
+	made, err := g.Complete(o.Now)
+	if err != nil {
+		return nil, err
+	}
+	next, err := i.fill(g, b, o)
+	if err != nil {
+		return nil, err
+	}
+	if !changed && !made {
+		return next, nil
+	}
+	if err := g.Replace(i.layout.GatewayKeys(), o.Passphrase); err != nil {
+		return nil, err
+	}
+	return next, i.loaded(ctx, next, o)
+}
+
+// fill gives the next card from keys, configuration and the card before.
+func (i *issue) fill(g *keyring.Gateway, b *keyring.Broker, o CardOptions) (*card.Card, error) {
 	if !o.Now.Before(g.Sign.Until) {
 		return nil, problem.New(problem.Locked, "the online keys have run out; no card was issued").
-			WithHint("karaula card issue --rotate --dir %s", l.Dir)
+			WithHint("karaula key rotate --dir %s", i.layout.Dir)
 	}
 	c, err := card.Draft(g, b, o.Now)
 	if err != nil {
 		return nil, err
 	}
-	c.Name, c.Serial, c.Previous = cfg.Name, before.Serial+1, before.Digest
-	c.Root, c.NextRoot = before.Root, before.NextRoot
+	c.Name, c.Serial, c.Previous = i.cfg.Name, i.before.Serial+1, i.before.Digest
+	c.Root, c.NextRoot = i.before.Root, i.before.NextRoot
 	if until := year(c.Issued); until.Before(c.Until) { // a card never outlives its sign key
 		c.Until = until
 	}
-	c.Address, c.Contact, c.Revoked = cfg.Addresses(), before.Contact, slices.Clone(before.Revoked)
+	c.Address, c.Contact = i.cfg.Addresses(), i.before.Contact
+	c.Revoked = append(slices.Clone(i.before.Revoked), o.Revoke...)
 	if len(o.Address) > 0 {
 		c.Address = o.Address
 	}
@@ -114,25 +202,45 @@ func issue(l node.Layout, cfg *node.Config, before *card.Card, root *keyring.Roo
 	if err := checkAddresses(c.Address); err != nil {
 		return nil, err
 	}
-	file, err := card.Issue(c, root.Signer)
-	if err != nil {
+	if _, err := card.OpenRequest(c.Encode()); err != nil {
 		return nil, problem.Wrap(problem.KindOf(err), err, "no card was issued").WithHint("%s", problem.HintOf(err))
 	}
-	if o.Rotate {
-		if err := g.Replace(l.GatewayKeys(), o.Passphrase); err != nil {
-			return nil, err
-		}
-	}
-	return file, nil
+	return &c, nil
 }
 
-// notRunning refuses while a node answers: it has its keys in memory.
-func notRunning(ctx context.Context, l node.Layout) error {
-	conn, err := node.DialSocket(ctx, l.Socket())
-	if err != nil {
-		return nil //nolint:nilerr // nobody answers, which is what is wanted
+// loaded waits until a running node has the keys of the next card.
+func (i *issue) loaded(ctx context.Context, next *card.Card, o CardOptions) error {
+	if o.Loaded == nil {
+		return nil
 	}
-	_ = conn.Close()
-	return problem.New(problem.Conflict, "the node in %s is running; its keys were not changed", l.Dir).
-		WithHint("stop the node, issue the card, and start the node again")
+	var ids [][16]byte
+	for _, k := range next.Keys {
+		ids = append(ids, k.ID)
+	}
+	return o.Loaded(ctx, ids)
+}
+
+// holds refuses a card with keys whose private halves are not here.
+func (i *issue) holds(c *card.Card, pass keyring.Passphrase) error {
+	g, err := keyring.LoadGateway(i.layout.GatewayKeys(), pass)
+	if err != nil {
+		return err
+	}
+	for _, k := range c.Keys {
+		if !slices.ContainsFunc(g.Held(), func(h keyring.Held) bool { return h.ID == k.ID }) {
+			return problem.New(problem.Conflict,
+				"the card names key %x, which is not among the keys of %s; it was not taken in", k.ID, i.layout.Dir).
+				WithHint("make the request again on this machine, with the keys that are here")
+		}
+	}
+	return nil
+}
+
+// take takes the signed card in.
+func (i *issue) take(file []byte, now time.Time) (*card.Card, error) {
+	c, err := takeIn(i.layout, i.cfg.Party, file, now)
+	if err != nil {
+		return nil, err
+	}
+	return c, WriteFile(i.layout.Card(i.cfg.Party), file, 0o644)
 }

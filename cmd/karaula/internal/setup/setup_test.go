@@ -1,9 +1,11 @@
 package setup
 
 import (
+	"context"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"karaula/internal/node"
 	"karaula/internal/problem"
 	"karaula/internal/signedtext"
+	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -149,32 +152,21 @@ func TestMakeNeverReplacesAFilledFolder(t *testing.T) {
 	}
 }
 
-func TestRotateRefusesWhileTheNodeRuns(t *testing.T) {
+func TestRotateKeepsTheOldKeys(t *testing.T) {
 	t.Parallel()
 	o := options(t)
 	m := made(t, o)
-	before, err := os.ReadFile(m.Layout.GatewayKeys())
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := node.ListenSocket(m.Layout.Socket())
-	if err != nil {
-		t.Fatal(err)
-	}
-	rotate := CardOptions{Rotate: true, Now: now}
-	if _, err := IssueCard(t.Context(), o.Dir, rotate); !problem.Is(err, problem.Conflict) {
-		t.Errorf("keys were changed under a running node: %v", err)
-	}
-	after, err := os.ReadFile(m.Layout.GatewayKeys())
-	if err != nil || string(after) != string(before) {
-		t.Errorf("the keys changed, or %v", err)
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	c, err := IssueCard(t.Context(), o.Dir, rotate)
-	if err != nil {
-		t.Fatal(err)
+	asked := 0
+	c, err := IssueCard(t.Context(), o.Dir, CardOptions{Rotate: true, Now: now, Loaded: func(_ context.Context, ids [][16]byte) error {
+		asked++
+		g, err := keyring.LoadGateway(m.Layout.GatewayKeys(), nil)
+		if err != nil || g.Sign.ID != ids[0] {
+			t.Errorf("the new keys are not in the file when the node is asked for them: %v", err)
+		}
+		return nil
+	}})
+	if err != nil || asked != 1 {
+		t.Fatal(err, asked)
 	}
 	g, err := keyring.LoadGateway(m.Layout.GatewayKeys(), nil)
 	if err != nil {
@@ -183,8 +175,74 @@ func TestRotateRefusesWhileTheNodeRuns(t *testing.T) {
 	if _, ok := c.SignKey(g.Sign.ID[:]); !ok {
 		t.Error("the new card does not name the new key")
 	}
-	if _, ok := g.SignKey(m.Card.Keys[0].ID[:]); !ok {
-		t.Error("the old sign key is gone, which must introduce the new card")
+	for _, k := range m.Card.Keys {
+		if k.Use != karaulav1.KeyUse_KEY_USE_NOTICE && !slices.ContainsFunc(g.Held(), func(h keyring.Held) bool { return h.ID == k.ID }) {
+			t.Errorf("the old key of use %s is gone", k.Use)
+		}
+	}
+}
+
+// A node that cannot open the new keys gets no card that names them.
+func TestNoCardForKeysThatTheNodeHasNot(t *testing.T) {
+	t.Parallel()
+	o := options(t)
+	m := made(t, o)
+	_, err := IssueCard(t.Context(), o.Dir, CardOptions{Rotate: true, Now: now, Loaded: func(context.Context, [][16]byte) error {
+		return problem.New(problem.Locked, "it does not open them")
+	}})
+	if !problem.Is(err, problem.Locked) {
+		t.Errorf("a card was issued: %v", err)
+	}
+	file, err := os.ReadFile(m.Layout.Card("al"))
+	if err != nil || string(file) != string(m.Card.Signed) {
+		t.Errorf("the card is another one, or %v", err)
+	}
+}
+
+// What the root key signs on another machine is taken in only where its keys are,
+// and not if the node has gone on under the key that it revokes.
+func TestARequestIsSignedElsewhere(t *testing.T) {
+	t.Parallel()
+	o := options(t)
+	m := made(t, o)
+	text, _, err := RequestCard(t.Context(), o.Dir, CardOptions{Rotate: true, Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := card.OpenRequest(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := keyring.LoadRoot(m.RootKey, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := card.Issue(*request, root.Signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := TakeCard(t.Context(), o.Dir, file, nil, false, now)
+	if err != nil || c.Serial != 2 {
+		t.Fatalf("card %v, %v", c, err)
+	}
+	strange := *request
+	strange.Serial, strange.Previous = 3, c.Digest
+	other, err := keyring.NewGateway("al", now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := keyring.LoadBroker(m.Layout.BrokerKeys(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strange.Keys, _, err = card.KeysOf(other, b); err != nil {
+		t.Fatal(err)
+	}
+	if file, err = card.Issue(strange, root.Signer); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := TakeCard(t.Context(), o.Dir, file, nil, false, now); !problem.Is(err, problem.Conflict) {
+		t.Errorf("a card with foreign keys was taken in: %v", err)
 	}
 }
 

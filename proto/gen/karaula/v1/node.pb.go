@@ -509,7 +509,9 @@ type AlertRow struct {
 	// Thread, 16 bytes.
 	Thread []byte `protobuf:"bytes,13,opt,name=thread,proto3" json:"thread,omitempty"`
 	// Urgency word of the alert ("routine", "urgent", "immediate").
-	Urgency       string `protobuf:"bytes,14,opt,name=urgency,proto3" json:"urgency,omitempty"`
+	Urgency string `protobuf:"bytes,14,opt,name=urgency,proto3" json:"urgency,omitempty"`
+	// True if it was accepted, and its origin has since revoked the key that signed it.
+	Repudiated    bool `protobuf:"varint,20,opt,name=repudiated,proto3" json:"repudiated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -640,6 +642,13 @@ func (x *AlertRow) GetUrgency() string {
 		return x.Urgency
 	}
 	return ""
+}
+
+func (x *AlertRow) GetRepudiated() bool {
+	if x != nil {
+		return x.Repudiated
+	}
+	return false
 }
 
 // Delivery is the state at one recipient.
@@ -1053,7 +1062,9 @@ type StatusResponse struct {
 	// One for each channel.
 	Channels []*ChannelStatus `protobuf:"bytes,7,rep,name=channels,proto3" json:"channels,omitempty"`
 	// Things that need a person, one line each, without personal data.
-	Warnings      []string `protobuf:"bytes,8,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	Warnings []string `protobuf:"bytes,8,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// Ids of the private keys that the gateway has in memory, 16 bytes each.
+	Keys          [][]byte `protobuf:"bytes,15,rep,name=keys,proto3" json:"keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1140,6 +1151,13 @@ func (x *StatusResponse) GetChannels() []*ChannelStatus {
 func (x *StatusResponse) GetWarnings() []string {
 	if x != nil {
 		return x.Warnings
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetKeys() [][]byte {
+	if x != nil {
+		return x.Keys
 	}
 	return nil
 }
@@ -1417,6 +1435,510 @@ func (x *PartnerStatus) GetHeld() uint64 {
 	return 0
 }
 
+// KeyUseRequest asks what keys are used for. It is recorded who asked.
+type KeyUseRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only these key ids, 16 bytes each; none: all of the party's cards and key file.
+	Keys [][]byte `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	// Only what was said at or after, microseconds since 1970 UTC.
+	From int64 `protobuf:"varint,2,opt,name=from,proto3" json:"from,omitempty"`
+	// Only what was said before, microseconds since 1970 UTC; zero: no end.
+	To int64 `protobuf:"varint,3,opt,name=to,proto3" json:"to,omitempty"`
+	// True for a drill: recorded as such.
+	Drill         bool `protobuf:"varint,4,opt,name=drill,proto3" json:"drill,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyUseRequest) Reset() {
+	*x = KeyUseRequest{}
+	mi := &file_karaula_v1_node_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyUseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyUseRequest) ProtoMessage() {}
+
+func (x *KeyUseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyUseRequest.ProtoReflect.Descriptor instead.
+func (*KeyUseRequest) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *KeyUseRequest) GetKeys() [][]byte {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *KeyUseRequest) GetFrom() int64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *KeyUseRequest) GetTo() int64 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+func (x *KeyUseRequest) GetDrill() bool {
+	if x != nil {
+		return x.Drill
+	}
+	return false
+}
+
+// KeyUseResponse gives it.
+type KeyUseResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each key and ledger, by key and channel.
+	Usages []*KeyUsage `protobuf:"bytes,1,rep,name=usages,proto3" json:"usages,omitempty"`
+	// Ids of the private keys that the gateway has in memory.
+	Held [][]byte `protobuf:"bytes,2,rep,name=held,proto3" json:"held,omitempty"`
+	// Ids of the keys that partners may still seal to: not all have shown that they
+	// know a card without them.
+	Expected      [][]byte `protobuf:"bytes,3,rep,name=expected,proto3" json:"expected,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyUseResponse) Reset() {
+	*x = KeyUseResponse{}
+	mi := &file_karaula_v1_node_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyUseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyUseResponse) ProtoMessage() {}
+
+func (x *KeyUseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyUseResponse.ProtoReflect.Descriptor instead.
+func (*KeyUseResponse) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *KeyUseResponse) GetUsages() []*KeyUsage {
+	if x != nil {
+		return x.Usages
+	}
+	return nil
+}
+
+func (x *KeyUseResponse) GetHeld() [][]byte {
+	if x != nil {
+		return x.Held
+	}
+	return nil
+}
+
+func (x *KeyUseResponse) GetExpected() [][]byte {
+	if x != nil {
+		return x.Expected
+	}
+	return nil
+}
+
+// KeyUsage is what one key of the own party has signed in one ledger, or what
+// of it was sealed to the key.
+type KeyUsage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Key id, 16 bytes.
+	Key []byte `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// Use of the key.
+	Use KeyUse `protobuf:"varint,2,opt,name=use,proto3,enum=karaula.v1.KeyUse" json:"use,omitempty"`
+	// Channel id.
+	Channel string `protobuf:"bytes,3,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Whose ledger.
+	Origin string `protobuf:"bytes,4,opt,name=origin,proto3" json:"origin,omitempty"`
+	// Epoch.
+	Epoch uint64 `protobuf:"varint,5,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// First number.
+	FirstSeq uint64 `protobuf:"varint,6,opt,name=first_seq,json=firstSeq,proto3" json:"first_seq,omitempty"`
+	// Last number.
+	LastSeq uint64 `protobuf:"varint,7,opt,name=last_seq,json=lastSeq,proto3" json:"last_seq,omitempty"`
+	// When the first was said, microseconds since 1970 UTC.
+	FirstAt int64 `protobuf:"varint,8,opt,name=first_at,json=firstAt,proto3" json:"first_at,omitempty"`
+	// When the last was said, microseconds since 1970 UTC.
+	LastAt int64 `protobuf:"varint,9,opt,name=last_at,json=lastAt,proto3" json:"last_at,omitempty"`
+	// How many statements.
+	Statements uint64 `protobuf:"varint,10,opt,name=statements,proto3" json:"statements,omitempty"`
+	// How many of them have sealed content that is still on disk.
+	OnDisk uint64 `protobuf:"varint,11,opt,name=on_disk,json=onDisk,proto3" json:"on_disk,omitempty"`
+	// How many of which type or kind.
+	Types []*WordCount `protobuf:"bytes,12,rep,name=types,proto3" json:"types,omitempty"`
+	// Numbers up to this one of the epoch count, where the key was revoked.
+	LastGood uint64 `protobuf:"varint,13,opt,name=last_good,json=lastGood,proto3" json:"last_good,omitempty"`
+	// True if a card of the party revokes the key.
+	Revoked       bool `protobuf:"varint,14,opt,name=revoked,proto3" json:"revoked,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyUsage) Reset() {
+	*x = KeyUsage{}
+	mi := &file_karaula_v1_node_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyUsage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyUsage) ProtoMessage() {}
+
+func (x *KeyUsage) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyUsage.ProtoReflect.Descriptor instead.
+func (*KeyUsage) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *KeyUsage) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *KeyUsage) GetUse() KeyUse {
+	if x != nil {
+		return x.Use
+	}
+	return KeyUse_KEY_USE_UNSPECIFIED
+}
+
+func (x *KeyUsage) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *KeyUsage) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *KeyUsage) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *KeyUsage) GetFirstSeq() uint64 {
+	if x != nil {
+		return x.FirstSeq
+	}
+	return 0
+}
+
+func (x *KeyUsage) GetLastSeq() uint64 {
+	if x != nil {
+		return x.LastSeq
+	}
+	return 0
+}
+
+func (x *KeyUsage) GetFirstAt() int64 {
+	if x != nil {
+		return x.FirstAt
+	}
+	return 0
+}
+
+func (x *KeyUsage) GetLastAt() int64 {
+	if x != nil {
+		return x.LastAt
+	}
+	return 0
+}
+
+func (x *KeyUsage) GetStatements() uint64 {
+	if x != nil {
+		return x.Statements
+	}
+	return 0
+}
+
+func (x *KeyUsage) GetOnDisk() uint64 {
+	if x != nil {
+		return x.OnDisk
+	}
+	return 0
+}
+
+func (x *KeyUsage) GetTypes() []*WordCount {
+	if x != nil {
+		return x.Types
+	}
+	return nil
+}
+
+func (x *KeyUsage) GetLastGood() uint64 {
+	if x != nil {
+		return x.LastGood
+	}
+	return 0
+}
+
+func (x *KeyUsage) GetRevoked() bool {
+	if x != nil {
+		return x.Revoked
+	}
+	return false
+}
+
+// WordCount counts what a word stands for.
+type WordCount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The word of a type or kind ("vehicle", "receipt").
+	Word string `protobuf:"bytes,1,opt,name=word,proto3" json:"word,omitempty"`
+	// How many.
+	Count         uint64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WordCount) Reset() {
+	*x = WordCount{}
+	mi := &file_karaula_v1_node_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WordCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WordCount) ProtoMessage() {}
+
+func (x *WordCount) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WordCount.ProtoReflect.Descriptor instead.
+func (*WordCount) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *WordCount) GetWord() string {
+	if x != nil {
+		return x.Word
+	}
+	return ""
+}
+
+func (x *WordCount) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+// PruneKeysRequest asks for it.
+type PruneKeysRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only say what would be destroyed.
+	DryRun        bool `protobuf:"varint,1,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PruneKeysRequest) Reset() {
+	*x = PruneKeysRequest{}
+	mi := &file_karaula_v1_node_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PruneKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PruneKeysRequest) ProtoMessage() {}
+
+func (x *PruneKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PruneKeysRequest.ProtoReflect.Descriptor instead.
+func (*PruneKeysRequest) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *PruneKeysRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+// PruneKeysResponse says what was destroyed, or would be.
+type PruneKeysResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each key that is gone.
+	Keys          []*PrunedKey `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PruneKeysResponse) Reset() {
+	*x = PruneKeysResponse{}
+	mi := &file_karaula_v1_node_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PruneKeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PruneKeysResponse) ProtoMessage() {}
+
+func (x *PruneKeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PruneKeysResponse.ProtoReflect.Descriptor instead.
+func (*PruneKeysResponse) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *PruneKeysResponse) GetKeys() []*PrunedKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+// PrunedKey is a private key that was destroyed.
+type PrunedKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Key id, 16 bytes.
+	Key []byte `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// Its use.
+	Use           KeyUse `protobuf:"varint,2,opt,name=use,proto3,enum=karaula.v1.KeyUse" json:"use,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PrunedKey) Reset() {
+	*x = PrunedKey{}
+	mi := &file_karaula_v1_node_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PrunedKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PrunedKey) ProtoMessage() {}
+
+func (x *PrunedKey) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PrunedKey.ProtoReflect.Descriptor instead.
+func (*PrunedKey) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *PrunedKey) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *PrunedKey) GetUse() KeyUse {
+	if x != nil {
+		return x.Use
+	}
+	return KeyUse_KEY_USE_UNSPECIFIED
+}
+
 var File_karaula_v1_node_proto protoreflect.FileDescriptor
 
 const file_karaula_v1_node_proto_rawDesc = "" +
@@ -1447,7 +1969,7 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x05limit\x18\x04 \x01(\rR\x05limit\"X\n" +
 	"\fListResponse\x12,\n" +
 	"\x06alerts\x18\x01 \x03(\v2\x14.karaula.v1.AlertRowR\x06alerts\x12\x1a\n" +
-	"\bcomplete\x18\x02 \x01(\bR\bcomplete\"\xb3\x03\n" +
+	"\bcomplete\x18\x02 \x01(\bR\bcomplete\"\xd3\x03\n" +
 	"\bAlertRow\x12\x19\n" +
 	"\balert_id\x18\x01 \x01(\tR\aalertId\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\rR\aversion\x12)\n" +
@@ -1465,7 +1987,10 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"deliveries\x12\x16\n" +
 	"\x06digest\x18\f \x01(\fR\x06digest\x12\x16\n" +
 	"\x06thread\x18\r \x01(\fR\x06thread\x12\x18\n" +
-	"\aurgency\x18\x0e \x01(\tR\aurgency\"\x8d\x01\n" +
+	"\aurgency\x18\x0e \x01(\tR\aurgency\x12\x1e\n" +
+	"\n" +
+	"repudiated\x18\x14 \x01(\bR\n" +
+	"repudiated\"\x8d\x01\n" +
 	"\bDelivery\x12\x14\n" +
 	"\x05party\x18\x01 \x01(\tR\x05party\x12/\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x19.karaula.v1.DeliveryStateR\x05state\x12$\n" +
@@ -1490,7 +2015,7 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x05party\x18\x04 \x01(\tR\x05party\x12\x12\n" +
 	"\x04text\x18\x05 \x01(\tR\x04text\x12\x18\n" +
 	"\achannel\x18\x06 \x01(\tR\achannel\"\x0f\n" +
-	"\rStatusRequest\"\x8c\x02\n" +
+	"\rStatusRequest\"\xa0\x02\n" +
 	"\x0eStatusResponse\x12\x14\n" +
 	"\x05party\x18\x01 \x01(\tR\x05party\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -1500,7 +2025,8 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x06broker\x18\x05 \x01(\bR\x06broker\x12,\n" +
 	"\x05links\x18\x06 \x03(\v2\x16.karaula.v1.LinkStatusR\x05links\x125\n" +
 	"\bchannels\x18\a \x03(\v2\x19.karaula.v1.ChannelStatusR\bchannels\x12\x1a\n" +
-	"\bwarnings\x18\b \x03(\tR\bwarnings\"\x7f\n" +
+	"\bwarnings\x18\b \x03(\tR\bwarnings\x12\x12\n" +
+	"\x04keys\x18\x0f \x03(\fR\x04keys\"\x7f\n" +
 	"\n" +
 	"LinkStatus\x12\x14\n" +
 	"\x05party\x18\x01 \x01(\tR\x05party\x12\x14\n" +
@@ -1522,19 +2048,58 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x06judged\x18\x05 \x01(\x04R\x06judged\x12\x1c\n" +
 	"\tcontested\x18\x06 \x01(\bR\tcontested\x12 \n" +
 	"\vquarantined\x18\a \x01(\x04R\vquarantined\x12\x12\n" +
-	"\x04held\x18\b \x01(\x04R\x04held*\x9f\x01\n" +
+	"\x04held\x18\b \x01(\x04R\x04held\"]\n" +
+	"\rKeyUseRequest\x12\x12\n" +
+	"\x04keys\x18\x01 \x03(\fR\x04keys\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\x03R\x04from\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\x03R\x02to\x12\x14\n" +
+	"\x05drill\x18\x04 \x01(\bR\x05drill\"n\n" +
+	"\x0eKeyUseResponse\x12,\n" +
+	"\x06usages\x18\x01 \x03(\v2\x14.karaula.v1.KeyUsageR\x06usages\x12\x12\n" +
+	"\x04held\x18\x02 \x03(\fR\x04held\x12\x1a\n" +
+	"\bexpected\x18\x03 \x03(\fR\bexpected\"\x93\x03\n" +
+	"\bKeyUsage\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12$\n" +
+	"\x03use\x18\x02 \x01(\x0e2\x12.karaula.v1.KeyUseR\x03use\x12\x18\n" +
+	"\achannel\x18\x03 \x01(\tR\achannel\x12\x16\n" +
+	"\x06origin\x18\x04 \x01(\tR\x06origin\x12\x14\n" +
+	"\x05epoch\x18\x05 \x01(\x04R\x05epoch\x12\x1b\n" +
+	"\tfirst_seq\x18\x06 \x01(\x04R\bfirstSeq\x12\x19\n" +
+	"\blast_seq\x18\a \x01(\x04R\alastSeq\x12\x19\n" +
+	"\bfirst_at\x18\b \x01(\x03R\afirstAt\x12\x17\n" +
+	"\alast_at\x18\t \x01(\x03R\x06lastAt\x12\x1e\n" +
+	"\n" +
+	"statements\x18\n" +
+	" \x01(\x04R\n" +
+	"statements\x12\x17\n" +
+	"\aon_disk\x18\v \x01(\x04R\x06onDisk\x12+\n" +
+	"\x05types\x18\f \x03(\v2\x15.karaula.v1.WordCountR\x05types\x12\x1b\n" +
+	"\tlast_good\x18\r \x01(\x04R\blastGood\x12\x18\n" +
+	"\arevoked\x18\x0e \x01(\bR\arevoked\"5\n" +
+	"\tWordCount\x12\x12\n" +
+	"\x04word\x18\x01 \x01(\tR\x04word\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x04R\x05count\"+\n" +
+	"\x10PruneKeysRequest\x12\x17\n" +
+	"\adry_run\x18\x01 \x01(\bR\x06dryRun\">\n" +
+	"\x11PruneKeysResponse\x12)\n" +
+	"\x04keys\x18\x01 \x03(\v2\x15.karaula.v1.PrunedKeyR\x04keys\"C\n" +
+	"\tPrunedKey\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12$\n" +
+	"\x03use\x18\x02 \x01(\x0e2\x12.karaula.v1.KeyUseR\x03use*\x9f\x01\n" +
 	"\rDeliveryState\x12\x1e\n" +
 	"\x1aDELIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16DELIVERY_STATE_WAITING\x10\x01\x12\x1b\n" +
 	"\x17DELIVERY_STATE_ACCEPTED\x10\x02\x12\x1a\n" +
 	"\x16DELIVERY_STATE_REFUSED\x10\x03\x12\x19\n" +
-	"\x15DELIVERY_STATE_LAPSED\x10\x042\xbf\x02\n" +
+	"\x15DELIVERY_STATE_LAPSED\x10\x042\xca\x03\n" +
 	"\vNodeService\x129\n" +
 	"\x04Send\x12\x17.karaula.v1.SendRequest\x1a\x18.karaula.v1.SendResponse\x129\n" +
 	"\x04List\x12\x17.karaula.v1.ListRequest\x1a\x18.karaula.v1.ListResponse\x129\n" +
 	"\x04Show\x12\x17.karaula.v1.ShowRequest\x1a\x18.karaula.v1.ShowResponse\x12>\n" +
 	"\x05Watch\x12\x18.karaula.v1.WatchRequest\x1a\x19.karaula.v1.WatchResponse0\x01\x12?\n" +
-	"\x06Status\x12\x19.karaula.v1.StatusRequest\x1a\x1a.karaula.v1.StatusResponseB\x8c\x01\n" +
+	"\x06Status\x12\x19.karaula.v1.StatusRequest\x1a\x1a.karaula.v1.StatusResponse\x12?\n" +
+	"\x06KeyUse\x12\x19.karaula.v1.KeyUseRequest\x1a\x1a.karaula.v1.KeyUseResponse\x12H\n" +
+	"\tPruneKeys\x12\x1c.karaula.v1.PruneKeysRequest\x1a\x1d.karaula.v1.PruneKeysResponseB\x8c\x01\n" +
 	"\x0ecom.karaula.v1B\tNodeProtoP\x01Z&karaula/proto/gen/karaula/v1;karaulav1\xa2\x02\x03KXX\xaa\x02\n" +
 	"Karaula.V1\xca\x02\n" +
 	"Karaula\\V1\xe2\x02\x16Karaula\\V1\\GPBMetadata\xea\x02\vKaraula::V1b\x06proto3"
@@ -1552,66 +2117,83 @@ func file_karaula_v1_node_proto_rawDescGZIP() []byte {
 }
 
 var file_karaula_v1_node_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_karaula_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_karaula_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_karaula_v1_node_proto_goTypes = []any{
-	(DeliveryState)(0),     // 0: karaula.v1.DeliveryState
-	(*SendRequest)(nil),    // 1: karaula.v1.SendRequest
-	(*SendResponse)(nil),   // 2: karaula.v1.SendResponse
-	(*Sent)(nil),           // 3: karaula.v1.Sent
-	(*Reader)(nil),         // 4: karaula.v1.Reader
-	(*ListRequest)(nil),    // 5: karaula.v1.ListRequest
-	(*ListResponse)(nil),   // 6: karaula.v1.ListResponse
-	(*AlertRow)(nil),       // 7: karaula.v1.AlertRow
-	(*Delivery)(nil),       // 8: karaula.v1.Delivery
-	(*ShowRequest)(nil),    // 9: karaula.v1.ShowRequest
-	(*ShowResponse)(nil),   // 10: karaula.v1.ShowResponse
-	(*WatchRequest)(nil),   // 11: karaula.v1.WatchRequest
-	(*WatchResponse)(nil),  // 12: karaula.v1.WatchResponse
-	(*StatusRequest)(nil),  // 13: karaula.v1.StatusRequest
-	(*StatusResponse)(nil), // 14: karaula.v1.StatusResponse
-	(*LinkStatus)(nil),     // 15: karaula.v1.LinkStatus
-	(*ChannelStatus)(nil),  // 16: karaula.v1.ChannelStatus
-	(*PartnerStatus)(nil),  // 17: karaula.v1.PartnerStatus
-	(*Alert)(nil),          // 18: karaula.v1.Alert
-	(AlertType)(0),         // 19: karaula.v1.AlertType
-	(VerdictClass)(0),      // 20: karaula.v1.VerdictClass
-	(Code)(0),              // 21: karaula.v1.Code
+	(DeliveryState)(0),        // 0: karaula.v1.DeliveryState
+	(*SendRequest)(nil),       // 1: karaula.v1.SendRequest
+	(*SendResponse)(nil),      // 2: karaula.v1.SendResponse
+	(*Sent)(nil),              // 3: karaula.v1.Sent
+	(*Reader)(nil),            // 4: karaula.v1.Reader
+	(*ListRequest)(nil),       // 5: karaula.v1.ListRequest
+	(*ListResponse)(nil),      // 6: karaula.v1.ListResponse
+	(*AlertRow)(nil),          // 7: karaula.v1.AlertRow
+	(*Delivery)(nil),          // 8: karaula.v1.Delivery
+	(*ShowRequest)(nil),       // 9: karaula.v1.ShowRequest
+	(*ShowResponse)(nil),      // 10: karaula.v1.ShowResponse
+	(*WatchRequest)(nil),      // 11: karaula.v1.WatchRequest
+	(*WatchResponse)(nil),     // 12: karaula.v1.WatchResponse
+	(*StatusRequest)(nil),     // 13: karaula.v1.StatusRequest
+	(*StatusResponse)(nil),    // 14: karaula.v1.StatusResponse
+	(*LinkStatus)(nil),        // 15: karaula.v1.LinkStatus
+	(*ChannelStatus)(nil),     // 16: karaula.v1.ChannelStatus
+	(*PartnerStatus)(nil),     // 17: karaula.v1.PartnerStatus
+	(*KeyUseRequest)(nil),     // 18: karaula.v1.KeyUseRequest
+	(*KeyUseResponse)(nil),    // 19: karaula.v1.KeyUseResponse
+	(*KeyUsage)(nil),          // 20: karaula.v1.KeyUsage
+	(*WordCount)(nil),         // 21: karaula.v1.WordCount
+	(*PruneKeysRequest)(nil),  // 22: karaula.v1.PruneKeysRequest
+	(*PruneKeysResponse)(nil), // 23: karaula.v1.PruneKeysResponse
+	(*PrunedKey)(nil),         // 24: karaula.v1.PrunedKey
+	(*Alert)(nil),             // 25: karaula.v1.Alert
+	(AlertType)(0),            // 26: karaula.v1.AlertType
+	(VerdictClass)(0),         // 27: karaula.v1.VerdictClass
+	(Code)(0),                 // 28: karaula.v1.Code
+	(KeyUse)(0),               // 29: karaula.v1.KeyUse
 }
 var file_karaula_v1_node_proto_depIdxs = []int32{
-	18, // 0: karaula.v1.SendRequest.alerts:type_name -> karaula.v1.Alert
+	25, // 0: karaula.v1.SendRequest.alerts:type_name -> karaula.v1.Alert
 	3,  // 1: karaula.v1.SendResponse.sent:type_name -> karaula.v1.Sent
 	4,  // 2: karaula.v1.SendResponse.readers:type_name -> karaula.v1.Reader
 	4,  // 3: karaula.v1.SendResponse.others:type_name -> karaula.v1.Reader
-	19, // 4: karaula.v1.ListRequest.type:type_name -> karaula.v1.AlertType
+	26, // 4: karaula.v1.ListRequest.type:type_name -> karaula.v1.AlertType
 	7,  // 5: karaula.v1.ListResponse.alerts:type_name -> karaula.v1.AlertRow
-	19, // 6: karaula.v1.AlertRow.type:type_name -> karaula.v1.AlertType
-	20, // 7: karaula.v1.AlertRow.class:type_name -> karaula.v1.VerdictClass
-	21, // 8: karaula.v1.AlertRow.code:type_name -> karaula.v1.Code
+	26, // 6: karaula.v1.AlertRow.type:type_name -> karaula.v1.AlertType
+	27, // 7: karaula.v1.AlertRow.class:type_name -> karaula.v1.VerdictClass
+	28, // 8: karaula.v1.AlertRow.code:type_name -> karaula.v1.Code
 	8,  // 9: karaula.v1.AlertRow.deliveries:type_name -> karaula.v1.Delivery
 	0,  // 10: karaula.v1.Delivery.state:type_name -> karaula.v1.DeliveryState
-	21, // 11: karaula.v1.Delivery.code:type_name -> karaula.v1.Code
+	28, // 11: karaula.v1.Delivery.code:type_name -> karaula.v1.Code
 	7,  // 12: karaula.v1.ShowResponse.row:type_name -> karaula.v1.AlertRow
-	18, // 13: karaula.v1.ShowResponse.alert:type_name -> karaula.v1.Alert
-	19, // 14: karaula.v1.WatchRequest.type:type_name -> karaula.v1.AlertType
+	25, // 13: karaula.v1.ShowResponse.alert:type_name -> karaula.v1.Alert
+	26, // 14: karaula.v1.WatchRequest.type:type_name -> karaula.v1.AlertType
 	7,  // 15: karaula.v1.WatchResponse.alert:type_name -> karaula.v1.AlertRow
 	15, // 16: karaula.v1.StatusResponse.links:type_name -> karaula.v1.LinkStatus
 	16, // 17: karaula.v1.StatusResponse.channels:type_name -> karaula.v1.ChannelStatus
 	17, // 18: karaula.v1.ChannelStatus.partners:type_name -> karaula.v1.PartnerStatus
-	1,  // 19: karaula.v1.NodeService.Send:input_type -> karaula.v1.SendRequest
-	5,  // 20: karaula.v1.NodeService.List:input_type -> karaula.v1.ListRequest
-	9,  // 21: karaula.v1.NodeService.Show:input_type -> karaula.v1.ShowRequest
-	11, // 22: karaula.v1.NodeService.Watch:input_type -> karaula.v1.WatchRequest
-	13, // 23: karaula.v1.NodeService.Status:input_type -> karaula.v1.StatusRequest
-	2,  // 24: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
-	6,  // 25: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
-	10, // 26: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
-	12, // 27: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
-	14, // 28: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
-	24, // [24:29] is the sub-list for method output_type
-	19, // [19:24] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	20, // 19: karaula.v1.KeyUseResponse.usages:type_name -> karaula.v1.KeyUsage
+	29, // 20: karaula.v1.KeyUsage.use:type_name -> karaula.v1.KeyUse
+	21, // 21: karaula.v1.KeyUsage.types:type_name -> karaula.v1.WordCount
+	24, // 22: karaula.v1.PruneKeysResponse.keys:type_name -> karaula.v1.PrunedKey
+	29, // 23: karaula.v1.PrunedKey.use:type_name -> karaula.v1.KeyUse
+	1,  // 24: karaula.v1.NodeService.Send:input_type -> karaula.v1.SendRequest
+	5,  // 25: karaula.v1.NodeService.List:input_type -> karaula.v1.ListRequest
+	9,  // 26: karaula.v1.NodeService.Show:input_type -> karaula.v1.ShowRequest
+	11, // 27: karaula.v1.NodeService.Watch:input_type -> karaula.v1.WatchRequest
+	13, // 28: karaula.v1.NodeService.Status:input_type -> karaula.v1.StatusRequest
+	18, // 29: karaula.v1.NodeService.KeyUse:input_type -> karaula.v1.KeyUseRequest
+	22, // 30: karaula.v1.NodeService.PruneKeys:input_type -> karaula.v1.PruneKeysRequest
+	2,  // 31: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
+	6,  // 32: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
+	10, // 33: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
+	12, // 34: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
+	14, // 35: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
+	19, // 36: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
+	23, // 37: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
+	31, // [31:38] is the sub-list for method output_type
+	24, // [24:31] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_karaula_v1_node_proto_init() }
@@ -1628,7 +2210,7 @@ func file_karaula_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_karaula_v1_node_proto_rawDesc), len(file_karaula_v1_node_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   17,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

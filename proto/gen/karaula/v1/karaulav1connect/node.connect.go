@@ -45,6 +45,10 @@ const (
 	NodeServiceWatchProcedure = "/karaula.v1.NodeService/Watch"
 	// NodeServiceStatusProcedure is the fully-qualified name of the NodeService's Status RPC.
 	NodeServiceStatusProcedure = "/karaula.v1.NodeService/Status"
+	// NodeServiceKeyUseProcedure is the fully-qualified name of the NodeService's KeyUse RPC.
+	NodeServiceKeyUseProcedure = "/karaula.v1.NodeService/KeyUse"
+	// NodeServicePruneKeysProcedure is the fully-qualified name of the NodeService's PruneKeys RPC.
+	NodeServicePruneKeysProcedure = "/karaula.v1.NodeService/PruneKeys"
 )
 
 // NodeServiceClient is a client for the karaula.v1.NodeService service.
@@ -59,6 +63,10 @@ type NodeServiceClient interface {
 	Watch(context.Context, *connect.Request[v1.WatchRequest]) (*connect.ServerStreamForClient[v1.WatchResponse], error)
 	// Status gives the state of node, links and channels.
 	Status(context.Context, *connect.Request[v1.StatusRequest]) (*connect.Response[v1.StatusResponse], error)
+	// KeyUse counts what the node's own keys are needed for, or could tell a thief.
+	KeyUse(context.Context, *connect.Request[v1.KeyUseRequest]) (*connect.Response[v1.KeyUseResponse], error)
+	// PruneKeys destroys old keys to which nothing is sealed any more.
+	PruneKeys(context.Context, *connect.Request[v1.PruneKeysRequest]) (*connect.Response[v1.PruneKeysResponse], error)
 }
 
 // NewNodeServiceClient constructs a client for the karaula.v1.NodeService service. By default, it
@@ -102,16 +110,30 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(nodeServiceMethods.ByName("Status")),
 			connect.WithClientOptions(opts...),
 		),
+		keyUse: connect.NewClient[v1.KeyUseRequest, v1.KeyUseResponse](
+			httpClient,
+			baseURL+NodeServiceKeyUseProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("KeyUse")),
+			connect.WithClientOptions(opts...),
+		),
+		pruneKeys: connect.NewClient[v1.PruneKeysRequest, v1.PruneKeysResponse](
+			httpClient,
+			baseURL+NodeServicePruneKeysProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("PruneKeys")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // nodeServiceClient implements NodeServiceClient.
 type nodeServiceClient struct {
-	send   *connect.Client[v1.SendRequest, v1.SendResponse]
-	list   *connect.Client[v1.ListRequest, v1.ListResponse]
-	show   *connect.Client[v1.ShowRequest, v1.ShowResponse]
-	watch  *connect.Client[v1.WatchRequest, v1.WatchResponse]
-	status *connect.Client[v1.StatusRequest, v1.StatusResponse]
+	send      *connect.Client[v1.SendRequest, v1.SendResponse]
+	list      *connect.Client[v1.ListRequest, v1.ListResponse]
+	show      *connect.Client[v1.ShowRequest, v1.ShowResponse]
+	watch     *connect.Client[v1.WatchRequest, v1.WatchResponse]
+	status    *connect.Client[v1.StatusRequest, v1.StatusResponse]
+	keyUse    *connect.Client[v1.KeyUseRequest, v1.KeyUseResponse]
+	pruneKeys *connect.Client[v1.PruneKeysRequest, v1.PruneKeysResponse]
 }
 
 // Send calls karaula.v1.NodeService.Send.
@@ -139,6 +161,16 @@ func (c *nodeServiceClient) Status(ctx context.Context, req *connect.Request[v1.
 	return c.status.CallUnary(ctx, req)
 }
 
+// KeyUse calls karaula.v1.NodeService.KeyUse.
+func (c *nodeServiceClient) KeyUse(ctx context.Context, req *connect.Request[v1.KeyUseRequest]) (*connect.Response[v1.KeyUseResponse], error) {
+	return c.keyUse.CallUnary(ctx, req)
+}
+
+// PruneKeys calls karaula.v1.NodeService.PruneKeys.
+func (c *nodeServiceClient) PruneKeys(ctx context.Context, req *connect.Request[v1.PruneKeysRequest]) (*connect.Response[v1.PruneKeysResponse], error) {
+	return c.pruneKeys.CallUnary(ctx, req)
+}
+
 // NodeServiceHandler is an implementation of the karaula.v1.NodeService service.
 type NodeServiceHandler interface {
 	// Send validates, seals, numbers and publishes alerts, or says what it would do.
@@ -151,6 +183,10 @@ type NodeServiceHandler interface {
 	Watch(context.Context, *connect.Request[v1.WatchRequest], *connect.ServerStream[v1.WatchResponse]) error
 	// Status gives the state of node, links and channels.
 	Status(context.Context, *connect.Request[v1.StatusRequest]) (*connect.Response[v1.StatusResponse], error)
+	// KeyUse counts what the node's own keys are needed for, or could tell a thief.
+	KeyUse(context.Context, *connect.Request[v1.KeyUseRequest]) (*connect.Response[v1.KeyUseResponse], error)
+	// PruneKeys destroys old keys to which nothing is sealed any more.
+	PruneKeys(context.Context, *connect.Request[v1.PruneKeysRequest]) (*connect.Response[v1.PruneKeysResponse], error)
 }
 
 // NewNodeServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -190,6 +226,18 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(nodeServiceMethods.ByName("Status")),
 		connect.WithHandlerOptions(opts...),
 	)
+	nodeServiceKeyUseHandler := connect.NewUnaryHandler(
+		NodeServiceKeyUseProcedure,
+		svc.KeyUse,
+		connect.WithSchema(nodeServiceMethods.ByName("KeyUse")),
+		connect.WithHandlerOptions(opts...),
+	)
+	nodeServicePruneKeysHandler := connect.NewUnaryHandler(
+		NodeServicePruneKeysProcedure,
+		svc.PruneKeys,
+		connect.WithSchema(nodeServiceMethods.ByName("PruneKeys")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/karaula.v1.NodeService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case NodeServiceSendProcedure:
@@ -202,6 +250,10 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 			nodeServiceWatchHandler.ServeHTTP(w, r)
 		case NodeServiceStatusProcedure:
 			nodeServiceStatusHandler.ServeHTTP(w, r)
+		case NodeServiceKeyUseProcedure:
+			nodeServiceKeyUseHandler.ServeHTTP(w, r)
+		case NodeServicePruneKeysProcedure:
+			nodeServicePruneKeysHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -229,4 +281,12 @@ func (UnimplementedNodeServiceHandler) Watch(context.Context, *connect.Request[v
 
 func (UnimplementedNodeServiceHandler) Status(context.Context, *connect.Request[v1.StatusRequest]) (*connect.Response[v1.StatusResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.Status is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) KeyUse(context.Context, *connect.Request[v1.KeyUseRequest]) (*connect.Response[v1.KeyUseResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.KeyUse is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) PruneKeys(context.Context, *connect.Request[v1.PruneKeysRequest]) (*connect.Response[v1.PruneKeysResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.PruneKeys is not implemented"))
 }

@@ -1,0 +1,169 @@
+package keyring
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"karaula/internal/problem"
+)
+
+// Live is the gateway's keys as a running node holds them: when the key file is
+// replaced, they are read again. It is safe for concurrent use.
+type Live struct {
+	path string
+	pass Passphrase
+	keys atomic.Pointer[Gateway]
+
+	mu         sync.Mutex // one reader of the file
+	seen       fileMark
+	word       []byte // the passphrase, for when its file is gone
+	failed     error
+	again      time.Time // when to try a file again that could not be opened
+	generation atomic.Uint64
+}
+
+// openPause is the time between two tries to open a file that does not open.
+const openPause = 10 * time.Second
+
+// fileMark tells two states of the key file apart: it is always replaced whole.
+type fileMark struct {
+	inode    uint64
+	modified time.Time
+	size     int64
+}
+
+// Fixed gives keys that no file stands behind: they never change.
+func Fixed(g *Gateway) *Live {
+	l := &Live{}
+	l.keys.Store(g)
+	l.generation.Store(1)
+	return l
+}
+
+// OpenLive opens the gateway's key file, like [LoadGateway], and remembers how
+// to open it again.
+func OpenLive(path string, pass Passphrase) (*Live, error) {
+	l := &Live{path: path}
+	if pass != nil {
+		l.pass = func() ([]byte, error) {
+			word, err := pass()
+			if err != nil && l.word != nil {
+				return l.word, nil
+			}
+			if err == nil {
+				l.word = word
+			}
+			return word, err
+		}
+	}
+	mark, err := l.mark()
+	if err != nil {
+		return nil, problem.New(problem.Locked, "no gateway keys at %s", path).
+			WithHint("name the folder of a node, or bring the medium that holds the keys")
+	}
+	g, err := LoadGateway(path, l.pass)
+	if err != nil {
+		return nil, err
+	}
+	l.seen = mark
+	l.keys.Store(g)
+	l.generation.Store(1)
+	return l, nil
+}
+
+// Keys gives the keys as last read. They must not be changed.
+func (l *Live) Keys() *Gateway { return l.keys.Load() }
+
+// Generation grows whenever other keys were read.
+func (l *Live) Generation() uint64 { return l.generation.Load() }
+
+// Refresh reads the key file again if it was replaced, and reports whether other
+// keys are here now. If it cannot be opened the keys stay, and [Live.Err] says why.
+func (l *Live) Refresh() bool {
+	if l.path == "" {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	mark, err := l.mark()
+	if err != nil || mark == l.seen || time.Now().Before(l.again) {
+		return false
+	}
+	g, err := LoadGateway(l.path, l.pass)
+	if err == nil && g.Party != l.Keys().Party {
+		err = problem.New(problem.Locked, "%s holds the keys of %s", l.path, g.Party)
+	}
+	if l.failed = err; err != nil {
+		l.again = time.Now().Add(openPause) // a passphrase costs a second of a processor each time
+		return false
+	}
+	l.seen = mark
+	l.keys.Store(g)
+	l.generation.Add(1)
+	return true
+}
+
+// Err says why the key file could not be read when it last changed; nil if it
+// could.
+func (l *Live) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failed
+}
+
+// Forget destroys keys in the file and in memory, never the newest of a use, and
+// gives those that are gone.
+func (l *Live) Forget(ids ...[16]byte) ([]Held, error) {
+	if l.path == "" {
+		return nil, problem.New(problem.Failed, "these keys have no file; nothing was destroyed")
+	}
+	unlock, err := Exclusive(l.path)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	g, err := LoadGateway(l.path, l.pass)
+	if err != nil {
+		return nil, err
+	}
+	gone := g.Forget(ids...)
+	if len(gone) == 0 {
+		return nil, nil
+	}
+	if err := g.Replace(l.path, l.pass); err != nil {
+		return nil, err
+	}
+	l.Refresh()
+	return gone, nil
+}
+
+func (l *Live) mark() (fileMark, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(l.path, &st); err != nil {
+		return fileMark{}, err
+	}
+	return fileMark{st.Ino, time.Unix(st.Mtim.Unix()), st.Size}, nil
+}
+
+// Exclusive keeps other processes from changing a key file until the returned
+// function is called. It waits for them.
+func Exclusive(path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, problem.Wrap(problem.Failed, err, "the keys cannot be locked; nothing was changed")
+	}
+	for {
+		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX); !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(problem.Wrap(problem.Failed, err, "the keys cannot be locked; nothing was changed"), f.Close())
+	}
+	return func() { _ = f.Close() }, nil // closing unlocks
+}
