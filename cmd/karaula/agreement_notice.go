@@ -100,11 +100,19 @@ func (a *app) giveNotice(n *place, act notice.Act, id, reason string, pass keyri
 	if err != nil {
 		return nil, err
 	}
+	own, ok := v.Card(n.Party)
+	if !ok {
+		return nil, problem.New(problem.Locked, "the own card is not in the register; no notice was signed")
+	}
+	key, err := own.NoticeKey(keys)
+	if err != nil {
+		return nil, err
+	}
 	said := notice.Notice{
 		Party: n.Party, Serial: v.NextNoticeSerial(n.Party), Agreement: id, Digest: e.Agreement.Digest, Act: act,
 		Effective: a.now().UTC().Truncate(time.Second), Reason: reason,
 	}
-	file, err := notice.Issue(said, keys.Notice)
+	file, err := notice.Issue(said, key)
 	if err != nil {
 		return nil, err
 	}

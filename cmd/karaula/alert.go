@@ -227,6 +227,7 @@ type alertLine struct {
 	State      string         `json:"state"`          // sent, accepted, refused, erased, expired
 	Code       string         `json:"code,omitempty"` // why not accepted
 	Urgency    string         `json:"urgency,omitempty"`
+	Repudiated bool           `json:"repudiated,omitempty"` // its origin has since revoked the key that signed it
 	Deliveries []deliveryLine `json:"deliveries,omitempty"` // of sent ones
 	Digest     string         `json:"digest"`               // of the statement
 }
@@ -242,7 +243,7 @@ func newAlertLine(r *karaulav1.AlertRow) alertLine {
 	l := alertLine{
 		ID: r.GetAlertId(), Version: r.GetVersion(), Type: terms.TypeWord(r.GetType()), Channel: r.GetChannel(),
 		Origin: r.GetOrigin(), SaidAt: micro(r.GetSaidAt()), Epoch: r.GetEpoch(), Number: r.GetSeq(), State: "sent",
-		Urgency: r.GetUrgency(), Digest: fmt.Sprintf("%x", r.GetDigest()),
+		Urgency: r.GetUrgency(), Repudiated: r.GetRepudiated(), Digest: fmt.Sprintf("%x", r.GetDigest()),
 	}
 	if r.GetClass() != 0 {
 		l.State = terms.ClassWord(r.GetClass())
@@ -281,6 +282,10 @@ func deliveryWord(s karaulav1.DeliveryState) string {
 
 // standing says in a few words how far an alert got.
 func (l alertLine) standing() string {
+	if l.Repudiated {
+		l.Repudiated = false
+		return "REPUDIATED by " + l.Origin + ", was " + l.standing()
+	}
 	if l.State != "sent" {
 		if l.Code != "" {
 			return l.State + ": " + l.Code

@@ -117,6 +117,20 @@ func KeysOf(g *keyring.Gateway, b *keyring.Broker) ([]Key, []TLSCert, error) {
 	return keys, certs, nil
 }
 
+// NoticeKey gives the private notice key that the card names: partners know it,
+// whatever newer one may wait for its card.
+func (c *Card) NoticeKey(g *keyring.Gateway) (keyring.NoticeKey, error) {
+	for _, k := range c.Keys {
+		if k.Use != karaulav1.KeyUse_KEY_USE_NOTICE {
+			continue
+		}
+		if own, ok := g.NoticeKey(k.ID[:]); ok {
+			return own, nil
+		}
+	}
+	return keyring.NoticeKey{}, problem.New(problem.Locked, "the notice key of card %d is not here; nothing was signed", c.Serial)
+}
+
 // Draft gives the card that follows from a party's current keys: party, keys,
 // certificates, nkey, the versions that this program speaks, issued now, valid
 // as long as its sign key. The caller adds name, serial, previous, roots,

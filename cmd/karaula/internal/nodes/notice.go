@@ -48,10 +48,18 @@ func GiveNotice(
 	case act == notice.Resume && !suspended:
 		return nil, problem.New(problem.Conflict, "%s has not suspended %s; nothing was signed", cfg.Party, agreement)
 	}
+	own, ok := view.Card(cfg.Party)
+	if !ok {
+		return nil, problem.New(problem.Locked, "the own card is not in the register; nothing was signed")
+	}
+	key, err := own.NoticeKey(keys)
+	if err != nil {
+		return nil, err
+	}
 	file, err := notice.Issue(notice.Notice{
 		Party: cfg.Party, Serial: view.NextNoticeSerial(cfg.Party), Agreement: agreement, Digest: about.Agreement.Digest,
 		Act: act, Effective: now.UTC().Truncate(time.Second), Reason: reason,
-	}, keys.Notice)
+	}, key)
 	if err != nil {
 		return nil, err
 	}
