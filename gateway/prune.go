@@ -62,7 +62,7 @@ func (s *keyScan) newest(k keyring.Held) bool {
 }
 
 func opens(use karaulav1.KeyUse) bool {
-	switch use { //nolint:exhaustive // the others sign
+	switch use {
 	case karaulav1.KeyUse_KEY_USE_SEAL, karaulav1.KeyUse_KEY_USE_ARCHIVE, karaulav1.KeyUse_KEY_USE_EXERCISE_SEAL:
 		return true
 	default:

@@ -223,7 +223,7 @@ func newDrill(
 
 // meaning says in words what a thief can do with a key of a use.
 func meaning(use karaulav1.KeyUse) string {
-	switch use { //nolint:exhaustive // nodes have no others
+	switch use {
 	case karaulav1.KeyUse_KEY_USE_SIGN:
 		return "says statements in this party's name while a card with it rules; opens nothing"
 	case karaulav1.KeyUse_KEY_USE_SEAL:
@@ -245,10 +245,27 @@ func meaning(use karaulav1.KeyUse) string {
 
 // unnamed lists the keys of a node that no card names by an id.
 func unnamed() []drillLine {
-	return []drillLine{
-		{Use: "nats and tls of the gateway", Means: "connect to partners' brokers as this party and fetch its channels' sealed statements; open nothing", Ledgers: []drillLedger{}},
-		{Use: "tls of the broker", Means: "poses as this party's broker on the line: withholds and sees sizes, opens and forges nothing", Ledgers: []drillLedger{}},
-		{Use: "users of the own broker", Means: "with a pinned certificate read, add and hold back sealed statements at the own broker; open and forge nothing", Ledgers: []drillLedger{}},
-		{Use: "officer", Means: "resolves pseudonyms of this party's officers in alerts, given their ids; makes verdicts that the gateway believes, given the broker", Ledgers: []drillLedger{}},
+	lines := []drillLine{
+		{
+			Use:   "nats and tls of the gateway",
+			Means: "connect to partners' brokers as this party and fetch its channels' sealed statements; open nothing",
+		},
+		{
+			Use:   "tls of the broker",
+			Means: "poses as this party's broker on the line: withholds and sees sizes, opens and forges nothing",
+		},
+		{
+			Use:   "users of the own broker",
+			Means: "with a pinned certificate read, add and hold back sealed statements at the own broker; open and forge nothing",
+		},
+		{
+			Use: "officer",
+			Means: "resolves pseudonyms of this party's officers in alerts, given their ids; " +
+				"makes verdicts and desk records that the gateway believes, given the broker",
+		},
 	}
+	for i := range lines {
+		lines[i].Ledgers = []drillLedger{}
+	}
+	return lines
 }

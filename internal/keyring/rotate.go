@@ -71,7 +71,7 @@ func (g *Gateway) renew(use karaulav1.KeyUse, now time.Time) error {
 	if old := g.newest(use); len(old.Private) > 0 {
 		g.Retired = append([]SignKey{old}, g.Retired...)
 	}
-	switch use { //nolint:exhaustive // signing lists them
+	switch use {
 	case karaulav1.KeyUse_KEY_USE_SIGN:
 		g.Sign = key
 	case karaulav1.KeyUse_KEY_USE_LINK:
@@ -92,7 +92,7 @@ var signing = []karaulav1.KeyUse{
 
 // opening gives the identities of a use, newest first; nil for a use that signs.
 func (g *Gateway) opening(use karaulav1.KeyUse) *[]SealKey {
-	switch use { //nolint:exhaustive // the others do not open anything
+	switch use {
 	case karaulav1.KeyUse_KEY_USE_SEAL:
 		return &g.Seal
 	case karaulav1.KeyUse_KEY_USE_ARCHIVE:
@@ -106,7 +106,7 @@ func (g *Gateway) opening(use karaulav1.KeyUse) *[]SealKey {
 
 // newest gives the key of a use that signs which was made last.
 func (g *Gateway) newest(use karaulav1.KeyUse) SignKey {
-	switch use { //nolint:exhaustive // signing lists them
+	switch use {
 	case karaulav1.KeyUse_KEY_USE_SIGN:
 		return g.Sign
 	case karaulav1.KeyUse_KEY_USE_LINK:

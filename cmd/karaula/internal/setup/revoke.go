@@ -108,6 +108,7 @@ func notRunning(ctx context.Context, l node.Layout) error {
 		return nil //nolint:nilerr // nobody answers, which is what is wanted
 	}
 	_ = conn.Close()
-	return problem.New(problem.Conflict, "the node in %s is running, and would go on under the key that is to be revoked; nothing was changed", l.Dir).
+	return problem.New(problem.Conflict,
+		"the node in %s is running, and would go on under the key that is to be revoked; nothing was changed", l.Dir).
 		WithHint("stop the node, revoke the key, and start the node again")
 }
