@@ -71,6 +71,7 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 	}
 	filled := g.book.Fill()
 	defer filled()
+	defer g.indexFile.Recall()()
 	ctx, c.cancel = context.WithCancel(ctx)
 	w, err := outbox.Open(ctx, outbox.Config{
 		Channel:     c.id,
@@ -200,7 +201,7 @@ func (c *channel) onSaid(s outbox.Said) {
 		c.openOwn(e, s.Parsed)
 		return
 	}
-	fill(&e, s.Inner)
+	c.enterIndex(&e, s.Parsed, s.Inner)
 	c.g.book.Add(e)
 	if c.g.bus.Heard() {
 		c.g.bus.Tell(c.g.desk.Event(e))

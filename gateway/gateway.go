@@ -17,6 +17,7 @@ import (
 	"karaula/gateway/book"
 	"karaula/gateway/bus"
 	"karaula/gateway/desk"
+	"karaula/gateway/index"
 	"karaula/gateway/link"
 	"karaula/gateway/outbox"
 	"karaula/gateway/stream"
@@ -31,8 +32,9 @@ import (
 
 // Times of the gateway's own loop.
 const (
-	syncPause = 200 * time.Millisecond // between two looks at the register
-	stopGrace = 5 * time.Second        // what is queued may take so long at a stop
+	syncPause  = 200 * time.Millisecond // between two looks at the register
+	stopGrace  = 5 * time.Second        // what is queued may take so long at a stop
+	sweepPause = time.Minute            // between two looks at what must be found no more
 )
 
 // Gateway is one running gateway.
@@ -47,14 +49,16 @@ type Gateway struct {
 	quarantine *stream.Log
 	deskLog    *stream.Log
 
-	book    *book.Book
-	bus     bus.Bus
-	desk    *desk.Desk
-	checker *border.Checker
-	opener  opener
-	server  *link.Server
-	metrics *metrics
-	started time.Time
+	book      *book.Book
+	index     *index.Index
+	indexFile *index.File // nil if it cannot be used
+	bus       bus.Bus
+	desk      *desk.Desk
+	checker   *border.Checker
+	opener    opener
+	server    *link.Server
+	metrics   *metrics
+	started   time.Time
 
 	sealSeats, openSeats chan struct{}
 
@@ -63,6 +67,7 @@ type Gateway struct {
 	opening  map[string]bool
 	troubles map[string]string // why a channel isn't open, by channel
 	partners map[string]*partner
+	whole    bool // every channel that is wanted is open
 	stopping bool // nothing is opened any more
 	work     sync.WaitGroup
 
@@ -131,8 +136,16 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.verdicts = stream.Open(g.js, subject.VerdictStream)
 	g.quarantine = stream.Open(g.js, subject.QuarantineStream)
 	g.deskLog = stream.Open(g.js, subject.DeskStream)
+	if err := g.openIndex(); err != nil {
+		return err
+	}
+	defer func() {
+		if err := g.indexFile.Close(); err != nil {
+			g.log.Warn("the index file did not close cleanly; the next start opens more alerts", "why", err.Error())
+		}
+	}()
 	g.desk = desk.New(desk.Config{
-		Self: g.self, Name: g.o.Config.Name, Register: g.o.Register.View, Book: g.book, Bus: &g.bus,
+		Self: g.self, Name: g.o.Config.Name, Register: g.o.Register.View, Book: g.book, Index: g.index, Complete: g.complete, Bus: &g.bus,
 		Writer: g.writer, Open: g.open, Log: g.deskLog, OfficerKey: g.o.Keys.Keys().Officer,
 		Records: desk.NewRecords(g.o.Keys.Keys, deskKey(g.o.Keys.Keys())),
 		Status:  g.status, KeyUse: g.keyUse, PruneKeys: g.pruneKeys, Now: g.o.Now, Logger: g.log,
@@ -163,8 +176,9 @@ func (g *Gateway) socketMode() fs.FileMode {
 
 // mind keeps the gateway in step until ctx ends or the desk breaks.
 func (g *Gateway) mind(ctx, inner context.Context, deskDone <-chan error) error {
-	tick := time.NewTicker(syncPause)
+	tick, sweep := time.NewTicker(syncPause), time.NewTicker(sweepPause)
 	defer tick.Stop()
+	defer sweep.Stop()
 	g.sync(inner)
 	for {
 		select {
@@ -177,6 +191,9 @@ func (g *Gateway) mind(ctx, inner context.Context, deskDone <-chan error) error 
 			return err
 		case <-tick.C:
 			g.sync(inner)
+		case <-sweep.C:
+			g.index.Sweep(g.o.Now())
+			g.indexFile.Flush() //nolint:errcheck // told when the file is closed
 		}
 	}
 }
@@ -223,7 +240,8 @@ func (g *Gateway) syncChannels(ctx context.Context, wanted map[string]*register.
 			g.work.Go(func() { g.tryOpen(ctx, cv) })
 		}
 	}
-	if len(g.channels) == len(wanted) && len(g.opening) == 0 {
+	g.whole = len(g.channels) == len(wanted) && len(g.opening) == 0
+	if g.whole {
 		g.readyOnce.Do(func() { close(g.ready) })
 	}
 }
@@ -309,6 +327,14 @@ func (g *Gateway) openChannels() []*channel {
 		return 1
 	})
 	return out
+}
+
+// complete reports whether the book and the index hold everything that the
+// streams do: before that, not to be found does not mean not to be there.
+func (g *Gateway) complete() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.whole && g.book.Complete()
 }
 
 func (g *Gateway) connected() bool { return g.nc.IsConnected() }

@@ -50,12 +50,10 @@ func (c *channel) onJudged(origin string, j inbox.Judged) {
 func (c *channel) hearAlert(j inbox.Judged) {
 	e := c.entry(j.Placement.Parsed, j.StreamSeq)
 	e.Class, e.Code = j.Verdict.Class, j.Verdict.Code
-	if j.Replayed && e.Class == karaulav1.VerdictClass_VERDICT_CLASS_ACCEPTED {
-		if inner, _, err := c.g.opener.openMain(j.Placement.Parsed, c.g.self); err == nil {
-			fill(&e, inner)
-		}
-	}
-	if j.Verdict.Inner != nil {
+	switch {
+	case e.Class == karaulav1.VerdictClass_VERDICT_CLASS_ACCEPTED:
+		c.enterIndex(&e, j.Placement.Parsed, j.Verdict.Inner)
+	case j.Verdict.Inner != nil:
 		fill(&e, j.Verdict.Inner)
 	}
 	if e.Class != karaulav1.VerdictClass_VERDICT_CLASS_HELD {
@@ -183,7 +181,7 @@ func fill(e *book.Entry, inner *karaulav1.Inner) {
 	e.Opened = true
 	copy(e.ID[:], inner.GetAlertId())
 	e.Version, e.Type = inner.GetVersion(), inner.GetType()
-	e.Urgency = alert.UrgencyWord(inner.GetAlert())
+	e.Urgency = alert.UrgencyWord(inner.GetAlert().GetUrgency())
 }
 
 // openOwn opens an own alert that is being read back, beside the reading.
@@ -192,9 +190,7 @@ func (c *channel) openOwn(e book.Entry, p *envelope.Parsed) {
 	c.g.openSeats <- struct{}{}
 	c.opening.Go(func() {
 		defer func() { <-c.g.openSeats }()
-		if inner, _, err := c.g.opener.openMain(p, c.g.self); err == nil {
-			fill(&e, inner)
-		}
+		c.enterIndex(&e, p, nil)
 	})
 }
 

@@ -137,3 +137,10 @@ func (h *house) until(what string, cond func() bool) {
 	}
 	h.t.Fatalf("%s does not happen", what)
 }
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -53,6 +53,7 @@ var results = map[string]result{
 	"karaula alert send":        sendResult{},
 	"karaula alert list":        alertListResult{},
 	"karaula alert show":        alertShowResult{},
+	"karaula lookup":            lookUpResult{},
 	"karaula alert watch":       watchEvent{},
 	"karaula status":            statusResult{},
 	"karaula demo":              demoEvent{},

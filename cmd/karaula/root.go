@@ -22,6 +22,7 @@ var commands = []func(*app) *cobra.Command{
 	newBroker,
 	newGateway,
 	newAlert,
+	newLookUp,
 	newStatus,
 	newDemo,
 	newBench,

@@ -15,6 +15,7 @@ import (
 
 	"karaula/gateway/book"
 	"karaula/gateway/bus"
+	"karaula/gateway/index"
 	"karaula/gateway/outbox"
 	"karaula/gateway/stream"
 	"karaula/internal/keyring"
@@ -42,6 +43,9 @@ type Config struct {
 	Name     string
 	Register func() *register.View
 	Book     *book.Book
+	Index    *index.Index
+	// Complete reports whether Book and Index hold everything that the streams do.
+	Complete func() bool
 	Bus      *bus.Bus
 	// Writer gives the voice on a channel.
 	Writer func(channel string) (*outbox.Writer, bool)

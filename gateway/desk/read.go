@@ -42,7 +42,7 @@ func (d *Desk) List(
 	); err != nil {
 		return nil, d.toConnect(err)
 	}
-	resp := &karaulav1.ListResponse{Complete: d.cfg.Book.Complete()}
+	resp := &karaulav1.ListResponse{Complete: d.cfg.Complete()}
 	for _, e := range d.cfg.Book.List(filter) {
 		resp.Alerts = append(resp.Alerts, d.cfg.Book.Row(e))
 	}
@@ -76,7 +76,7 @@ func (d *Desk) show(ctx context.Context, req *karaulav1.ShowRequest) (*karaulav1
 	found := d.cfg.Book.Find(id)
 	if len(found) == 0 {
 		err := problem.New(problem.NotFound, "no alert %s at this node", req.GetAlertId())
-		if !d.cfg.Book.Complete() {
+		if !d.cfg.Complete() {
 			err = problem.New(problem.Unreachable, "no alert %s yet: the gateway is still reading its history after a start",
 				req.GetAlertId())
 		}

@@ -36,8 +36,8 @@ var detailsOneof = (&karaulav1.Alert{}).ProtoReflect().Descriptor().Oneofs().ByN
 
 // UrgencyWord gives the word of the alert's urgency ("routine", "urgent",
 // "immediate"); "" if it states none.
-func UrgencyWord(a *karaulav1.Alert) string {
-	return word(a.GetUrgency().Descriptor(), protoreflect.EnumNumber(a.GetUrgency()))
+func UrgencyWord(u karaulav1.Urgency) string {
+	return word(u.Descriptor(), protoreflect.EnumNumber(u))
 }
 
 // Complete fills in what a file may leave out because it follows from the rest:

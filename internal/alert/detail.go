@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"karaula/internal/searchkey"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
@@ -47,7 +48,7 @@ func vehicleFindings(v *karaulav1.Vehicle, now time.Time) Findings {
 		}
 	}
 	for i, p := range v.GetPlates() {
-		if NormalisePlate(p.GetNumber()) == "" {
+		if searchkey.Number(p.GetNumber()) == "" {
 			out = append(out, fault(fmt.Sprintf("vehicle.plates[%d].number", i), "plate", "holds no letter and no digit"))
 		}
 	}

@@ -87,7 +87,7 @@ func TestLifeIsTheSameEverywhere(t *testing.T) {
 func TestUrgencyWord(t *testing.T) {
 	t.Parallel()
 	for u, want := range map[karaulav1.Urgency]string{1: "routine", 2: "urgent", 3: "immediate", 0: "", 9: ""} {
-		if got := alert.UrgencyWord(&karaulav1.Alert{Urgency: u}); got != want {
+		if got := alert.UrgencyWord(u); got != want {
 			t.Errorf("%v is %q, want %q", u, got, want)
 		}
 	}
@@ -101,17 +101,5 @@ func TestType(t *testing.T) {
 	}
 	if got := alert.Type(&karaulav1.Alert{Type: route}); got != route {
 		t.Errorf("by type: %v", got)
-	}
-}
-
-func TestNormalisePlate(t *testing.T) {
-	t.Parallel()
-	for in, want := range map[string]string{
-		"ZZ 000 ZZ": "ZZ000ZZ", "zz-000-zz": "ZZ000ZZ", "ВС·000": "BC000", "СК 000-АМ": "CK000AM",
-		"ČA 000": "ČA000", " - .": "", "": "", "Ј Т Х Н": "JTXH",
-	} {
-		if got := alert.NormalisePlate(in); got != want {
-			t.Errorf("%q is %q, want %q", in, got, want)
-		}
 	}
 }

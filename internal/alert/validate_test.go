@@ -439,7 +439,7 @@ func TestNoAlertIsAFinding(t *testing.T) {
 	if alert.Validate(&karaulav1.Alert{}, now).Err() == nil {
 		t.Error("an empty alert passes")
 	}
-	if alert.PersonalData(nil) != nil || alert.Type(nil) != 0 || alert.UrgencyWord(nil) != "" {
+	if alert.PersonalData(nil) != nil || alert.Type(nil) != 0 || alert.UrgencyWord(0) != "" {
 		t.Error("no alert has something in it")
 	}
 }

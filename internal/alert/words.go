@@ -53,3 +53,10 @@ func word(ed protoreflect.EnumDescriptor, n protoreflect.EnumNumber) string {
 // Words lists the words of an enum as files hold them, in the order of their
 // numbers.
 func Words(ed protoreflect.EnumDescriptor) []string { return slices.Clone(wordsOf(ed).words) }
+
+// Number gives the number of an enum's word as files hold it; false if there is
+// no such word.
+func Number(ed protoreflect.EnumDescriptor, w string) (protoreflect.EnumNumber, bool) {
+	n, ok := wordsOf(ed).byName[w]
+	return n, ok
+}

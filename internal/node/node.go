@@ -40,6 +40,9 @@ func (l Layout) Journals() string { return l.in("gateway", "journal") }
 // Journal is the signing journal of a channel.
 func (l Layout) Journal(channel string) string { return l.in("gateway", "journal", channel+".journal") }
 
+// Index is the gateway's sealed index of alerts, which can be made again.
+func (l Layout) Index() string { return l.in("gateway", "index") }
+
 // BrokerKeys are the keys of the broker: secret, but open no content.
 func (l Layout) BrokerKeys() string { return l.in("broker", "keys") }
 

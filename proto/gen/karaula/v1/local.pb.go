@@ -628,7 +628,7 @@ type DeskEntry struct {
 	Officer string `protobuf:"bytes,2,opt,name=officer,proto3" json:"officer,omitempty"`
 	// Role in which it was done.
 	Role string `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
-	// What: "send", "show", "list", "watch", "suspend".
+	// What: "send", "show", "list", "look-up", "watch", "suspend".
 	Deed string `protobuf:"bytes,4,opt,name=deed,proto3" json:"deed,omitempty"`
 	// Channel id, if there is one.
 	Channel string `protobuf:"bytes,5,opt,name=channel,proto3" json:"channel,omitempty"`
@@ -641,7 +641,15 @@ type DeskEntry struct {
 	// Why, as the officer stated it.
 	Reason string `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Type of the alert.
-	Type          AlertType `protobuf:"varint,10,opt,name=type,proto3,enum=karaula.v1.AlertType" json:"type,omitempty"`
+	Type AlertType `protobuf:"varint,10,opt,name=type,proto3,enum=karaula.v1.AlertType" json:"type,omitempty"`
+	// What a look-up was for.
+	Purpose Purpose `protobuf:"varint,11,opt,name=purpose,proto3,enum=karaula.v1.Purpose" json:"purpose,omitempty"`
+	// What was looked up: the keyed hash of each question's first term, 16 bytes
+	// each. Whoever has the key can tell whether a given plate was asked for; it
+	// cannot be read off.
+	Asked [][]byte `protobuf:"bytes,12,rep,name=asked,proto3" json:"asked,omitempty"`
+	// How many alerts each question matched.
+	Matched       []uint32 `protobuf:"varint,13,rep,packed,name=matched,proto3" json:"matched,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -746,12 +754,217 @@ func (x *DeskEntry) GetType() AlertType {
 	return AlertType_ALERT_TYPE_UNSPECIFIED
 }
 
+func (x *DeskEntry) GetPurpose() Purpose {
+	if x != nil {
+		return x.Purpose
+	}
+	return Purpose_PURPOSE_UNSPECIFIED
+}
+
+func (x *DeskEntry) GetAsked() [][]byte {
+	if x != nil {
+		return x.Asked
+	}
+	return nil
+}
+
+func (x *DeskEntry) GetMatched() []uint32 {
+	if x != nil {
+		return x.Matched
+	}
+	return nil
+}
+
+// IndexRecord is what the gateway's index keeps of one alert statement, so that
+// a start does not have to open its content again. It holds keyed hashes, never
+// values.
+type IndexRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ledger id, 32 bytes.
+	Ledger []byte `protobuf:"bytes,1,opt,name=ledger,proto3" json:"ledger,omitempty"`
+	// Leaf of the statement, 32 bytes.
+	Leaf []byte `protobuf:"bytes,2,opt,name=leaf,proto3" json:"leaf,omitempty"`
+	// Alert id, 16 bytes.
+	AlertId []byte `protobuf:"bytes,3,opt,name=alert_id,json=alertId,proto3" json:"alert_id,omitempty"`
+	// Version of the alert.
+	Version uint32 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
+	// What this version does.
+	Lifecycle Lifecycle `protobuf:"varint,5,opt,name=lifecycle,proto3,enum=karaula.v1.Lifecycle" json:"lifecycle,omitempty"`
+	// Type.
+	Type AlertType `protobuf:"varint,6,opt,name=type,proto3,enum=karaula.v1.AlertType" json:"type,omitempty"`
+	// Urgency.
+	Urgency Urgency `protobuf:"varint,7,opt,name=urgency,proto3,enum=karaula.v1.Urgency" json:"urgency,omitempty"`
+	// Kinds of the terms by which it is found, one byte each.
+	Kinds []byte `protobuf:"bytes,8,opt,name=kinds,proto3" json:"kinds,omitempty"`
+	// Their keyed hashes, 16 bytes each, in the same order.
+	Hashes []byte `protobuf:"bytes,9,opt,name=hashes,proto3" json:"hashes,omitempty"`
+	// When it must be looked at again, microseconds since 1970 UTC; zero: no such time.
+	ReviewDue int64 `protobuf:"varint,10,opt,name=review_due,json=reviewDue,proto3" json:"review_due,omitempty"`
+	// When an answer is due, likewise.
+	ReplyDue      int64 `protobuf:"varint,11,opt,name=reply_due,json=replyDue,proto3" json:"reply_due,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IndexRecord) Reset() {
+	*x = IndexRecord{}
+	mi := &file_karaula_v1_local_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IndexRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IndexRecord) ProtoMessage() {}
+
+func (x *IndexRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_local_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IndexRecord.ProtoReflect.Descriptor instead.
+func (*IndexRecord) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_local_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *IndexRecord) GetLedger() []byte {
+	if x != nil {
+		return x.Ledger
+	}
+	return nil
+}
+
+func (x *IndexRecord) GetLeaf() []byte {
+	if x != nil {
+		return x.Leaf
+	}
+	return nil
+}
+
+func (x *IndexRecord) GetAlertId() []byte {
+	if x != nil {
+		return x.AlertId
+	}
+	return nil
+}
+
+func (x *IndexRecord) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *IndexRecord) GetLifecycle() Lifecycle {
+	if x != nil {
+		return x.Lifecycle
+	}
+	return Lifecycle_LIFECYCLE_UNSPECIFIED
+}
+
+func (x *IndexRecord) GetType() AlertType {
+	if x != nil {
+		return x.Type
+	}
+	return AlertType_ALERT_TYPE_UNSPECIFIED
+}
+
+func (x *IndexRecord) GetUrgency() Urgency {
+	if x != nil {
+		return x.Urgency
+	}
+	return Urgency_URGENCY_UNSPECIFIED
+}
+
+func (x *IndexRecord) GetKinds() []byte {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *IndexRecord) GetHashes() []byte {
+	if x != nil {
+		return x.Hashes
+	}
+	return nil
+}
+
+func (x *IndexRecord) GetReviewDue() int64 {
+	if x != nil {
+		return x.ReviewDue
+	}
+	return 0
+}
+
+func (x *IndexRecord) GetReplyDue() int64 {
+	if x != nil {
+		return x.ReplyDue
+	}
+	return 0
+}
+
+// IndexBatch is one frame of the index file.
+type IndexBatch struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The records.
+	Records       []*IndexRecord `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IndexBatch) Reset() {
+	*x = IndexBatch{}
+	mi := &file_karaula_v1_local_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IndexBatch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IndexBatch) ProtoMessage() {}
+
+func (x *IndexBatch) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_local_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IndexBatch.ProtoReflect.Descriptor instead.
+func (*IndexBatch) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_local_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *IndexBatch) GetRecords() []*IndexRecord {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
 var File_karaula_v1_local_proto protoreflect.FileDescriptor
 
 const file_karaula_v1_local_proto_rawDesc = "" +
 	"\n" +
 	"\x16karaula/v1/local.proto\x12\n" +
-	"karaula.v1\x1a\x18karaula/v1/receipt.proto\x1a\x16karaula/v1/terms.proto\"\xbb\x01\n" +
+	"karaula.v1\x1a\x16karaula/v1/alert.proto\x1a\x18karaula/v1/receipt.proto\x1a\x16karaula/v1/terms.proto\"\xbb\x01\n" +
 	"\rJournalRecord\x12-\n" +
 	"\x04open\x18\x01 \x01(\v2\x17.karaula.v1.JournalOpenH\x00R\x04open\x123\n" +
 	"\x06signed\x18\x02 \x01(\v2\x19.karaula.v1.JournalSignedH\x00R\x06signed\x12<\n" +
@@ -795,7 +1008,7 @@ const file_karaula_v1_local_proto_rawDesc = "" +
 	"DeskRecord\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\fR\x05keyId\x12\x16\n" +
 	"\x06sealed\x18\x02 \x01(\fR\x06sealed\x12\x10\n" +
-	"\x03mac\x18\x03 \x01(\fR\x03mac\"\xfa\x01\n" +
+	"\x03mac\x18\x03 \x01(\fR\x03mac\"\xd9\x02\n" +
 	"\tDeskEntry\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\x03R\x02at\x12\x18\n" +
 	"\aofficer\x18\x02 \x01(\tR\aofficer\x12\x12\n" +
@@ -807,7 +1020,27 @@ const file_karaula_v1_local_proto_rawDesc = "" +
 	"\x03seq\x18\b \x01(\x04R\x03seq\x12\x16\n" +
 	"\x06reason\x18\t \x01(\tR\x06reason\x12)\n" +
 	"\x04type\x18\n" +
-	" \x01(\x0e2\x15.karaula.v1.AlertTypeR\x04typeB\x8d\x01\n" +
+	" \x01(\x0e2\x15.karaula.v1.AlertTypeR\x04type\x12-\n" +
+	"\apurpose\x18\v \x01(\x0e2\x13.karaula.v1.PurposeR\apurpose\x12\x14\n" +
+	"\x05asked\x18\f \x03(\fR\x05asked\x12\x18\n" +
+	"\amatched\x18\r \x03(\rR\amatched\"\xe7\x02\n" +
+	"\vIndexRecord\x12\x16\n" +
+	"\x06ledger\x18\x01 \x01(\fR\x06ledger\x12\x12\n" +
+	"\x04leaf\x18\x02 \x01(\fR\x04leaf\x12\x19\n" +
+	"\balert_id\x18\x03 \x01(\fR\aalertId\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\rR\aversion\x123\n" +
+	"\tlifecycle\x18\x05 \x01(\x0e2\x15.karaula.v1.LifecycleR\tlifecycle\x12)\n" +
+	"\x04type\x18\x06 \x01(\x0e2\x15.karaula.v1.AlertTypeR\x04type\x12-\n" +
+	"\aurgency\x18\a \x01(\x0e2\x13.karaula.v1.UrgencyR\aurgency\x12\x14\n" +
+	"\x05kinds\x18\b \x01(\fR\x05kinds\x12\x16\n" +
+	"\x06hashes\x18\t \x01(\fR\x06hashes\x12\x1d\n" +
+	"\n" +
+	"review_due\x18\n" +
+	" \x01(\x03R\treviewDue\x12\x1b\n" +
+	"\treply_due\x18\v \x01(\x03R\breplyDue\"?\n" +
+	"\n" +
+	"IndexBatch\x121\n" +
+	"\arecords\x18\x01 \x03(\v2\x17.karaula.v1.IndexRecordR\arecordsB\x8d\x01\n" +
 	"\x0ecom.karaula.v1B\n" +
 	"LocalProtoP\x01Z&karaula/proto/gen/karaula/v1;karaulav1\xa2\x02\x03KXX\xaa\x02\n" +
 	"Karaula.V1\xca\x02\n" +
@@ -825,7 +1058,7 @@ func file_karaula_v1_local_proto_rawDescGZIP() []byte {
 	return file_karaula_v1_local_proto_rawDescData
 }
 
-var file_karaula_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_karaula_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_karaula_v1_local_proto_goTypes = []any{
 	(*JournalRecord)(nil),    // 0: karaula.v1.JournalRecord
 	(*JournalOpen)(nil),      // 1: karaula.v1.JournalOpen
@@ -835,25 +1068,35 @@ var file_karaula_v1_local_proto_goTypes = []any{
 	(*Judgement)(nil),        // 5: karaula.v1.Judgement
 	(*DeskRecord)(nil),       // 6: karaula.v1.DeskRecord
 	(*DeskEntry)(nil),        // 7: karaula.v1.DeskEntry
-	(*Contest)(nil),          // 8: karaula.v1.Contest
-	(VerdictClass)(0),        // 9: karaula.v1.VerdictClass
-	(Code)(0),                // 10: karaula.v1.Code
-	(AlertType)(0),           // 11: karaula.v1.AlertType
+	(*IndexRecord)(nil),      // 8: karaula.v1.IndexRecord
+	(*IndexBatch)(nil),       // 9: karaula.v1.IndexBatch
+	(*Contest)(nil),          // 10: karaula.v1.Contest
+	(VerdictClass)(0),        // 11: karaula.v1.VerdictClass
+	(Code)(0),                // 12: karaula.v1.Code
+	(AlertType)(0),           // 13: karaula.v1.AlertType
+	(Purpose)(0),             // 14: karaula.v1.Purpose
+	(Lifecycle)(0),           // 15: karaula.v1.Lifecycle
+	(Urgency)(0),             // 16: karaula.v1.Urgency
 }
 var file_karaula_v1_local_proto_depIdxs = []int32{
 	1,  // 0: karaula.v1.JournalRecord.open:type_name -> karaula.v1.JournalOpen
 	2,  // 1: karaula.v1.JournalRecord.signed:type_name -> karaula.v1.JournalSigned
 	3,  // 2: karaula.v1.JournalRecord.confirmed:type_name -> karaula.v1.JournalConfirmed
 	5,  // 3: karaula.v1.VerdictRecord.judgements:type_name -> karaula.v1.Judgement
-	8,  // 4: karaula.v1.VerdictRecord.contested:type_name -> karaula.v1.Contest
-	9,  // 5: karaula.v1.Judgement.class:type_name -> karaula.v1.VerdictClass
-	10, // 6: karaula.v1.Judgement.code:type_name -> karaula.v1.Code
-	11, // 7: karaula.v1.DeskEntry.type:type_name -> karaula.v1.AlertType
-	8,  // [8:8] is the sub-list for method output_type
-	8,  // [8:8] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	10, // 4: karaula.v1.VerdictRecord.contested:type_name -> karaula.v1.Contest
+	11, // 5: karaula.v1.Judgement.class:type_name -> karaula.v1.VerdictClass
+	12, // 6: karaula.v1.Judgement.code:type_name -> karaula.v1.Code
+	13, // 7: karaula.v1.DeskEntry.type:type_name -> karaula.v1.AlertType
+	14, // 8: karaula.v1.DeskEntry.purpose:type_name -> karaula.v1.Purpose
+	15, // 9: karaula.v1.IndexRecord.lifecycle:type_name -> karaula.v1.Lifecycle
+	13, // 10: karaula.v1.IndexRecord.type:type_name -> karaula.v1.AlertType
+	16, // 11: karaula.v1.IndexRecord.urgency:type_name -> karaula.v1.Urgency
+	8,  // 12: karaula.v1.IndexBatch.records:type_name -> karaula.v1.IndexRecord
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_karaula_v1_local_proto_init() }
@@ -861,6 +1104,7 @@ func file_karaula_v1_local_proto_init() {
 	if File_karaula_v1_local_proto != nil {
 		return
 	}
+	file_karaula_v1_alert_proto_init()
 	file_karaula_v1_receipt_proto_init()
 	file_karaula_v1_terms_proto_init()
 	file_karaula_v1_local_proto_msgTypes[0].OneofWrappers = []any{
@@ -874,7 +1118,7 @@ func file_karaula_v1_local_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_karaula_v1_local_proto_rawDesc), len(file_karaula_v1_local_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

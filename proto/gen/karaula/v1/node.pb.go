@@ -1944,7 +1944,7 @@ var File_karaula_v1_node_proto protoreflect.FileDescriptor
 const file_karaula_v1_node_proto_rawDesc = "" +
 	"\n" +
 	"\x15karaula/v1/node.proto\x12\n" +
-	"karaula.v1\x1a\x16karaula/v1/alert.proto\x1a\x18karaula/v1/receipt.proto\x1a\x16karaula/v1/terms.proto\"k\n" +
+	"karaula.v1\x1a\x16karaula/v1/alert.proto\x1a\x17karaula/v1/lookup.proto\x1a\x18karaula/v1/receipt.proto\x1a\x16karaula/v1/terms.proto\"k\n" +
 	"\vSendRequest\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12)\n" +
 	"\x06alerts\x18\x02 \x03(\v2\x11.karaula.v1.AlertR\x06alerts\x12\x17\n" +
@@ -2091,11 +2091,12 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x16DELIVERY_STATE_WAITING\x10\x01\x12\x1b\n" +
 	"\x17DELIVERY_STATE_ACCEPTED\x10\x02\x12\x1a\n" +
 	"\x16DELIVERY_STATE_REFUSED\x10\x03\x12\x19\n" +
-	"\x15DELIVERY_STATE_LAPSED\x10\x042\xca\x03\n" +
+	"\x15DELIVERY_STATE_LAPSED\x10\x042\x8b\x04\n" +
 	"\vNodeService\x129\n" +
 	"\x04Send\x12\x17.karaula.v1.SendRequest\x1a\x18.karaula.v1.SendResponse\x129\n" +
 	"\x04List\x12\x17.karaula.v1.ListRequest\x1a\x18.karaula.v1.ListResponse\x129\n" +
-	"\x04Show\x12\x17.karaula.v1.ShowRequest\x1a\x18.karaula.v1.ShowResponse\x12>\n" +
+	"\x04Show\x12\x17.karaula.v1.ShowRequest\x1a\x18.karaula.v1.ShowResponse\x12?\n" +
+	"\x06LookUp\x12\x19.karaula.v1.LookUpRequest\x1a\x1a.karaula.v1.LookUpResponse\x12>\n" +
 	"\x05Watch\x12\x18.karaula.v1.WatchRequest\x1a\x19.karaula.v1.WatchResponse0\x01\x12?\n" +
 	"\x06Status\x12\x19.karaula.v1.StatusRequest\x1a\x1a.karaula.v1.StatusResponse\x12?\n" +
 	"\x06KeyUse\x12\x19.karaula.v1.KeyUseRequest\x1a\x1a.karaula.v1.KeyUseResponse\x12H\n" +
@@ -2149,6 +2150,8 @@ var file_karaula_v1_node_proto_goTypes = []any{
 	(VerdictClass)(0),         // 27: karaula.v1.VerdictClass
 	(Code)(0),                 // 28: karaula.v1.Code
 	(KeyUse)(0),               // 29: karaula.v1.KeyUse
+	(*LookUpRequest)(nil),     // 30: karaula.v1.LookUpRequest
+	(*LookUpResponse)(nil),    // 31: karaula.v1.LookUpResponse
 }
 var file_karaula_v1_node_proto_depIdxs = []int32{
 	25, // 0: karaula.v1.SendRequest.alerts:type_name -> karaula.v1.Alert
@@ -2178,19 +2181,21 @@ var file_karaula_v1_node_proto_depIdxs = []int32{
 	1,  // 24: karaula.v1.NodeService.Send:input_type -> karaula.v1.SendRequest
 	5,  // 25: karaula.v1.NodeService.List:input_type -> karaula.v1.ListRequest
 	9,  // 26: karaula.v1.NodeService.Show:input_type -> karaula.v1.ShowRequest
-	11, // 27: karaula.v1.NodeService.Watch:input_type -> karaula.v1.WatchRequest
-	13, // 28: karaula.v1.NodeService.Status:input_type -> karaula.v1.StatusRequest
-	18, // 29: karaula.v1.NodeService.KeyUse:input_type -> karaula.v1.KeyUseRequest
-	22, // 30: karaula.v1.NodeService.PruneKeys:input_type -> karaula.v1.PruneKeysRequest
-	2,  // 31: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
-	6,  // 32: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
-	10, // 33: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
-	12, // 34: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
-	14, // 35: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
-	19, // 36: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
-	23, // 37: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
-	31, // [31:38] is the sub-list for method output_type
-	24, // [24:31] is the sub-list for method input_type
+	30, // 27: karaula.v1.NodeService.LookUp:input_type -> karaula.v1.LookUpRequest
+	11, // 28: karaula.v1.NodeService.Watch:input_type -> karaula.v1.WatchRequest
+	13, // 29: karaula.v1.NodeService.Status:input_type -> karaula.v1.StatusRequest
+	18, // 30: karaula.v1.NodeService.KeyUse:input_type -> karaula.v1.KeyUseRequest
+	22, // 31: karaula.v1.NodeService.PruneKeys:input_type -> karaula.v1.PruneKeysRequest
+	2,  // 32: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
+	6,  // 33: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
+	10, // 34: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
+	31, // 35: karaula.v1.NodeService.LookUp:output_type -> karaula.v1.LookUpResponse
+	12, // 36: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
+	14, // 37: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
+	19, // 38: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
+	23, // 39: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
+	32, // [32:40] is the sub-list for method output_type
+	24, // [24:32] is the sub-list for method input_type
 	24, // [24:24] is the sub-list for extension type_name
 	24, // [24:24] is the sub-list for extension extendee
 	0,  // [0:24] is the sub-list for field type_name
@@ -2202,6 +2207,7 @@ func file_karaula_v1_node_proto_init() {
 		return
 	}
 	file_karaula_v1_alert_proto_init()
+	file_karaula_v1_lookup_proto_init()
 	file_karaula_v1_receipt_proto_init()
 	file_karaula_v1_terms_proto_init()
 	type x struct{}

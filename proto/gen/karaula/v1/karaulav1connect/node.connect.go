@@ -41,6 +41,8 @@ const (
 	NodeServiceListProcedure = "/karaula.v1.NodeService/List"
 	// NodeServiceShowProcedure is the fully-qualified name of the NodeService's Show RPC.
 	NodeServiceShowProcedure = "/karaula.v1.NodeService/Show"
+	// NodeServiceLookUpProcedure is the fully-qualified name of the NodeService's LookUp RPC.
+	NodeServiceLookUpProcedure = "/karaula.v1.NodeService/LookUp"
 	// NodeServiceWatchProcedure is the fully-qualified name of the NodeService's Watch RPC.
 	NodeServiceWatchProcedure = "/karaula.v1.NodeService/Watch"
 	// NodeServiceStatusProcedure is the fully-qualified name of the NodeService's Status RPC.
@@ -59,6 +61,8 @@ type NodeServiceClient interface {
 	List(context.Context, *connect.Request[v1.ListRequest]) (*connect.Response[v1.ListResponse], error)
 	// Show opens one alert; the look is recorded.
 	Show(context.Context, *connect.Request[v1.ShowRequest]) (*connect.Response[v1.ShowResponse], error)
+	// LookUp says whether there is anything about plates, documents, persons; each look-up is recorded.
+	LookUp(context.Context, *connect.Request[v1.LookUpRequest]) (*connect.Response[v1.LookUpResponse], error)
 	// Watch streams what happens until the caller leaves.
 	Watch(context.Context, *connect.Request[v1.WatchRequest]) (*connect.ServerStreamForClient[v1.WatchResponse], error)
 	// Status gives the state of node, links and channels.
@@ -98,6 +102,12 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(nodeServiceMethods.ByName("Show")),
 			connect.WithClientOptions(opts...),
 		),
+		lookUp: connect.NewClient[v1.LookUpRequest, v1.LookUpResponse](
+			httpClient,
+			baseURL+NodeServiceLookUpProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("LookUp")),
+			connect.WithClientOptions(opts...),
+		),
 		watch: connect.NewClient[v1.WatchRequest, v1.WatchResponse](
 			httpClient,
 			baseURL+NodeServiceWatchProcedure,
@@ -130,6 +140,7 @@ type nodeServiceClient struct {
 	send      *connect.Client[v1.SendRequest, v1.SendResponse]
 	list      *connect.Client[v1.ListRequest, v1.ListResponse]
 	show      *connect.Client[v1.ShowRequest, v1.ShowResponse]
+	lookUp    *connect.Client[v1.LookUpRequest, v1.LookUpResponse]
 	watch     *connect.Client[v1.WatchRequest, v1.WatchResponse]
 	status    *connect.Client[v1.StatusRequest, v1.StatusResponse]
 	keyUse    *connect.Client[v1.KeyUseRequest, v1.KeyUseResponse]
@@ -149,6 +160,11 @@ func (c *nodeServiceClient) List(ctx context.Context, req *connect.Request[v1.Li
 // Show calls karaula.v1.NodeService.Show.
 func (c *nodeServiceClient) Show(ctx context.Context, req *connect.Request[v1.ShowRequest]) (*connect.Response[v1.ShowResponse], error) {
 	return c.show.CallUnary(ctx, req)
+}
+
+// LookUp calls karaula.v1.NodeService.LookUp.
+func (c *nodeServiceClient) LookUp(ctx context.Context, req *connect.Request[v1.LookUpRequest]) (*connect.Response[v1.LookUpResponse], error) {
+	return c.lookUp.CallUnary(ctx, req)
 }
 
 // Watch calls karaula.v1.NodeService.Watch.
@@ -179,6 +195,8 @@ type NodeServiceHandler interface {
 	List(context.Context, *connect.Request[v1.ListRequest]) (*connect.Response[v1.ListResponse], error)
 	// Show opens one alert; the look is recorded.
 	Show(context.Context, *connect.Request[v1.ShowRequest]) (*connect.Response[v1.ShowResponse], error)
+	// LookUp says whether there is anything about plates, documents, persons; each look-up is recorded.
+	LookUp(context.Context, *connect.Request[v1.LookUpRequest]) (*connect.Response[v1.LookUpResponse], error)
 	// Watch streams what happens until the caller leaves.
 	Watch(context.Context, *connect.Request[v1.WatchRequest], *connect.ServerStream[v1.WatchResponse]) error
 	// Status gives the state of node, links and channels.
@@ -214,6 +232,12 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(nodeServiceMethods.ByName("Show")),
 		connect.WithHandlerOptions(opts...),
 	)
+	nodeServiceLookUpHandler := connect.NewUnaryHandler(
+		NodeServiceLookUpProcedure,
+		svc.LookUp,
+		connect.WithSchema(nodeServiceMethods.ByName("LookUp")),
+		connect.WithHandlerOptions(opts...),
+	)
 	nodeServiceWatchHandler := connect.NewServerStreamHandler(
 		NodeServiceWatchProcedure,
 		svc.Watch,
@@ -246,6 +270,8 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 			nodeServiceListHandler.ServeHTTP(w, r)
 		case NodeServiceShowProcedure:
 			nodeServiceShowHandler.ServeHTTP(w, r)
+		case NodeServiceLookUpProcedure:
+			nodeServiceLookUpHandler.ServeHTTP(w, r)
 		case NodeServiceWatchProcedure:
 			nodeServiceWatchHandler.ServeHTTP(w, r)
 		case NodeServiceStatusProcedure:
@@ -273,6 +299,10 @@ func (UnimplementedNodeServiceHandler) List(context.Context, *connect.Request[v1
 
 func (UnimplementedNodeServiceHandler) Show(context.Context, *connect.Request[v1.ShowRequest]) (*connect.Response[v1.ShowResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.Show is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) LookUp(context.Context, *connect.Request[v1.LookUpRequest]) (*connect.Response[v1.LookUpResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.LookUp is not implemented"))
 }
 
 func (UnimplementedNodeServiceHandler) Watch(context.Context, *connect.Request[v1.WatchRequest], *connect.ServerStream[v1.WatchResponse]) error {

@@ -1,0 +1,47 @@
+package index
+
+import (
+	"karaula/internal/searchkey"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// maxTerms bounds the terms of one alert; searchkey makes far fewer.
+const maxTerms = 4096
+
+// Record makes the record of an opened alert statement, for [File].
+func (x *Index) Record(led, leaf [32]byte, inner *karaulav1.Inner) *karaulav1.IndexRecord {
+	a := inner.GetAlert()
+	r := &karaulav1.IndexRecord{
+		Ledger: led[:], Leaf: leaf[:], AlertId: inner.GetAlertId(), Version: inner.GetVersion(),
+		Lifecycle: a.GetLifecycle(), Type: inner.GetType(), Urgency: a.GetUrgency(),
+		ReviewDue: a.GetReviewDue(), ReplyDue: a.GetReplyDue(),
+	}
+	list := searchkey.Of(a)
+	for _, t := range list[:min(len(list), maxTerms)] {
+		h := x.hasher.Hash(t)
+		r.Kinds = append(r.Kinds, byte(t.Kind))
+		r.Hashes = append(r.Hashes, h[:]...)
+	}
+	return r
+}
+
+// whole reports whether a record has the form that [Index.Record] gives it.
+func whole(r *karaulav1.IndexRecord) bool {
+	return len(r.GetLedger()) == 32 && len(r.GetLeaf()) == 32 && len(r.GetAlertId()) == 16 &&
+		len(r.GetKinds()) <= maxTerms && len(r.GetHashes()) == len(r.GetKinds())*len(Hash{})
+}
+
+// EntryOf gives a record as the index takes it.
+func EntryOf(r *karaulav1.IndexRecord, place Place, eraseAfter int64) Entry {
+	e := Entry{
+		Place: place, Version: r.GetVersion(), Type: r.GetType(), Urgency: r.GetUrgency(), EraseAfter: eraseAfter,
+		Withdrawn: r.GetLifecycle() == karaulav1.Lifecycle_LIFECYCLE_WITHDRAW,
+		Terms:     make([]HashedTerm, len(r.GetKinds())),
+	}
+	copy(e.ID[:], r.GetAlertId())
+	for i, k := range r.GetKinds() {
+		e.Terms[i].Kind = searchkey.Kind(k)
+		copy(e.Terms[i].Hash[:], r.GetHashes()[i*len(Hash{}):])
+	}
+	return e
+}

@@ -1,0 +1,64 @@
+package gateway
+
+import (
+	"crypto/hkdf"
+	"crypto/sha256"
+	"errors"
+
+	"karaula/gateway/book"
+	"karaula/gateway/index"
+	"karaula/internal/alert"
+	"karaula/internal/envelope"
+	"karaula/internal/keyring"
+	"karaula/internal/problem"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// openIndex makes the index of alerts and opens its file. A file that cannot be
+// used makes a start slower, and stops nothing.
+func (g *Gateway) openIndex() error {
+	terms, err1 := indexKey(g.o.Keys.Keys(), "karaula/index-terms/v1")
+	file, err2 := indexKey(g.o.Keys.Keys(), "karaula/index-file-key/v1")
+	if err := errors.Join(err1, err2); err != nil {
+		return problem.Wrap(problem.Locked, err, "the index has no key; the gateway does not start")
+	}
+	g.index = index.New(index.NewHasher(terms))
+	var err error
+	if g.indexFile, err = index.OpenFile(g.o.Layout.Index(), file); err != nil {
+		g.log.Warn("no index file", "why", err.Error())
+	}
+	return nil
+}
+
+// indexKey derives a key from one that never changes and that only the gateway has.
+func indexKey(keys *keyring.Gateway, label string) ([]byte, error) {
+	return hkdf.Key(sha256.New, keys.Officer, nil, label, index.KeySize)
+}
+
+// enterIndex completes an entry with what was sealed, and enters it into the
+// index. inner is nil for what is read back: then the index file is asked, and
+// only what it does not have is opened. Alerts of exercises are kept for the
+// book, and are never found by a look-up.
+func (c *channel) enterIndex(e *book.Entry, p *envelope.Parsed, inner *karaulav1.Inner) {
+	r, known := c.g.indexFile.Known(e.Leaf)
+	if !known {
+		if inner == nil {
+			var err error
+			if inner, _, err = c.g.opener.openMain(p, c.g.self); err != nil {
+				return
+			}
+		}
+		r = c.g.index.Record(e.Ledger, e.Leaf, inner)
+		if c.mode != karaulav1.Mode_MODE_ACTUAL {
+			r.Kinds, r.Hashes = nil, nil
+		}
+		c.g.indexFile.Add(r)
+	}
+	e.Opened = true
+	copy(e.ID[:], r.GetAlertId())
+	e.Version, e.Type, e.Urgency = r.GetVersion(), r.GetType(), alert.UrgencyWord(r.GetUrgency())
+	if c.mode == karaulav1.Mode_MODE_ACTUAL {
+		place := index.Place{Ledger: e.Ledger, Channel: e.Channel, Origin: e.Origin}
+		c.g.index.Put(index.EntryOf(r, place, p.Statement.GetEraseAfter()))
+	}
+}
