@@ -291,7 +291,7 @@ func (f *File) write(list []*karaulav1.IndexRecord) error {
 	}
 	frame := make([]byte, 4, 4+len(batch)+f.seal.Overhead())
 	binary.BigEndian.PutUint32(frame, uint32(len(batch)+f.seal.Overhead())) //nolint:gosec // bounded above
-	frame = f.seal.Seal(frame, nil, batch, f.bound(f.frames)) //nolint:gosec // the cipher draws the nonce itself
+	frame = f.seal.Seal(frame, nil, batch, f.bound(f.frames))               //nolint:gosec // the cipher draws the nonce itself
 	if _, err := f.f.Seek(0, io.SeekEnd); err != nil {
 		return err
 	}

@@ -25,7 +25,12 @@ func best(a, b []searchkey.Term) searchkey.Kind {
 	return out
 }
 
-func ask(t interface{ Fatalf(format string, args ...any) }, q *karaulav1.Question) []searchkey.Term {
+// failer is what tests of both kinds have.
+type failer interface {
+	Fatalf(format string, args ...any)
+}
+
+func ask(t failer, q *karaulav1.Question) []searchkey.Term {
 	terms, err := searchkey.Ask(q)
 	if err != nil {
 		t.Fatalf("%v", err)
