@@ -39,6 +39,7 @@ func Compile(p Plan) ([]byte, error) {
 	for _, peer := range p.Peers {
 		writePeerAccount(t, p, peer)
 	}
+	writeAuditAccount(t, p)
 	writeSystemAccount(t, p)
 	t.close("}")
 	return t.out.Bytes(), nil
@@ -106,8 +107,8 @@ func writeOwnAccount(t *text, p Plan) {
 	t.close("}")
 	t.open("users: [")
 	for _, role := range p.Own.roles() {
-		if role.name == subject.RoleOps {
-			continue
+		if role.name == subject.RoleOps || role.name == subject.RoleAudit {
+			continue // they have accounts of their own
 		}
 		for _, key := range role.keys {
 			writeUser(t, role.name, key, rightsOf(p, role.name))
@@ -117,19 +118,22 @@ func writeOwnAccount(t *text, p Plan) {
 	t.open("exports: [")
 	for _, peer := range p.Peers {
 		for _, g := range grantsOf(p, peer.Code) {
-			t.note(g.export(peer.Code), g.why)
+			t.note(g.export(subject.PeerAccount(peer.Code)), g.why)
 		}
+	}
+	for _, g := range auditGrants(p) {
+		t.note(g.export(subject.AuditAccount), g.why)
 	}
 	t.close("]")
 	t.close("}")
 	t.blank()
 }
 
-// export is the line that opens a service to one partner's account. The
+// export is the line that opens a service to one account. The
 // threshold bounds the memory of answers that never come; it is longer than a
 // pull waits.
-func (g grant) export(peer string) string {
-	line := "{ service: " + quote(g.subject) + ", accounts: [" + quote(subject.PeerAccount(peer)) + "]"
+func (g grant) export(account string) string {
+	line := "{ service: " + quote(g.subject) + ", accounts: [" + quote(account) + "]"
 	if g.stream {
 		line += ", response_type: stream"
 	}
@@ -162,6 +166,26 @@ func writePeerAccount(t *text, p Plan, peer Peer) {
 		for _, key := range peer.NATSKeys {
 			writeUser(t, peer.Code, key, peerRights(p, peer.Code))
 		}
+	}
+	t.close("]")
+	t.close("}")
+	t.blank()
+}
+
+// writeAuditAccount gives audit an account of its own, as a partner has one: in
+// the owner's account, whoever may ask anything can have the server write the
+// answer into a stream, by naming its subject as the reply.
+func writeAuditAccount(t *text, p Plan) {
+	t.comment("The owner's audit: reads by these services, and cannot write even by the answers to them.")
+	t.open(quote(subject.AuditAccount) + " {")
+	t.open("imports: [")
+	for _, g := range auditGrants(p) {
+		t.note("{ service: { account: "+quote(subject.Account(p.Party))+", subject: "+quote(g.subject)+" } }", g.why)
+	}
+	t.close("]")
+	t.open("users: [")
+	for _, key := range p.Own.Audit {
+		writeUser(t, subject.RoleAudit, key, rightsOf(p, subject.RoleAudit))
 	}
 	t.close("]")
 	t.close("}")

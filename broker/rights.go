@@ -145,19 +145,27 @@ func keeperRights(p Plan, inbox right) rights {
 // while a consumer would be a write.
 func auditRights(p Plan, inbox right) rights {
 	r := rights{subscribe: []right{inbox}}
+	for _, g := range auditGrants(p) {
+		r.publish = append(r.publish, right{g.subject, g.why})
+	}
+	return r
+}
+
+// auditGrants are the services of the owner's account that audit may use.
+func auditGrants(p Plan) []grant {
 	s := streamsOf(p)
-	own := []string{subject.VerdictStream, subject.StubStream, subject.DeskStream}
-	for _, list := range [][]string{s.out, s.in, own} {
-		for _, name := range list {
-			r.publish = append(
-				r.publish,
-				right{api("STREAM.INFO." + name), "where it ends"},
-				right{api("DIRECT.GET." + name), "read"},
-				right{api("DIRECT.GET." + name + ".>"), "read the last of a subject"},
+	var list []grant
+	for _, names := range [][]string{s.out, s.in, {subject.VerdictStream, subject.StubStream, subject.DeskStream}} {
+		for _, name := range names {
+			list = append(
+				list,
+				grant{subject: api("STREAM.INFO." + name), why: "where it ends"},
+				grant{subject: api("DIRECT.GET." + name), why: "read", stream: true},
+				grant{subject: api("DIRECT.GET." + name + ".>"), why: "read the last of a subject", stream: true},
 			)
 		}
 	}
-	return r
+	return list
 }
 
 // opsRights let ops ask every server for its statistics, and for nothing that
@@ -165,7 +173,7 @@ func auditRights(p Plan, inbox right) rights {
 func opsRights(inbox right) rights {
 	r := rights{system: true, subscribe: []right{inbox, {"$SYS.SERVER.*.STATSZ", "statistics as servers send them"}}}
 	r.publish = []right{{"$SYS.REQ.SERVER.PING", "which servers there are"}}
-	for _, what := range []string{"STATSZ", "VARZ", "JSZ", "CONNZ", "ACCSTATZ", "HEALTHZ"} {
+	for _, what := range []string{"STATSZ", "VARZ", "JSZ", "CONNZ", "HEALTHZ"} {
 		r.publish = append(r.publish, right{"$SYS.REQ.SERVER.PING." + what, "statistics"})
 	}
 	return r

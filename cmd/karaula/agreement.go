@@ -22,7 +22,7 @@ the agreements in its register, and from nothing else.`,
 		newAgreementNew(a), newAgreementLint(a), newAgreementSign(a), newAgreementDiff(a),
 		newAgreementAdd(a), newAgreementList(a), newAgreementShow(a), newAgreementRemove(a),
 		newAgreementSuspend(a), newAgreementResume(a),
-		newAgreementMatrix(a), newAgreementExplain(a), newAgreementCompile(a))
+		newAgreementMatrix(a), newAgreementExplain(a), newAgreementCompile(a), newAgreementProve(a))
 }
 
 // textResult is a text that a command prints.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -245,21 +244,7 @@ certificate files that it names are written into DIR/broker if they are not ther
 }
 
 func (a *app) compile(n *place, pass keyring.Passphrase) ([]byte, error) {
-	v := n.reg.View()
-	own, ok := v.Card(n.Party)
-	if !ok {
-		return nil, problem.New(problem.NotFound, "the own card is not in the register; nothing was compiled").
-			WithHint("karaula card issue --dir %s", n.Dir)
-	}
-	keys, err := keyring.LoadBroker(n.BrokerKeys(), pass)
-	if err != nil {
-		return nil, err
-	}
-	users, err := broker.OwnUsers(keys, own)
-	if err != nil {
-		return nil, fmt.Errorf("nothing was compiled: %w", err)
-	}
-	plan, _, err := broker.PlanFrom(v, n.Config, n.Layout, users, a.now())
+	plan, keys, err := a.plan(n, pass, a.now())
 	if err != nil {
 		return nil, err
 	}
@@ -267,4 +252,24 @@ func (a *app) compile(n *place, pass keyring.Passphrase) ([]byte, error) {
 		return nil, err
 	}
 	return broker.Compile(plan)
+}
+
+// plan gives what the node's broker should be at a moment.
+func (a *app) plan(n *place, pass keyring.Passphrase, at time.Time) (broker.Plan, *keyring.Broker, error) {
+	v := n.reg.View()
+	own, ok := v.Card(n.Party)
+	if !ok {
+		return broker.Plan{}, nil, problem.New(problem.NotFound, "the own card is not in the register").
+			WithHint("karaula card issue --dir %s", n.Dir)
+	}
+	keys, err := keyring.LoadBroker(n.BrokerKeys(), pass)
+	if err != nil {
+		return broker.Plan{}, nil, err
+	}
+	users, err := broker.OwnUsers(keys, own)
+	if err != nil {
+		return broker.Plan{}, nil, err
+	}
+	plan, _, err := broker.PlanFrom(v, n.Config, n.Layout, users, at)
+	return plan, keys, err
 }

@@ -47,6 +47,7 @@ var results = map[string]result{
 	"karaula agreement matrix":  matrixResult{},
 	"karaula agreement explain": explainResult{},
 	"karaula agreement compile": textResult{},
+	"karaula agreement prove":   proveResult{},
 	"karaula run":               runResult{},
 	"karaula broker run":        runResult{},
 	"karaula gateway run":       runResult{},

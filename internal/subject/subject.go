@@ -74,6 +74,10 @@ func Account(self string) string { return strings.ToUpper(self) }
 // PeerAccount is the name of a partner's account on somebody's broker.
 func PeerAccount(partner string) string { return "PEER_" + strings.ToUpper(partner) }
 
+// AuditAccount is the account of the owner's audit. No party's account can have
+// the name: party codes have no underscore.
+const AuditAccount = "OWN_AUDIT"
+
 // Out is the stream of what self says on a channel.
 func Out(channel string) string { return "OUT_" + channel }
 
