@@ -51,7 +51,7 @@ type History interface {
 
 // Checker checks for one party.
 type Checker struct {
-	// Self is the code of the party that checks.
+	// Self is the code of the party that checks; empty for a witness.
 	Self string
 	// Skew is how far a clock of the origin may be ahead of ours.
 	Skew time.Duration

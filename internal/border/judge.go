@@ -2,6 +2,7 @@ package border
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"karaula/internal/agreement"
@@ -83,6 +84,27 @@ func steps() []step {
 // except that content may have been erased or have expired in between.
 func (c *Checker) Judge(p *Placement, view *register.View, before *Ledger, hist History, now time.Time) Verdict {
 	j := &judging{Checker: c, p: p, view: view.At(now), led: before, hist: hist, now: now}
+	return j.run(steps())
+}
+
+// witnessed are the steps whose answer is the same for everybody: they need no
+// key, and ask nothing of the reader's own.
+var witnessed = []string{
+	"place", "agreement", "party", "phase", "type", "times", "algorithms", "size", "parts", "recipients", "retention", "body",
+}
+
+// Witness judges a statement as somebody who is none of its readers: what can be
+// said of it without opening it. [Checker.Self] must be empty.
+func (c *Checker) Witness(p *Placement, view *register.View, before *Ledger, hist History, now time.Time) Verdict {
+	j := &judging{Checker: c, p: p, view: view, led: before, hist: hist, now: now}
+	return j.run(witnessSteps)
+}
+
+var witnessSteps = slices.DeleteFunc(steps(), func(s step) bool { return !slices.Contains(witnessed, s.name) })
+
+// run does the steps until one objects.
+func (j *judging) run(list []step) Verdict {
+	p := j.p
 	v := Verdict{Class: karaulav1.VerdictClass_VERDICT_CLASS_ACCEPTED, Rules: Rules}
 	if p.Card != nil {
 		v.Card = p.Card.Digest
@@ -91,7 +113,7 @@ func (c *Checker) Judge(p *Placement, view *register.View, before *Ledger, hist 
 		j.st = p.Parsed.Statement
 		copy(v.Agreement[:], j.st.GetAgreement())
 	}
-	for _, s := range steps() {
+	for _, s := range list {
 		if out := s.check(j); out != nil {
 			v.Class, v.Code, v.Detail, v.Until = out.class, out.code, out.detail, out.until
 			return v

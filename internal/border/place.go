@@ -20,9 +20,14 @@ type placing struct {
 // Place says what bytes are that came as part of a ledger. It looks at the
 // signature and at everything that decides about the place, and no further.
 func (c *Checker) Place(raw []byte, view *register.View, led *Ledger, hist History) Placement {
-	s, refusal := read(raw)
+	return c.PlacePiece(ReadPiece(raw), view, led, hist)
+}
+
+// PlacePiece is [Checker.Place] for bytes that were read before.
+func (c *Checker) PlacePiece(piece *Piece, view *register.View, led *Ledger, hist History) Placement {
+	s := piece.said
 	if s == nil {
-		return Placement{Kind: Quarantine, Code: refusal.Code, Detail: refusal.Detail}
+		return Placement{Kind: Quarantine, Code: piece.refusal.Code, Detail: piece.refusal.Detail}
 	}
 	w := &placing{view: view, led: led, hist: hist, said: s}
 	w.p = Placement{Position: Position{s.st.GetEpoch(), s.st.GetSeq()}, Leaf: s.leaf}
