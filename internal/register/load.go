@@ -85,6 +85,10 @@ func (r *Register) load(generation uint64) (*state, error) {
 // walk hands every file below a folder to read, in the order of names; a file
 // for which read fails is damaged.
 func (s *state) walk(r *Register, sub string, limit int64, read func(path string, body []byte) error) error {
+	if r.memory != nil {
+		s.walkMemory(r.memory, sub, limit, read)
+		return nil
+	}
 	root := filepath.Join(r.dir, sub)
 	return filepath.WalkDir(root, func(full string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -270,6 +274,9 @@ func (s *state) loadTombstones(r *Register) error {
 }
 
 func (s *state) loadConflicts(r *Register) error {
+	if r.memory != nil {
+		return nil
+	}
 	list, err := os.ReadDir(filepath.Join(r.dir, conflictsDir)) // names are enough: partners decide how much it is
 	for _, d := range list {
 		if !d.IsDir() && !strings.HasPrefix(d.Name(), ".") {

@@ -36,6 +36,7 @@ import (
 // also from several processes.
 type Register struct {
 	dir, self string
+	memory    map[string][]byte // the folder's files, where there is no folder
 	now       func() time.Time
 
 	mu      sync.Mutex       // one reader or writer of the folder in this process
