@@ -13,6 +13,7 @@ package stream
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -194,23 +195,86 @@ const (
 // end as it was when Read began, in order. Sequences may be missing where
 // content was erased. fn's error stops it and is returned as it is. An empty
 // subject reads everything.
+//
+// In a cluster any server answers, also one that lags behind the end that the
+// leader named: Read then asks again, and never takes a short answer for the
+// whole.
 func (l *Log) Read(ctx context.Context, from uint64, subject string, fn func(Stored) error) error {
 	first, last, err := l.End(ctx)
 	if err != nil {
 		return err
 	}
 	next := max(from, first, 1)
-	for next <= last {
-		got, err := l.readFrom(ctx, next, last, subject, fn)
+	for tries := 1; next <= last; {
+		seen, err := l.readFrom(ctx, next, last, subject, fn)
 		if err != nil {
 			return err
 		}
-		if got == 0 {
-			return nil
+		if seen > 0 {
+			next, tries = seen+1, 1
+			continue
 		}
-		next = got + 1
+		whole, err := l.nothingIn(ctx, subject, next, last)
+		if err != nil || whole {
+			return err
+		}
+		if tries++; tries > lagTries {
+			return fmt.Errorf("stream %s: read from %d to %d: %w", l.name, next, last, errLag)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("stream %s: read from %d to %d: %w", l.name, next, last, ctx.Err())
+		case <-time.After(lagPause):
+		}
 	}
 	return nil
+}
+
+// How often a read is repeated that ended early, and how long after.
+const (
+	lagTries = 100
+	lagPause = 50 * time.Millisecond
+)
+
+var errLag = errors.New("the server that answered does not have all that the stream has")
+
+// nothingIn asks the stream's leader whether the stream has nothing (more) in a
+// range of sequences: everything there was erased, or is of another subject.
+func (l *Log) nothingIn(ctx context.Context, subject string, from, to uint64) (bool, error) {
+	s, err := l.js.Stream(ctx, l.name)
+	if err != nil {
+		return false, fmt.Errorf("stream %s: %w", l.name, err)
+	}
+	if s.CachedInfo().Config.Replicas <= 1 {
+		return true, nil // there is one copy, and it has answered
+	}
+	if subject == "" {
+		subject = ">"
+	}
+	ask, err := json.Marshal(map[string]any{"seq": from, "next_by_subj": subject})
+	if err != nil {
+		return false, err
+	}
+	msg, err := l.js.Conn().RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+l.name, ask) // never a direct get
+	if err != nil {
+		return false, fmt.Errorf("stream %s: message from %d: %w", l.name, from, err)
+	}
+	var answer struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message struct {
+			Seq uint64 `json:"seq"`
+		} `json:"message"`
+	}
+	switch err := json.Unmarshal(msg.Data, &answer); {
+	case err != nil:
+		return false, fmt.Errorf("stream %s: message from %d: %w", l.name, from, err)
+	case answer.Error != nil && answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
+		return true, nil
+	case answer.Error != nil:
+		return false, fmt.Errorf("stream %s: message from %d: %w", l.name, from, answer.Error)
+	default:
+		return answer.Message.Seq > to, nil
+	}
 }
 
 // readFrom reads one chunk and gives the sequence of its last message, 0 if there was none.
