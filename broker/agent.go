@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"karaula/internal/problem"
+	"karaula/internal/register"
 	"karaula/internal/subject"
 )
 
@@ -32,6 +33,13 @@ type AgentOptions struct {
 	Poll  time.Duration // how often the plan is asked for; default 250 ms
 	Every time.Duration // how often streams and consumers are looked at without a change; default 1 min
 	Retry time.Duration // how long after a failure it is tried again; default 5 s
+	// Remote is the server beside this process, where it is a process of its own
+	// (see [RemoteOptions]); nil: the agent runs one itself.
+	Remote *RemoteOptions
+	// Register is kept the same as those of the cluster's other machines; nil: the
+	// broker is on one machine.
+	Register *register.Register
+
 	Flood FloodOptions
 	Log   *slog.Logger
 	Now   func() time.Time
@@ -43,7 +51,8 @@ type AgentOptions struct {
 // three walls is put up even if another one fails.
 type Agent struct {
 	o      AgentOptions
-	broker *Embedded
+	broker *Embedded // nil if the server is a process of its own
+	server control
 	nc     *nats.Conn
 	keeper *Keeper
 	flood  *floodWatch
@@ -54,7 +63,20 @@ type Agent struct {
 	want  Plan      // last plan that was asked for, bars included
 	live  Plan      // plan of the configuration that the server runs
 	fresh bool      // want is in force whole: configuration, streams and consumers
+	taken bool      // the server has read what is written
 	again time.Time // when to look at streams and consumers, or to try again
+}
+
+// control is what an agent needs of the nats-server whose configuration it keeps.
+type control interface {
+	// Reload makes it read its configuration again.
+	Reload() error
+	// kick closes every connection of an account and says how many there were.
+	kick(account string) int
+	// traffic gives what an account has sent since the server started.
+	traffic(account string) (msgs, bytes int64)
+	// Shutdown ends what the agent has begun.
+	Shutdown()
 }
 
 // Status is what an agent has done so far.
@@ -78,20 +100,53 @@ func Start(ctx context.Context, o AgentOptions) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Remote != nil { // a process of its own reads its key from a file
+		if err := WriteTLS(plan.TLS, *o.Cert); err != nil {
+			return nil, err
+		}
+	}
 	if _, err := Prepare(plan, o.Config); err != nil {
 		return nil, err
 	}
-	if a.broker, err = Run(context.WithoutCancel(ctx), o.Config, o.Cert, o.Log); err != nil {
-		return nil, err
+	if o.Remote != nil {
+		err = a.startRemote(ctx)
+	} else {
+		err = a.startEmbedded(ctx)
 	}
-	if a.nc, err = a.broker.Connect(subject.RoleKeeper, o.Keeper, o.Cert); err != nil {
-		a.broker.Shutdown()
+	if err != nil {
 		return nil, err
 	}
 	a.keeper = NewKeeper(a.nc, o.Log)
 	a.want, a.live = plan, plan
 	a.keep(ctx, plan)
 	return a, nil
+}
+
+func (a *Agent) startEmbedded(ctx context.Context) (err error) {
+	if a.broker, err = Run(context.WithoutCancel(ctx), a.o.Config, a.o.Cert, a.o.Log); err != nil {
+		return err
+	}
+	a.server, a.taken = a.broker, true
+	if a.nc, err = a.broker.Connect(subject.RoleKeeper, a.o.Keeper, a.o.Cert); err != nil {
+		a.broker.Shutdown()
+	}
+	return err
+}
+
+func (a *Agent) startRemote(ctx context.Context) error {
+	r := &remote{o: *a.o.Remote, cert: a.o.Cert, log: a.o.Log}
+	var err error
+	if a.nc, err = r.start(ctx, a.o.Keeper); err != nil {
+		return err
+	}
+	a.server = r
+	// It may have been started with an older text, before this process was.
+	if err := a.server.Reload(); err != nil {
+		a.note(err)
+		return nil // tried again with the next change or look
+	}
+	a.taken = true
+	return nil
 }
 
 // RunAgent is [Start] and [Agent.Run]: a broker from beginning to end.
@@ -103,7 +158,7 @@ func RunAgent(ctx context.Context, o AgentOptions) error {
 	return a.Run(ctx)
 }
 
-// Broker is the server that the agent runs.
+// Broker is the server that the agent runs; nil if it is a process of its own.
 func (a *Agent) Broker() *Embedded { return a.broker }
 
 // Status says what was done so far.
@@ -117,8 +172,16 @@ func (a *Agent) Status() Status {
 
 // Run follows the plan until ctx ends, then stops the broker and waits for it.
 func (a *Agent) Run(ctx context.Context) error {
-	defer a.broker.Shutdown()
+	defer a.server.Shutdown()
 	defer a.nc.Close()
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	if r, ok := a.server.(*remote); ok {
+		beside.Go(func() { r.watch(ctx) })
+	}
+	if a.o.Register != nil {
+		beside.Go(func() { newCourier(a.nc, a.o.Register, a.o.Log).run(ctx, a.o.Poll) })
+	}
 	for {
 		wait := a.step(ctx)
 		select {
@@ -132,7 +195,7 @@ func (a *Agent) Run(ctx context.Context) error {
 // step looks once, and says how long to wait for the next look.
 func (a *Agent) step(ctx context.Context) time.Duration {
 	now := a.o.Now()
-	for _, code := range a.flood.look(now, a.broker.traffic) {
+	for _, code := range a.flood.look(now, a.server.traffic) {
 		a.o.Log.Warn("partner floods the broker and is barred", "party", code, "until", a.flood.barred(now)[code])
 	}
 	plan, next, err := a.o.Plan()
@@ -146,7 +209,7 @@ func (a *Agent) step(ctx context.Context) time.Duration {
 	case !reflect.DeepEqual(plan, a.want):
 		a.change(ctx, plan, now)
 	case !now.Before(a.again):
-		if a.fresh {
+		if a.fresh && a.taken {
 			a.keep(ctx, plan)
 		} else {
 			a.change(ctx, plan, now)
@@ -163,6 +226,7 @@ func (a *Agent) step(ctx context.Context) time.Duration {
 // barred partners out.
 func (a *Agent) hold(plan *Plan, now time.Time) {
 	plan.Listen, plan.StoreDir, plan.ServerName = a.live.Listen, a.live.StoreDir, a.live.ServerName
+	plan.Cluster = a.live.Cluster
 	plan.MaxStore = max(plan.MaxStore, a.live.MaxStore)
 	barred := a.flood.barred(now)
 	plan.Peers = slices.Clone(plan.Peers)
@@ -187,7 +251,7 @@ func (a *Agent) change(ctx context.Context, plan Plan, now time.Time) {
 		failed = append(failed, err)
 	}
 	for _, code := range lost {
-		if n := a.broker.kick(subject.PeerAccount(code)); n > 0 {
+		if n := a.server.kick(subject.PeerAccount(code)); n > 0 {
 			a.o.Log.Info("partner lost a right and was disconnected", "party", code, "connections", n)
 		}
 	}
@@ -206,10 +270,12 @@ func (a *Agent) reload(plan Plan) error {
 	if err != nil {
 		return err
 	}
-	if changed || !a.fresh {
-		if err := a.broker.Reload(); err != nil {
+	if changed || !a.taken {
+		a.taken = false
+		if err := a.server.Reload(); err != nil {
 			return err
 		}
+		a.taken = true
 		a.count(func(s *Status) { s.Reloads++ })
 	}
 	a.live = plan
@@ -230,6 +296,9 @@ func (a *Agent) keep(ctx context.Context, plan Plan) {
 		return
 	}
 	a.fresh, a.again = true, now.Add(a.o.Every)
+	if !a.taken {
+		a.again = now.Add(a.o.Retry)
+	}
 	a.count(func(s *Status) { s.Applied, s.Problem = now, "" })
 }
 

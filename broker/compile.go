@@ -32,6 +32,7 @@ func Compile(p Plan) ([]byte, error) {
 	t.blank()
 	writeServer(t, p)
 	writeTLS(t, p)
+	writeCluster(t, p)
 	writeJetStream(t, p)
 	t.line("system_account: " + quote(sysAccount))
 	t.open("accounts {")
@@ -86,6 +87,41 @@ func writeTLS(t *text, p Plan) {
 	t.blank()
 }
 
+// writeCluster lets the servers of one owner find each other. Both ends of a
+// route show the broker's certificate and are known by its key; names and
+// authorities mean nothing, which nats-server calls insecure.
+func writeCluster(t *text, p Plan) {
+	if p.Cluster == nil {
+		return
+	}
+	t.comment("The other servers of this broker, on a network that nobody else reaches.")
+	t.open("cluster {")
+	t.line("name: " + quote(p.Party))
+	t.line("listen: " + quote(p.Cluster.Listen))
+	t.note("no_advertise: true", "clients know the addresses from the card")
+	t.open("routes: [")
+	for _, at := range p.Cluster.Routes {
+		t.line(quote("nats-route://" + at))
+	}
+	t.close("]")
+	t.open("tls {")
+	t.line("cert_file: " + quote(p.TLS.Cert))
+	t.line("key_file: " + quote(p.TLS.Key))
+	t.line("ca_file: " + quote(p.TLS.Cert))
+	t.line("verify: true")
+	t.note("insecure: true", "the name in the certificate is not compared; the key is, below, in both directions")
+	t.line(`min_version: "1.3"`)
+	t.line("timeout: 5")
+	t.open("pinned_certs: [")
+	for _, pin := range p.Cluster.Pins {
+		t.note(quote(hex.EncodeToString(pin[:])), p.Party)
+	}
+	t.close("]")
+	t.close("}")
+	t.close("}")
+	t.blank()
+}
+
 func writeJetStream(t *text, p Plan) {
 	t.open("jetstream {")
 	t.line("domain: " + quote(p.Party))
@@ -101,7 +137,7 @@ func writeOwnAccount(t *text, p Plan) {
 	t.comment("The owner's account: every stream is here, and nobody but the owner's users.")
 	t.open(quote(subject.Account(p.Party)) + " {")
 	t.open("jetstream {")
-	t.line("max_file: " + strconv.FormatInt(p.MaxStore, 10))
+	t.note("max_file: "+strconv.FormatInt(p.MaxStore*int64(p.Replicas), 10), "every copy counts")
 	t.line("max_mem: " + strconv.Itoa(maxMemory))
 	t.note("max_bytes_required: true", "no stream may take another one's room")
 	t.close("}")

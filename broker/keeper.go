@@ -107,6 +107,9 @@ func streamConfigs(p Plan) []jetstream.StreamConfig {
 	ring := streamConfig(p, subject.QuarantineStream, "quarantine.>", subject.QuarantineBytes)
 	ring.Discard = jetstream.DiscardOld
 	list = append(list, ring)
+	if p.Cluster != nil {
+		list = append(list, streamConfig(p, subject.RegisterStream, subject.Text("*", "*"), own))
+	}
 	for _, ch := range p.Channels {
 		quota := orDefault(ch.Quota)
 		list = append(list, streamConfig(p, subject.Out(ch.ID), subject.SayAll(ch.ID, p.Party), quota))

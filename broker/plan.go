@@ -30,6 +30,7 @@ type Plan struct {
 	OwnQuota   int64    // bytes of each of VERDICT, STUB and DESK; 0 = [DefaultQuota]
 	Replicas   int      // copies of every stream: 1, or 3 or 5 in a cluster
 	Own        Users    // who of the owner's side may connect
+	Cluster    *Cluster // the servers it consists of; nil: it is alone
 	Peers      []Peer
 	Channels   []Channel
 }
@@ -39,6 +40,14 @@ type TLSFiles struct {
 	Cert string // certificate of the broker
 	Key  string // its private key
 	CA   string // bundle of the certificates that may connect, written by [Prepare]
+}
+
+// Cluster is how one server of a cluster meets the others. They all show the
+// broker's certificate.
+type Cluster struct {
+	Listen string     // IP address and port for the other servers
+	Routes []string   // likewise of every server, this one included
+	Pins   [][32]byte // SHA-256 of the public keys (SPKI) that they may show
 }
 
 // Users are the owner's own users: public user nkeys by role, and the
@@ -51,6 +60,7 @@ type Users struct {
 	Ops     []string   // sees the server's statistics
 	Pins    [][32]byte // SHA-256 of the public keys (SPKI) of their certificates
 	CertDER [][]byte   // their self-signed certificates
+	Server  [32]byte   // SHA-256 of the public key (SPKI) of the broker's own certificate
 }
 
 // Peer is a partner that may connect: at least one agreement with it is in
@@ -127,10 +137,29 @@ func (p *Plan) check() error {
 	if !slices.Contains([]int{1, 3, 5}, p.Replicas) {
 		return invalid("replicas must be 1, 3 or 5, not %d", p.Replicas)
 	}
+	if err := p.checkCluster(); err != nil {
+		return err
+	}
 	if err := p.checkPeers(); err != nil {
 		return err
 	}
 	return p.checkChannels()
+}
+
+func (p *Plan) checkCluster() error {
+	if p.Cluster == nil {
+		return nil
+	}
+	for _, at := range append([]string{p.Cluster.Listen}, p.Cluster.Routes...) {
+		host, port, err := net.SplitHostPort(at)
+		if ip := net.ParseIP(host); err != nil || !validPort(port) || ip == nil || ip.IsUnspecified() {
+			return invalid("address %q of a server is not that of one interface and port", at)
+		}
+	}
+	if len(p.Cluster.Pins) == 0 {
+		return invalid("no key is named by which the servers know each other")
+	}
+	return nil
 }
 
 func (p *Plan) checkPeers() error {

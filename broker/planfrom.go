@@ -51,8 +51,22 @@ func OwnUsers(keys *keyring.Broker, own *card.Card) (Users, error) {
 	if err != nil {
 		return Users{}, problem.Wrap(problem.Locked, err, "the broker's certificate cannot be read")
 	}
-	u.Pins, u.CertDER = append(u.Pins, keyring.Pin(leaf)), append(u.CertDER, leaf.Raw)
+	u.Server = keyring.Pin(leaf)
+	u.Pins, u.CertDER = append(u.Pins, u.Server), append(u.CertDER, leaf.Raw)
 	return u, nil
+}
+
+// cluster adds what the configuration says about a cluster.
+func (p *Plan) cluster(cfg *node.Config) {
+	if !cfg.Cluster.On() {
+		return
+	}
+	here := cfg.Cluster.Here()
+	p.ServerName = here.Name
+	p.Cluster = &Cluster{Listen: here.Route, Pins: [][32]byte{p.Own.Server}}
+	for _, s := range cfg.Cluster.Servers {
+		p.Cluster.Routes = append(p.Cluster.Routes, s.Route)
+	}
 }
 
 // PlanFrom gives the plan that follows from what a node knows at a moment, and
@@ -73,6 +87,7 @@ func PlanFrom(
 		TLS:      TLSFiles{Cert: layout.TLSCert(), Key: layout.TLSKey(), CA: layout.Partners()},
 		MaxStore: int64(cfg.Store.MaxBytes), OwnQuota: int64(cfg.Store.Quota), Replicas: cfg.Replicas, Own: own,
 	}
+	p.cluster(cfg)
 	linked := map[string]bool{}
 	cards := map[string]*card.Card{}
 	for _, cv := range view.AllChannels() {

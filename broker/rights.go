@@ -51,6 +51,9 @@ func streamsOf(p Plan) streams {
 		}
 	}
 	s.own = []string{subject.VerdictStream, subject.StubStream, subject.QuarantineStream, subject.DeskStream}
+	if p.Cluster != nil {
+		s.own = append(s.own, subject.RegisterStream)
+	}
 	return s
 }
 
@@ -66,7 +69,7 @@ func rightsOf(p Plan, name string) rights {
 	case subject.RoleAudit:
 		r = auditRights(p, inbox)
 	case subject.RoleOps:
-		r = opsRights(inbox)
+		r = opsRights(p, inbox)
 	}
 	r.local = true
 	return r
@@ -120,6 +123,15 @@ func keeperRights(p Plan, inbox right) rights {
 		{api("STREAM.INFO.*"), "is it there"},
 		{api("CONSUMER.INFO.*.*"), "is it there"},
 	}}
+	if p.Cluster != nil {
+		r.publish = append(
+			r.publish,
+			right{subject.Text("*", "*"), "tell the other machines of a signed text"},
+			right{api("STREAM.MSG.GET." + subject.RegisterStream), "hear of them"},
+			right{api("DIRECT.GET." + subject.RegisterStream), "hear of them"},
+			right{api("DIRECT.GET." + subject.RegisterStream + ".>"), "hear of them"},
+		)
+	}
 	s := streamsOf(p)
 	for _, list := range [][]string{s.out, s.in, s.own} {
 		for _, name := range list {
@@ -169,12 +181,24 @@ func auditGrants(p Plan) []grant {
 }
 
 // opsRights let ops ask every server for its statistics, and for nothing that
-// changes one.
-func opsRights(inbox right) rights {
+// changes one. In a cluster, where the servers are processes of their own, the
+// agent beside each of them makes it read its configuration and cuts
+// connections in this role.
+func opsRights(p Plan, inbox right) rights {
 	r := rights{system: true, subscribe: []right{inbox, {"$SYS.SERVER.*.STATSZ", "statistics as servers send them"}}}
 	r.publish = []right{{"$SYS.REQ.SERVER.PING", "which servers there are"}}
 	for _, what := range []string{"STATSZ", "VARZ", "JSZ", "CONNZ", "HEALTHZ"} {
 		r.publish = append(r.publish, right{"$SYS.REQ.SERVER.PING." + what, "statistics"})
+	}
+	if p.Cluster != nil {
+		r.publish = append(
+			r.publish,
+			right{"$SYS.REQ.ACCOUNT.PING.STATZ", "how much each partner sends"},
+			right{"$SYS.REQ.SERVER.*.CONNZ", "which connections there are"},
+			right{"$SYS.REQ.SERVER.*.HEALTHZ", "has it caught up"},
+			right{"$SYS.REQ.SERVER.*.RELOAD", "read the configuration again"},
+			right{"$SYS.REQ.SERVER.*.KICK", "cut who lost a right"},
+		)
 	}
 	return r
 }

@@ -50,6 +50,7 @@ var results = map[string]result{
 	"karaula agreement prove":   proveResult{},
 	"karaula run":               runResult{},
 	"karaula broker run":        runResult{},
+	"karaula broker agent":      runResult{},
 	"karaula gateway run":       runResult{},
 	"karaula alert send":        sendResult{},
 	"karaula alert list":        alertListResult{},
@@ -64,7 +65,7 @@ var results = map[string]result{
 
 // oneALine are the commands that print one object a line, as things happen.
 var oneALine = map[string]bool{
-	"karaula run": true, "karaula broker run": true, "karaula gateway run": true,
+	"karaula run": true, "karaula broker run": true, "karaula broker agent": true, "karaula gateway run": true,
 	"karaula alert watch": true, "karaula demo": true,
 }
 

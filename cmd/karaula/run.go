@@ -10,6 +10,7 @@ import (
 	"karaula/cmd/karaula/internal/nodes"
 	"karaula/internal/keyring"
 	"karaula/internal/node"
+	"karaula/internal/problem"
 )
 
 // runResult says that a node runs.
@@ -25,11 +26,29 @@ func (r runResult) page(p *page) {
 }
 
 // parts says what of a node to run.
-type parts struct{ broker, gateway bool }
+type parts struct{ broker, gateway, agent bool }
+
+// fit refuses what the configuration does not provide for.
+func (p parts) fit(cfg *node.Config, dir string) error {
+	switch {
+	case p.agent && !cfg.Cluster.On():
+		return problem.New(problem.Invalid, "node.yaml names no cluster; no agent was started").
+			WithHint("karaula broker run --dir %s runs the broker within the process", dir)
+	case p.broker && !p.agent && cfg.Cluster.On():
+		return problem.New(problem.Invalid, "the broker of this node is a cluster of nats-servers; nothing was started").
+			WithHint("karaula broker agent --dir %s, nats-server -c %s, and karaula gateway run --dir %s",
+				dir, node.Layout{Dir: dir}.NATSConf(), dir)
+	default:
+		return nil
+	}
+}
 
 func (p parts) words() []string {
 	var out []string
-	if p.broker {
+	switch {
+	case p.agent:
+		out = append(out, "agent")
+	case p.broker:
 		out = append(out, "broker")
 	}
 	if p.gateway {
@@ -62,6 +81,17 @@ func newBroker(a *app) *cobra.Command {
 configuration in step with the register.`,
 			"  karaula broker run --dir al",
 			parts{broker: true},
+		),
+		a.runCommand(
+			"agent --dir DIR",
+			"keep the configuration of a cluster's nats-server",
+			`Runs beside the stock nats-server of this machine, where node.yaml has a cluster.
+It writes DIR/broker/nats.conf, on which nats-server is started, has the server
+read it again when the register changes, makes streams and consumers, and keeps
+the register the same as on the cluster's other machines. The server runs without
+it, but learns of no change.`,
+			"  karaula broker agent --dir al\n  nats-server -c al/broker/nats.conf",
+			parts{broker: true, agent: true},
 		),
 	)
 }
@@ -98,6 +128,9 @@ func (a *app) runCommand(use, short, long, example string, what parts) *cobra.Co
 func (a *app) run(ctx context.Context, dir, listen string, pass keyring.Passphrase, what parts) error {
 	cfg, err := node.Load(dir)
 	if err != nil {
+		return err
+	}
+	if err := what.fit(cfg, dir); err != nil {
 		return err
 	}
 	n, err := nodes.Start(ctx, nodes.Options{

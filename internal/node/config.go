@@ -58,6 +58,10 @@ type Config struct {
 	// Where the gateway finds its broker.
 	Broker BrokerConfig `yaml:"broker"`
 
+	// The broker as a cluster of stock nats-servers, one to a machine. Without
+	// it the broker is one server within the node's own process.
+	Cluster ClusterConfig `yaml:"cluster"`
+
 	// What the broker may keep on disk.
 	Store StoreConfig `yaml:"store"`
 
@@ -72,6 +76,27 @@ type BrokerConfig struct {
 	// tls://broker.example.org:4222. Empty: the listen address of this node, in
 	// the same process or beside it.
 	URL string `yaml:"url"`
+}
+
+// ClusterConfig names the servers of a cluster.
+type ClusterConfig struct {
+	// Name of the server that runs on this machine: one of servers. Empty: there
+	// is no cluster.
+	Server string `yaml:"server"`
+
+	// All servers, this one included, the same list on every machine. Each has
+	// name (letters, digits, dots, hyphens), client (host:port at which the own
+	// gateways reach its listener) and route (IP address and port at which it
+	// listens for the other servers: on the private network between them, never
+	// where a partner can reach it).
+	Servers []ServerConfig `yaml:"servers"`
+}
+
+// ServerConfig is one server of a cluster.
+type ServerConfig struct {
+	Name   string `yaml:"name"`
+	Client string `yaml:"client"`
+	Route  string `yaml:"route"`
 }
 
 // StoreConfig bounds the store. Sizes are bytes, or numbers with KiB, MiB, GiB

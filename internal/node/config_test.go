@@ -24,9 +24,13 @@ func full() *Config {
 		Officers: []Officer{
 			{UID: 1000, ID: "desk-1", Role: RoleOfficer}, {UID: 1001, ID: "on", Role: RoleSupervisor},
 		},
-		Broker: BrokerConfig{URL: "tls://broker.example.org:4222"},
-		Store:  StoreConfig{MaxBytes: 10 << 30, Quota: 1<<20 + 1},
-		Log:    LogConfig{Level: "debug", Format: "json"},
+		Cluster: ClusterConfig{Server: "al-2", Servers: []ServerConfig{
+			{Name: "al-1", Client: "10.1.0.1:4222", Route: "10.1.0.1:6222"},
+			{Name: "al-2", Client: "al-2.example.org:4222", Route: "10.1.0.2:6222"},
+			{Name: "al-3", Client: "10.1.0.3:4222", Route: "[fd00::3]:6222"},
+		}},
+		Store: StoreConfig{MaxBytes: 10 << 30, Quota: 1<<20 + 1},
+		Log:   LogConfig{Level: "debug", Format: "json"},
 	}
 }
 
@@ -35,6 +39,8 @@ func TestTemplateIsReadBack(t *testing.T) {
 	least := Default()
 	least.Party, least.Name, least.Listen = "me", `A \ B`, "127.0.0.1:4222"
 	least.Advertise, least.Officers = []string{}, []Officer{}
+	least.Cluster.Servers = []ServerConfig{}
+	least.Broker.URL = "tls://broker.example.org:4222"
 	for name, c := range map[string]*Config{"full": full(), "least": least} {
 		got, err := Parse(Template(c))
 		if err != nil {
@@ -102,9 +108,17 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+// oneServer is a cluster of one server with such a route.
+func oneServer(route string) string {
+	return "cluster:\n  server: a\n  servers: [{name: a, client: \"h:1\", route: \"" + route + "\"}]\n"
+}
+
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, yaml, want string }{
+		{"servers without a cluster", base + "cluster:\n  servers: [{name: a, client: \"h:1\", route: \"10.0.0.1:2\"}]\n", "cluster.server"},
+		{"too few servers", base + "replicas: 3\n" + oneServer("10.0.0.1:2"), "not 3 or 5"},
+		{"a route on all addresses", base + "replicas: 3\n" + oneServer("0.0.0.0:2"), "one address of the private network"},
 		{"unknown field", base + "trust: all\n", "line 4: field trust not found"},
 		{"unknown inner field", base + "store:\n  shards: 2\n", "line 5: field shards not found"},
 		{

@@ -50,6 +50,8 @@ func typeWord(t reflect.Type) string {
 		return "List of texts"
 	case reflect.TypeFor[[]Officer]():
 		return "List of `{uid, id, role}`"
+	case reflect.TypeFor[[]ServerConfig]():
+		return "List of `{name, client, route}`"
 	case reflect.TypeFor[int]():
 		return "Number"
 	default:

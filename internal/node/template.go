@@ -94,6 +94,11 @@ func Template(c *Config) []byte {
 			for _, o := range c.Officers {
 				b.WriteString(indent + "  - " + inline(o) + "\n")
 			}
+		case f.typ == reflect.TypeFor[[]ServerConfig]() && len(c.Cluster.Servers) > 0:
+			b.WriteString(indent + f.name + ":\n")
+			for _, s := range c.Cluster.Servers {
+				b.WriteString(indent + "  - " + inline(s) + "\n")
+			}
 		default:
 			b.WriteString(indent + f.name + ": " + f.value + "\n")
 		}
@@ -122,6 +127,14 @@ func inline(v any) string {
 			parts = append(parts, inline(o))
 		}
 		return "[" + strings.Join(parts, ", ") + "]"
+	case []ServerConfig:
+		parts := make([]string, 0, len(v))
+		for _, s := range v {
+			parts = append(parts, inline(s))
+		}
+		return "[" + strings.Join(parts, ", ") + "]"
+	case ServerConfig:
+		return "{name: " + quoted(v.Name) + ", client: " + quoted(v.Client) + ", route: " + quoted(v.Route) + "}"
 	case Officer:
 		return "{uid: " + inline(v.UID) + ", id: " + quoted(v.ID) + ", role: " + quoted(v.Role) + "}"
 	}

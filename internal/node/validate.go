@@ -86,6 +86,7 @@ func (v *validator) config(c *Config) {
 			v.fault("broker.url", "not of the form tls://host:port, nor empty")
 		}
 	}
+	v.cluster(c)
 	if c.Store.MaxBytes < 64<<20 {
 		v.fault("store.max-bytes", "below 64MiB")
 	}

@@ -65,6 +65,9 @@ func Quarantine(channel, origin string) string { return "quarantine." + channel 
 // Desk is the subject of an entry of what an officer did.
 func Desk(deed string) string { return "desk." + deed }
 
+// Text is the subject of a signed text of the register, by kind and digest.
+func Text(kind, digest string) string { return "register." + kind + "." + digest }
+
 // Link is the subject of the link service that a broker's owner answers for a partner.
 func Link(partner string) string { return "k1.link." + partner }
 
@@ -90,6 +93,11 @@ const (
 	StubStream       = "STUB"
 	QuarantineStream = "QUARANTINE"
 	DeskStream       = "DESK"
+)
+
+// Streams of a node whose broker is a cluster.
+const (
+	RegisterStream = "REGISTER" // signed texts, for the registers of all its machines
 )
 
 // Consumer is the name of a partner's durable consumer on an OUT stream.

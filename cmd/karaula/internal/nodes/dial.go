@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -31,17 +32,16 @@ func dialOwn(cfg *node.Config, view *register.View, keys *keyring.Gateway) (*nat
 	if err != nil {
 		return nil, problem.Wrap(problem.Locked, err, "the gateway's nkey cannot be used")
 	}
-	url := cfg.Broker.URL
-	if url == "" {
-		url = "tls://" + cfg.Listen
-	}
-	return nats.Connect(url,
+	return nats.Connect(ownURLs(cfg),
+		nats.DontRandomize(),
 		nats.Nkey(user, keys.Own.Sign),
 		nats.Secure(pinned(keys.TLS, own.Pins(keyring.RoleBroker))),
 		nats.TLSHandshakeFirst(),
 		nats.CustomInboxPrefix(subject.Inbox(subject.RoleGateway)),
 		nats.Name(subject.RoleGateway),
 		nats.Timeout(ownTimeout),
+		nats.PingInterval(2*time.Second), // a machine that is gone says nothing
+		nats.MaxPingsOutstanding(2),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(100*time.Millisecond),
 		nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond),
@@ -49,6 +49,24 @@ func dialOwn(cfg *node.Config, view *register.View, keys *keyring.Gateway) (*nat
 		nats.IgnoreAuthErrorAbort(),
 		nats.ReconnectBufSize(-1), // what cannot be sent fails at once; the gateway looks and tries again
 	)
+}
+
+// ownURLs lists where the own broker is, the server of this machine first.
+func ownURLs(cfg *node.Config) string {
+	switch {
+	case cfg.Cluster.On():
+		urls := []string{"tls://" + cfg.Cluster.Here().Client}
+		for _, s := range cfg.Cluster.Servers {
+			if s.Name != cfg.Cluster.Server {
+				urls = append(urls, "tls://"+s.Client)
+			}
+		}
+		return strings.Join(urls, ",")
+	case cfg.Broker.URL != "":
+		return cfg.Broker.URL
+	default:
+		return "tls://" + cfg.Listen
+	}
 }
 
 var errNotPinned = errors.New("the broker's key is not the one that the own card names")

@@ -34,7 +34,8 @@ type Options struct {
 	Listen string
 	// Passphrase opens sealed keys; nil if they are not sealed.
 	Passphrase keyring.Passphrase
-	// Broker and Gateway say what to run in this process.
+	// Broker and Gateway say what to run in this process. Where the broker is a
+	// cluster, the broker's part is the agent beside this machine's nats-server.
 	Broker, Gateway bool
 	Version         string
 	Logger          *slog.Logger
@@ -157,7 +158,9 @@ func (n *Node) startBroker(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.leftKey()
+	if !n.Config.Cluster.On() {
+		n.leftKey()
+	}
 	plan := func() (broker.Plan, time.Time, error) {
 		view := n.Register.View()
 		own, ok := view.Card(n.Config.Party)
@@ -171,14 +174,19 @@ func (n *Node) startBroker(ctx context.Context) error {
 		}
 		return broker.PlanFrom(view, n.Config, n.Layout, users, time.Now())
 	}
-	n.Agent, err = broker.Start(ctx, broker.AgentOptions{
+	o := broker.AgentOptions{
 		Plan:   plan,
 		Config: n.Layout.NATSConf(),
 		Keeper: keys.Keeper,
 		Cert:   &keys.TLS,
 		Log:    n.o.Logger.With("part", "broker"),
 		Now:    time.Now,
-	})
+	}
+	if c := &n.Config.Cluster; c.On() {
+		o.Remote = &broker.RemoteOptions{URL: "tls://" + c.Here().Client, Name: c.Server, Ops: keys.Ops}
+		o.Register, o.Retry = n.Register, time.Second
+	}
+	n.Agent, err = broker.Start(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -202,7 +210,7 @@ func (n *Node) startGateway(ctx context.Context) error {
 // connect connects the gateway to the own broker: within the process if it runs
 // here, over TLS with the own card's pins otherwise.
 func (n *Node) connect(context.Context) (*nats.Conn, error) {
-	if n.Agent != nil {
+	if n.Agent != nil && n.Agent.Broker() != nil {
 		return n.Agent.Broker().Connect(subject.RoleGateway, n.keys.Keys().Own, &n.keys.Keys().TLS)
 	}
 	return dialOwn(n.Config, n.Register.View(), n.keys.Keys())

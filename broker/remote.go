@@ -1,0 +1,203 @@
+package broker
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	natsserver "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+
+	"karaula/internal/problem"
+	"karaula/internal/subject"
+)
+
+// remoteTimeout bounds one question to the server.
+const remoteTimeout = 5 * time.Second
+
+// RemoteOptions name a stock nats-server that runs beside the agent, from the
+// configuration that the agent writes.
+type RemoteOptions struct {
+	URL  string        // of its listener, "tls://10.1.0.1:4222"
+	Name string        // its server_name
+	Ops  nkeys.KeyPair // user of role ops, in which it is told to reload
+}
+
+// remote is such a server. It outlives the agent, and the agent it.
+type remote struct {
+	o    RemoteOptions
+	cert *tls.Certificate
+	log  *slog.Logger
+	sys  *nats.Conn
+}
+
+// start connects as keeper, and as ops, as soon as the server runs.
+func (r *remote) start(ctx context.Context, keeper nkeys.KeyPair) (*nats.Conn, error) {
+	told := false
+	for {
+		nc, err := r.connect(subject.RoleKeeper, keeper)
+		if err == nil {
+			if r.sys, err = r.connect(subject.RoleOps, r.o.Ops); err == nil {
+				return nc, nil
+			}
+			nc.Close()
+		}
+		if !told {
+			told = true
+			r.log.Info("waiting for the server; its configuration is written", "server", r.o.Name, "why", err.Error())
+		}
+		select {
+		case <-ctx.Done():
+			return nil, problem.Wrap(problem.Unreachable, ctx.Err(), "the server %s does not run", r.o.Name)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// connect logs in over TLS; the server must show the broker's own key.
+func (r *remote) connect(role string, user nkeys.KeyPair) (*nats.Conn, error) {
+	public, err := user.PublicKey()
+	if err != nil {
+		return nil, problem.Wrap(problem.Locked, err, "the nkey of the %s cannot be used", role)
+	}
+	pin := sha256.Sum256(r.cert.Leaf.RawSubjectPublicKeyInfo)
+	return nats.Connect(
+		r.o.URL,
+		nats.Nkey(public, user.Sign),
+		nats.Secure(&tls.Config{
+			MinVersion:         tls.VersionTLS13,
+			Certificates:       []tls.Certificate{*r.cert},
+			InsecureSkipVerify: true, //nolint:gosec // VerifyConnection compares the key
+			VerifyConnection: func(s tls.ConnectionState) error {
+				if len(s.PeerCertificates) == 0 || sha256.Sum256(s.PeerCertificates[0].RawSubjectPublicKeyInfo) != pin {
+					return errors.New("the server does not show the broker's key")
+				}
+				return nil
+			},
+		}),
+		nats.TLSHandshakeFirst(),
+		nats.CustomInboxPrefix(subject.Inbox(role)),
+		nats.Name(role),
+		nats.Timeout(remoteTimeout),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(100*time.Millisecond),
+		nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond),
+		nats.IgnoreDiscoveredServers(),
+		nats.IgnoreAuthErrorAbort(),
+		nats.ReconnectBufSize(-1),
+	)
+}
+
+// ask sends a request to the server and reads its answer.
+func (r *remote) ask(subj string, request, data any) error {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return err
+	}
+	msg, err := r.sys.Request(subj, body, remoteTimeout)
+	if err != nil {
+		return problem.Wrap(problem.Unreachable, err, "the server %s does not answer", r.o.Name)
+	}
+	answer := natsserver.ServerAPIResponse{Data: data}
+	if err := json.Unmarshal(msg.Data, &answer); err != nil {
+		return problem.Wrap(problem.Failed, err, "the server %s answers something else", r.o.Name)
+	}
+	if answer.Error != nil {
+		return problem.New(problem.Failed, "the server %s: %s", r.o.Name, answer.Error.Description)
+	}
+	return nil
+}
+
+func (r *remote) server(what string) string {
+	return "$SYS.REQ.SERVER." + r.sys.ConnectedServerId() + "." + what
+}
+
+// Reload implements control.
+func (r *remote) Reload() error {
+	if err := r.ask(r.server("RELOAD"), struct{}{}, nil); err != nil {
+		return problem.Wrap(problem.KindOf(err), err, "it has not taken its new configuration").
+			WithHint("settings of store and listener change only with a restart of nats-server")
+	}
+	return nil
+}
+
+// kick implements control.
+func (r *remote) kick(account string) int {
+	var list natsserver.Connz
+	o := natsserver.ConnzOptions{Username: true, Account: account, Limit: 10_000}
+	if err := r.ask(r.server("CONNZ"), o, &list); err != nil {
+		r.log.Warn("connections could not be looked at", "server", r.o.Name, "why", err.Error())
+		return 0
+	}
+	n := 0
+	for _, conn := range list.Conns {
+		if r.ask(r.server("KICK"), natsserver.KickClientReq{CID: conn.Cid}, nil) == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// traffic implements control.
+func (r *remote) traffic(account string) (msgs, bytes int64) {
+	o := natsserver.AccountStatzEventOptions{
+		AccountStatzOptions: natsserver.AccountStatzOptions{Accounts: []string{account}, IncludeUnused: true},
+		EventFilterOptions:  natsserver.EventFilterOptions{Name: r.o.Name, ExactMatch: true},
+	}
+	var stats natsserver.AccountStatz
+	if err := r.ask("$SYS.REQ.ACCOUNT.PING.STATZ", o, &stats); err != nil || len(stats.Accounts) == 0 {
+		return 0, 0
+	}
+	return stats.Accounts[0].Received.Msgs, stats.Accounts[0].Received.Bytes
+}
+
+// healthEvery is how often the server is asked whether its copies are whole.
+const healthEvery = time.Second
+
+// watch logs when the server's copies of the streams have become whole, and when
+// they are not any more, until ctx ends.
+func (r *remote) watch(ctx context.Context) {
+	tick := time.NewTicker(healthEvery)
+	defer tick.Stop()
+	last := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		lack := r.lacks()
+		switch lack {
+		case last:
+		case whole:
+			r.log.Info("the server has caught up; another one may be stopped", "server", r.o.Name)
+		default:
+			r.log.Warn("the server has not caught up; stop no other one", "server", r.o.Name, "why", lack)
+		}
+		last = lack
+	}
+}
+
+// whole is what a server lacks whose copies are all current.
+const whole = "nothing"
+
+// lacks says what the server lacks to answer for all streams.
+func (r *remote) lacks() string {
+	var health natsserver.HealthStatus
+	if err := r.ask(r.server("HEALTHZ"), natsserver.HealthzOptions{}, &health); err != nil {
+		return err.Error()
+	}
+	if health.StatusCode != http.StatusOK {
+		return health.Error
+	}
+	return whole
+}
+
+// Shutdown implements control: the server goes on without the agent.
+func (r *remote) Shutdown() { r.sys.Close() }
