@@ -44,6 +44,11 @@ faults: KARAULA_KILLS ?= 200
 faults: ## break real nodes at length: KARAULA_KILLS=200 kills, cut links, lost disks
 	KARAULA_KILLS=$(KARAULA_KILLS) go test -count=1 -timeout=2h -v ./cmd/karaula/internal/faults
 
+.PHONY: cluster
+cluster: KARAULA_KILLS ?= 100
+cluster: ## kill the processes of a node with three servers at length: KARAULA_KILLS=100
+	KARAULA_KILLS=$(KARAULA_KILLS) go test -count=1 -timeout=2h -v -run Cluster ./cmd/karaula/internal/faults
+
 .PHONY: bench
 bench: ## measure end to end, beside the floor
 	go run ./cmd/karaula bench

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"karaula/internal/node"
 )
 
 // Build builds the real command into a folder and gives its path. GOFLAGS
@@ -38,12 +40,27 @@ const (
 	Gateway Part = "gateway"
 )
 
-// args are the command-line words that run a part.
-func (p Part) args(dir string) []string {
-	if p == Whole {
-		return []string{"run", "--dir", dir}
+// The parts of a machine of a cluster besides the gateway.
+const (
+	Server Part = "nats-server" // the stock server
+	Agent  Part = "agent"       // what keeps its configuration
+)
+
+// order is how parts are stopped.
+var order = []Part{Whole, Gateway, Broker, Agent, Server}
+
+// command gives the command line that runs a part.
+func (n *Node) command(p Part) (bin string, args []string) {
+	switch p {
+	case Whole:
+		return n.Bin, []string{"run", "--dir", n.Dir}
+	case Server:
+		return n.NATS, []string{"-c", node.Layout{Dir: n.Dir}.NATSConf()}
+	case Agent:
+		return n.Bin, []string{"broker", "agent", "--dir", n.Dir}
+	default:
+		return n.Bin, []string{string(p), "run", "--dir", n.Dir}
 	}
-	return []string{string(p), "run", "--dir", dir}
 }
 
 // Node is one party's node: a folder, and the processes that run from it.
@@ -51,8 +68,10 @@ type Node struct {
 	Party string
 	// Dir is the node's folder.
 	Dir string
-	// Bin is the command.
-	Bin string
+	// Bin is the command, and NATS the stock nats-server.
+	Bin, NATS string
+	// Cluster is the node's broker, where it is one of several servers.
+	Cluster *Cluster
 	// Listen is where the node really listens.
 	Listen string
 	// Log collects what its processes write to standard error.
@@ -98,8 +117,9 @@ func (n *Node) startOne(ctx context.Context, part Part, wait bool) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()                                      //nolint:errcheck // the process has its own copy
-	c := exec.Command(n.Bin, part.args(n.Dir)...)          //nolint:noctx // it outlives the call; Kill and Stop end it
+	defer log.Close() //nolint:errcheck // the process has its own copy
+	bin, args := n.command(part)
+	c := exec.Command(bin, args...)                        //nolint:noctx // it outlives the call; Kill and Stop end it
 	fmt.Fprintf(log, "--- %s %s\n", n.Party, string(part)) //nolint:errcheck // for people
 	c.Stderr = log
 	out, err := c.StdoutPipe()
@@ -180,8 +200,11 @@ const stopTimeout = 60 * time.Second
 
 // Stop ends everything that runs of the node, the gateway first, as an operator
 // does it. Each part must end by itself and without an error.
-func (n *Node) Stop() error {
-	for _, part := range []Part{Whole, Gateway, Broker} {
+func (n *Node) Stop() error { return n.StopParts(order...) }
+
+// StopParts ends parts in this order, as far as they run.
+func (n *Node) StopParts(parts ...Part) error {
+	for _, part := range parts {
 		p := n.take(part)
 		if p == nil {
 			continue
@@ -202,7 +225,7 @@ func (n *Node) Stop() error {
 
 // Clean kills whatever still runs; for the end of a test.
 func (n *Node) Clean() {
-	for _, part := range []Part{Whole, Gateway, Broker} {
+	for _, part := range order {
 		if p := n.take(part); p != nil {
 			_ = p.cmd.Process.Kill() // it may have ended
 			<-p.done

@@ -43,7 +43,8 @@ type Store struct {
 }
 
 // Read reads a stopped node's store. It starts a broker on a copy of it, in
-// temp, so that nothing in the node's folder changes.
+// temp, so that nothing in the node's folder changes. The servers of a cluster
+// must run, and are asked.
 func Read(ctx context.Context, n *Node, partners []string, temp string) (*Store, error) {
 	l := node.Layout{Dir: n.Dir}
 	keys, err := keyring.LoadGateway(l.GatewayKeys(), nil)
@@ -60,6 +61,18 @@ func Read(ctx context.Context, n *Node, partners []string, temp string) (*Store,
 	}
 	if err := s.readJournal(l.Journal(Channel)); err != nil {
 		return nil, err
+	}
+	if n.Cluster != nil { // its streams are where most of its servers say that they are
+		nc, err := n.Cluster.Connect()
+		if err != nil {
+			return nil, err
+		}
+		defer nc.Close()
+		js, err := jetstream.New(nc)
+		if err != nil {
+			return nil, err
+		}
+		return s, s.readStreams(ctx, js, partners)
 	}
 	b, err := runCopy(ctx, l, temp)
 	if err != nil {

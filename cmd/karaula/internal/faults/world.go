@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -15,7 +16,7 @@ import (
 	"karaula/internal/keyring"
 	"karaula/internal/node"
 	"karaula/internal/register"
-	"karaula/internal/terms"
+	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
 // Channel is the one channel of a world.
@@ -30,12 +31,17 @@ type World struct {
 	ToAL, ToME *Proxy
 	// Agreement is the signed text.
 	Agreement []byte
+	// Cluster is AL's, where AL's broker is one.
+	Cluster *Cluster
 }
 
 // Make makes a world in a folder: keys, cards, the agreement signed by both and
 // taken in by both. Nothing runs yet but the proxies.
-func Make(dir, bin string) (*World, error) {
-	w := &World{Dir: dir}
+func Make(dir, bin string) (*World, error) { return makeWorldWith(dir, bin, nil) }
+
+// makeWorldWith makes a world in which AL's broker is a cluster, unless it is nil.
+func makeWorldWith(dir, bin string, cluster *Cluster) (*World, error) {
+	w := &World{Dir: dir, Cluster: cluster}
 	made := map[string]*setup.Made{}
 	for _, party := range []string{"al", "me"} {
 		listen, err := FreePort()
@@ -59,8 +65,18 @@ func Make(dir, bin string) (*World, error) {
 		cfg.Party, cfg.Name, cfg.Listen = party, "Border police of "+party+" (invented)", listen
 		cfg.Advertise, cfg.Officers = []string{proxy.Addr()}, setup.Operator()
 		cfg.Log.Level = "info"
+		if cluster != nil && party == "al" {
+			if err := cluster.plan(cfg); err != nil {
+				return nil, err
+			}
+		}
 		if made[party], err = setup.Make(setup.Options{Dir: n.Dir, Config: cfg, Now: time.Now()}); err != nil {
 			return nil, err
+		}
+		if cluster != nil && party == "al" {
+			if err := cluster.layOut(context.Background(), n, cfg); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return w, w.agree(made)
@@ -73,7 +89,7 @@ func (w *World) agree(made map[string]*setup.Made) error {
 		c := made[code].Card
 		parties = append(parties, agreement.Party{Code: code, Name: c.Name, Root: c.Root, Next: c.NextRoot})
 	}
-	types := terms.Types()
+	types := []karaulav1.AlertType{karaulav1.AlertType_ALERT_TYPE_ROUTE}
 	text, err := agreement.Template(Channel, parties, types, time.Now().Add(-time.Minute))
 	if err != nil {
 		return err
@@ -143,11 +159,20 @@ func (w *World) Partner(n *Node) *Node {
 	return w.AL
 }
 
-// Stop stops everything that runs, as an operator does.
-func (w *World) Stop() error { return errors.Join(w.AL.Stop(), w.ME.Stop()) }
+// Stop stops everything that runs, as an operator does. Of a cluster the agents
+// and servers go on: see [Cluster.Stop].
+func (w *World) Stop() error {
+	if w.Cluster != nil {
+		return errors.Join(w.Cluster.StopGateways(), w.ME.Stop())
+	}
+	return errors.Join(w.AL.Stop(), w.ME.Stop())
+}
 
 // Clean kills what still runs and ends the proxies.
 func (w *World) Clean() {
+	if w.Cluster != nil {
+		w.Cluster.Clean()
+	}
 	for _, n := range w.Nodes() {
 		n.Clean()
 	}

@@ -1,0 +1,223 @@
+package faults
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"karaula/internal/keyring"
+	"karaula/internal/node"
+	"karaula/internal/subject"
+)
+
+// BuildNATS builds the stock nats-server of the version that the module names
+// into a folder and gives its path.
+func BuildNATS(ctx context.Context, dir string) (string, error) {
+	path := filepath.Join(dir, "nats-server")
+	c := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/nats-io/nats-server/v2")
+	if out, err := c.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("nats-server was not built: %w: %s", err, out)
+	}
+	return path, nil
+}
+
+// machines is how many machines a cluster has.
+const machines = 3
+
+// Cluster is a party's node whose broker is three stock nats-servers, each on a
+// machine of its own: a folder with a server and its agent. The gateway runs on
+// the first one.
+type Cluster struct {
+	// NATS is the stock nats-server.
+	NATS string
+	// Machines are the machines; the first one is the world's node.
+	Machines []*Node
+}
+
+// plan has the first machine's card name all servers.
+func (c *Cluster) plan(cfg *node.Config) error {
+	cfg.Advertise = []string{cfg.Listen}
+	for range machines - 1 {
+		at, err := FreePort()
+		if err != nil {
+			return err
+		}
+		cfg.Advertise = append(cfg.Advertise, at)
+	}
+	return nil
+}
+
+// layOut makes the folders of the other machines as an operator does.
+func (c *Cluster) layOut(ctx context.Context, first *Node, cfg *node.Config) error {
+	first.NATS, first.Cluster = c.NATS, c
+	c.Machines = []*Node{first}
+	args := []string{first.Dir}
+	for i, client := range cfg.Advertise {
+		route, err := FreePort()
+		if err != nil {
+			return err
+		}
+		name := first.Party + "-" + strconv.Itoa(i+1)
+		args = append(args, name, client, route)
+		if i > 0 {
+			c.Machines = append(c.Machines, &Node{
+				Party: first.Party, Dir: first.Dir + "." + name, Bin: first.Bin, NATS: c.NATS, Cluster: c,
+				Listen: client, Log: filepath.Join(filepath.Dir(first.Dir), name+".log"),
+			})
+		}
+	}
+	if out, err := exec.CommandContext(ctx, LayOut, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("the cluster was not laid out: %w: %s", err, out)
+	}
+	return nil
+}
+
+// LayOut is the script that makes the folders of a cluster, from this folder.
+const LayOut = "../../../../deploy/cluster/lay-out"
+
+// Start starts all servers and agents and waits until each agent says that it runs.
+func (c *Cluster) Start(ctx context.Context) error {
+	for _, n := range c.Machines {
+		if err := n.Launch(ctx, Agent); err != nil { // writes what the server is started on
+			return err
+		}
+	}
+	for _, n := range c.Machines {
+		if err := c.Serve(ctx, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Serve starts the server of a machine, whose agent is there or has been, and
+// waits until it listens.
+func (c *Cluster) Serve(ctx context.Context, n *Node) error {
+	err := Until(ctx, func() string {
+		if _, err := os.Stat(node.Layout{Dir: n.Dir}.NATSConf()); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+	if err != nil {
+		return err
+	}
+	if err := n.Launch(ctx, Server); err != nil {
+		return err
+	}
+	return Until(ctx, func() string {
+		conn, err := net.DialTimeout("tcp", n.Listen, time.Second) //nolint:noctx // loopback, at once
+		if err != nil {
+			return err.Error() + ": " + n.Tail(500)
+		}
+		_ = conn.Close() // it was there
+		return ""
+	})
+}
+
+// StopGateways stops the gateways that run.
+func (c *Cluster) StopGateways() error {
+	var failed []error
+	for _, n := range c.Machines {
+		failed = append(failed, n.StopParts(Gateway))
+	}
+	return errors.Join(failed...)
+}
+
+// Connect connects to the servers as the gateway does.
+func (c *Cluster) Connect() (*nats.Conn, error) {
+	keys, err := keyring.LoadGateway(node.Layout{Dir: c.Machines[0].Dir}.GatewayKeys(), nil)
+	if err != nil {
+		return nil, err
+	}
+	user, err := keyring.User(keys.Own)
+	if err != nil {
+		return nil, err
+	}
+	var urls []string
+	for _, n := range c.Machines {
+		urls = append(urls, "tls://"+n.Listen)
+	}
+	return nats.Connect(
+		strings.Join(urls, ","), nats.Nkey(user, keys.Own.Sign), nats.TLSHandshakeFirst(), nats.MaxReconnects(-1),
+		nats.Secure(&tls.Config{
+			MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{keys.TLS},
+			InsecureSkipVerify: true, //nolint:gosec // a test's own servers on loopback
+		}),
+		nats.CustomInboxPrefix(subject.Inbox(subject.RoleGateway)),
+	)
+}
+
+// Whole waits until every stream has a leader and every copy of it is current.
+func (c *Cluster) Whole(ctx context.Context) error {
+	nc, err := c.Connect()
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	return Until(ctx, func() string { return lagging(ctx, js) })
+}
+
+// lagging says what a cluster lacks of being whole.
+func lagging(ctx context.Context, js jetstream.JetStream) string {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	names := js.StreamNames(ctx)
+	count := 0
+	for name := range names.Name() {
+		count++
+		s, err := js.Stream(ctx, name)
+		if err != nil {
+			return name + ": " + err.Error()
+		}
+		info := s.CachedInfo().Cluster
+		if info == nil || info.Leader == "" || len(info.Replicas) != machines-1 {
+			return name + " has no leader, or not enough copies"
+		}
+		for _, r := range info.Replicas {
+			if !r.Current || r.Offline || r.Lag > 0 {
+				return name + ": the copy of " + r.Name + " is behind"
+			}
+		}
+	}
+	if err := names.Err(); err != nil {
+		return err.Error()
+	}
+	if count == 0 {
+		return "there are no streams"
+	}
+	return ""
+}
+
+// Stop stops the agents, and then the servers.
+func (c *Cluster) Stop() error {
+	var failed []error
+	for _, part := range []Part{Agent, Server} {
+		for _, n := range c.Machines {
+			failed = append(failed, n.StopParts(part))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// Clean kills whatever still runs.
+func (c *Cluster) Clean() {
+	for _, n := range c.Machines {
+		n.Clean()
+	}
+}

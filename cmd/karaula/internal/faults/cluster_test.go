@@ -1,0 +1,166 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// stockServer builds the stock nats-server once.
+var stockServer = sync.OnceValues(func() (string, error) { return BuildNATS(context.Background(), filepath.Dir(bin)) })
+
+// makeCluster makes a world in which AL has three servers, and starts them.
+func makeCluster(t *testing.T) *World {
+	t.Helper()
+	server, err := stockServer()
+	must(t, err)
+	w, err := makeWorldWith(t.TempDir(), bin, &Cluster{NATS: server})
+	must(t, err)
+	t.Cleanup(func() {
+		w.Clean()
+		if t.Failed() {
+			for _, n := range append(slices.Clone(w.Cluster.Machines), w.ME) {
+				t.Logf("log of %s:\n%s", n.Dir, n.Tail(4000))
+			}
+		}
+	})
+	must(t, w.Cluster.Start(patient(t)))
+	must(t, w.Cluster.Whole(patient(t)))
+	must(t, w.AL.Start(patient(t), Gateway))
+	must(t, w.ME.Start(patient(t), Whole))
+	return w
+}
+
+// finish settles, walks both sides, and stops the servers.
+func finish(t *testing.T, w *World, r map[string]*Record) *Findings {
+	t.Helper()
+	must(t, w.Cluster.Whole(patient(t)))
+	f := settleAndWalk(t, w, r, Expect{})
+	must(t, w.Cluster.Stop())
+	return f
+}
+
+// outages measures for how long nothing was acknowledged around each event.
+type outages struct {
+	what []string
+	at   []time.Time
+}
+
+func (o *outages) note(what string) { o.what, o.at = append(o.what, what), append(o.at, time.Now()) }
+
+// longest gives, for each kind of event, how often it was and the longest time
+// between two acknowledgements from it to the next event.
+func (o *outages) longest(r *Record) string {
+	var acked []time.Time
+	for _, s := range r.Sent() {
+		acked = append(acked, s.Acked)
+	}
+	slices.SortFunc(acked, time.Time.Compare)
+	count, worst := map[string]int{}, map[string]time.Duration{}
+	for i, from := range o.at {
+		count[o.what[i]]++
+		last := from
+		for _, at := range acked {
+			if at.Before(from) {
+				continue
+			}
+			worst[o.what[i]] = max(worst[o.what[i]], at.Sub(last))
+			last = at
+			if i+1 < len(o.at) && at.After(o.at[i+1]) {
+				break
+			}
+		}
+	}
+	var out []string
+	for what, n := range count {
+		out = append(out, fmt.Sprintf("%s %d times, longest pause %s", what, n, worst[what].Round(10*time.Millisecond)))
+	}
+	slices.Sort(out)
+	return strings.Join(out, "; ")
+}
+
+// killOne kills one process of a cluster at a random moment, and brings it back.
+func killOne(t *testing.T, w *World, r *Record, rng *rand.Rand, o *outages) {
+	t.Helper()
+	_, acked := r.Count()
+	must(t, r.Await(patient(t), acked+1+rng.IntN(6)))
+	time.Sleep(time.Duration(rng.Int64N(int64(30 * time.Millisecond)))) // a random moment
+	n := w.Cluster.Machines[rng.IntN(machines)]
+	ctx := patient(t)
+	switch rng.IntN(5) {
+	case 0, 1, 2:
+		o.note("server killed")
+		must(t, n.Kill(Server))
+		_, acked = r.Count()
+		must(t, r.Await(ctx, acked+3)) // goes on with two
+		must(t, w.Cluster.Serve(ctx, n))
+	case 3:
+		o.note("agent killed")
+		must(t, n.Kill(Agent))
+		must(t, n.Start(ctx, Agent))
+	default:
+		o.note("gateway killed")
+		must(t, w.AL.Kill(Gateway))
+		must(t, w.AL.Start(ctx, Gateway))
+	}
+	must(t, w.Cluster.Whole(ctx))
+}
+
+// clusterKills is how many kills a cluster has to stand: fewer in the short form,
+// because each is followed by an election.
+func clusterKills(t *testing.T) int {
+	t.Helper()
+	if !long() {
+		return 4
+	}
+	return kills(t)
+}
+
+// Whatever one process of a node with three servers is killed, nothing that was
+// acknowledged is lost, doubled or forked, and the service goes on.
+func TestClusterKills(t *testing.T) {
+	t.Parallel()
+	rng, count := seeded(t), clusterKills(t)
+	w, r, o := makeCluster(t), records(), &outages{}
+	loads := []*Load{Start(t.Context(), w.AL, r["al"], 3), Start(t.Context(), w.ME, r["me"], 1)}
+	for range count {
+		killOne(t, w, r["al"], rng, o)
+	}
+	endLoad(t, loads...)
+	f := finish(t, w, r)
+	t.Logf("%d kills: %s; al's commands ended with %s", count, o.longest(r["al"]), r["al"].Exits())
+	if f.Acked["al"] == 0 || f.Acked["me"] == 0 {
+		t.Error("nothing was sent: the campaign has shown nothing")
+	}
+}
+
+// Every process is restarted once, one after the other, while alerts are sent.
+func TestClusterRollingRestart(t *testing.T) {
+	t.Parallel()
+	w, r, o := makeCluster(t), records(), &outages{}
+	load := Start(t.Context(), w.AL, r["al"], 3)
+	must(t, r["al"].Await(patient(t), 3))
+	for _, n := range w.Cluster.Machines {
+		ctx := patient(t)
+		o.note("server restarted")
+		must(t, n.StopParts(Server))
+		must(t, w.Cluster.Serve(ctx, n))
+		must(t, w.Cluster.Whole(ctx))
+		must(t, n.StopParts(Agent))
+		must(t, n.Start(ctx, Agent))
+	}
+	o.note("gateway restarted")
+	must(t, w.AL.StopParts(Gateway))
+	must(t, w.AL.Start(patient(t), Gateway))
+	_, acked := r["al"].Count()
+	must(t, r["al"].Await(patient(t), acked+3))
+	endLoad(t, load)
+	finish(t, w, r)
+	t.Logf("%s; al's commands ended with %s", o.longest(r["al"]), r["al"].Exits())
+}
