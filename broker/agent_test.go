@@ -327,7 +327,7 @@ func TestChangesReachLiveConnections(t *testing.T) {
 	if got := take(t, waiting); string(got.Data) != "r" {
 		t.Errorf("on the old channel came %q", got.Data)
 	}
-	a.mustDial(t, stranger, "ba")
+	answered(t, gw, a.mustDial(t, stranger, "ba"), "ba")
 	if cuts.Load() != 0 {
 		t.Errorf("%d connections were cut by what only adds", cuts.Load())
 	}
@@ -338,6 +338,20 @@ func TestChangesReachLiveConnections(t *testing.T) {
 	}
 	if cuts.Load() != 0 {
 		t.Errorf("%d connections were cut by somebody else's end", cuts.Load())
+	}
+}
+
+// answered asks the link service as a partner.
+func answered(t *testing.T, gw, partner *nats.Conn, code string) {
+	t.Helper()
+	if _, err := gw.Subscribe(subject.Link(code), func(m *nats.Msg) { _ = m.Respond(m.Data) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := gw.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if reply, err := partner.Request(subject.Link(code), []byte("ping"), wait); err != nil || string(reply.Data) != "ping" {
+		t.Errorf("the link service gives %s no answer: %v", code, err)
 	}
 }
 

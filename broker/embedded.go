@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -120,16 +121,34 @@ func (e *Embedded) awaitReady(ctx context.Context, fatal <-chan string) error {
 
 // Reload reads the configuration file again. Connections whose user is gone
 // are closed; the others stay, with their new rights.
+//
+// nats-server 2.15 gives the services that an account imports to no account that
+// comes with a reload, but does with the next one (configureAccounts: not if
+// reloading). So a partner that is new is read twice.
 func (e *Embedded) Reload() error {
 	opts, err := e.options()
+	more := err == nil && e.newAccount(opts)
 	if err == nil {
 		err = e.srv.ReloadOptions(opts)
+	}
+	if err == nil && more {
+		if opts, err = e.options(); err == nil { // the server keeps what it was given
+			err = e.srv.ReloadOptions(opts)
+		}
 	}
 	if err != nil {
 		return problem.Wrap(problem.Failed, err, "the broker did not take its new configuration and keeps the old one").
 			WithHint("settings of store and listener change only with a restart")
 	}
 	return nil
+}
+
+// newAccount reports whether there is an account that the server does not have yet.
+func (e *Embedded) newAccount(opts *server.Options) bool {
+	return slices.ContainsFunc(opts.Accounts, func(a *server.Account) bool {
+		_, err := e.srv.LookupAccount(a.GetName())
+		return err != nil
+	})
 }
 
 // Shutdown stops the server and waits until its files are closed. It may be
