@@ -59,6 +59,7 @@ type Agent struct {
 
 	mu     sync.Mutex
 	status Status
+	text   []byte // the configuration that the server was last given
 
 	want  Plan      // last plan that was asked for, bars included
 	live  Plan      // plan of the configuration that the server runs
@@ -118,6 +119,7 @@ func Start(ctx context.Context, o AgentOptions) (*Agent, error) {
 	}
 	a.keeper = NewKeeper(a.nc, o.Log)
 	a.want, a.live = plan, plan
+	a.given(plan)
 	a.keep(ctx, plan)
 	return a, nil
 }
@@ -279,6 +281,7 @@ func (a *Agent) reload(plan Plan) error {
 		a.count(func(s *Status) { s.Reloads++ })
 	}
 	a.live = plan
+	a.given(plan)
 	return nil
 }
 

@@ -51,6 +51,7 @@ type channel struct {
 	live     bool                                  // read-back is over
 	compared map[string]bool                       // partners that have said what they hold of ours
 	openedAt time.Time
+	attended attention
 
 	judged chan struct{} // has an element when something was judged
 	cancel context.CancelFunc
@@ -64,7 +65,7 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 		g: g, id: cv.ID, mode: cv.Channel.Mode, first: cv.First, parties: cv.Parties,
 		out: stream.Open(g.js, subject.Out(cv.ID)), ears: map[string]*inbox.Inbox{},
 		receipts: map[string][]*karaulav1.LedgerReceipt{}, notices: map[uint64]bool{},
-		compared: map[string]bool{}, openedAt: g.o.Now(), judged: make(chan struct{}, 1),
+		compared: map[string]bool{}, openedAt: g.o.Now(), attended: newAttention(), judged: make(chan struct{}, 1),
 	}
 	if err := c.streamsReady(ctx); err != nil {
 		return nil, err

@@ -20,6 +20,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"karaula/internal/checkup"
 	"karaula/internal/keyring"
 	"karaula/internal/node"
 	"karaula/internal/register"
@@ -36,6 +37,9 @@ type Options struct {
 	Connect func(ctx context.Context) (*nats.Conn, error)
 	// Version is the program's, for status.
 	Version string
+	// Checks makes the checks of the folder, the machine and the broker, which
+	// [Gateway.Checks] adds its own to; nil for none.
+	Checks func(ctx context.Context) []checkup.Check
 	// Metrics receives the gateway's metrics; nil for none.
 	Metrics prometheus.Registerer
 	Now     func() time.Time

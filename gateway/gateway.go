@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -71,9 +72,12 @@ type Gateway struct {
 	stopping bool // nothing is opened any more
 	work     sync.WaitGroup
 
-	pruneAt time.Time // when old keys are looked at next; owned by the loop
-	marked  marked    // owned by the loop
-	locked  string    // why the own keys could not be read again; owned by the loop
+	pruneAt time.Time    // when old keys are looked at next; owned by the loop
+	marked  marked       // owned by the loop
+	locked  string       // why the own keys could not be read again; owned by the loop
+	begun   atomic.Bool  // the own broker was reached; the fields above are set
+	beat    atomic.Int64 // when the main loop last went round, microseconds since 1970
+	attend  time.Time    // when partners were last attended to; of the main loop
 
 	alone bool // tests only: no partner is needed for a comparison
 
@@ -99,7 +103,7 @@ func New(o Options) (*Gateway, error) {
 	}
 	g.metrics = m
 	if o.Metrics != nil {
-		if err := o.Metrics.Register(newBacklogs(g)); err != nil {
+		if err := o.Metrics.Register(newGauges(g)); err != nil {
 			return nil, problem.Wrap(problem.Failed, err, "the metrics cannot be registered")
 		}
 	}
@@ -148,8 +152,10 @@ func (g *Gateway) Run(ctx context.Context) error {
 		Self: g.self, Name: g.o.Config.Name, Register: g.o.Register.View, Book: g.book, Index: g.index, Complete: g.complete, Bus: &g.bus,
 		Writer: g.writer, Open: g.open, Log: g.deskLog, OfficerKey: g.o.Keys.Keys().Officer,
 		Records: desk.NewRecords(g.o.Keys.Keys, deskKey(g.o.Keys.Keys())),
-		Status:  g.status, KeyUse: g.keyUse, PruneKeys: g.pruneKeys, Now: g.o.Now, Logger: g.log,
+		Status:  g.status, KeyUse: g.keyUse, PruneKeys: g.pruneKeys,
+		Checkup: g.checkup, TestLink: g.testLink, Now: g.o.Now, Logger: g.log,
 	})
+	g.begun.Store(true)
 	if g.server, err = g.serveLink(ctx); err != nil {
 		return err
 	}
@@ -222,6 +228,11 @@ func (g *Gateway) sync(ctx context.Context) {
 	g.syncChannels(ctx, wanted)
 	g.syncRepudiated(view)
 	g.mindKeys(ctx)
+	g.beat.Store(now.UnixMicro())
+	if now.Sub(g.attend) >= attendPause || now.Before(g.attend) {
+		g.attend = now
+		g.attendAll(view, now)
+	}
 }
 
 // syncChannels opens what is wanted and not open, and closes the rest.
@@ -337,7 +348,10 @@ func (g *Gateway) complete() bool {
 	return g.whole && g.book.Complete()
 }
 
-func (g *Gateway) connected() bool { return g.nc.IsConnected() }
+func (g *Gateway) connected() bool { return g.begun.Load() && g.nc.IsConnected() }
+
+// since gives the seconds since a moment in microseconds since 1970.
+func (g *Gateway) since(micros int64) float64 { return float64(g.o.Now().UnixMicro()-micros) / 1e6 }
 
 func (g *Gateway) signer(card [32]byte) (envelope.Signer, error) {
 	return signer(g.o.Keys, g.o.Register.View(), card)

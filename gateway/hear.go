@@ -25,6 +25,7 @@ import (
 func (c *channel) onJudged(origin string, j inbox.Judged) {
 	class, code := j.Verdict.Class, j.Verdict.Code
 	if !j.Replayed {
+		c.heardFrom(origin)
 		c.g.metrics.judged.WithLabelValues(c.id, terms.ClassWord(class), terms.CodeWord(code)).Inc()
 	}
 	p := j.Placement.Parsed
@@ -63,8 +64,7 @@ func (c *channel) hearAlert(j inbox.Judged) {
 		if c.g.bus.Heard() {
 			c.g.bus.Tell(c.g.desk.Event(e))
 		}
-		lag := c.g.o.Now().UnixMicro() - e.SaidAt
-		c.g.metrics.lag.WithLabelValues(c.id).Observe(float64(lag) / 1e6)
+		c.g.metrics.lag.WithLabelValues(c.id).Observe(c.g.since(e.SaidAt))
 	}
 }
 
@@ -107,7 +107,13 @@ func (c *channel) hearReceipt(st *karaulav1.Statement, replayed bool) {
 			continue
 		}
 		news := c.g.book.Receipt(st.GetOrigin(), l, st.GetSaidAt())
-		if replayed || !c.g.bus.Heard() {
+		if replayed {
+			continue
+		}
+		for _, e := range news {
+			c.g.metrics.receipted.WithLabelValues(c.id, st.GetOrigin()).Observe(c.g.since(e.SaidAt))
+		}
+		if !c.g.bus.Heard() {
 			continue
 		}
 		for _, e := range news {

@@ -13,32 +13,11 @@ type metrics struct {
 	quarantined *prometheus.CounterVec
 	requests    *prometheus.CounterVec
 	lag         *prometheus.HistogramVec
-	linkUp      *prometheus.GaugeVec
+	receipted   *prometheus.HistogramVec
 }
 
-// backlogs collects how far partners are behind, when somebody asks.
-type backlogs struct {
-	g    *Gateway
-	desc *prometheus.Desc
-}
-
-func newBacklogs(g *Gateway) *backlogs {
-	return &backlogs{g, prometheus.NewDesc("karaula_backlog_statements",
-		"Own statements that a partner has not judged yet, by channel and partner.", []string{"channel", "party"}, nil)}
-}
-
-// Describe implements prometheus.Collector.
-func (b *backlogs) Describe(out chan<- *prometheus.Desc) { out <- b.desc }
-
-// Collect implements prometheus.Collector.
-func (b *backlogs) Collect(out chan<- prometheus.Metric) {
-	for _, c := range b.g.openChannels() {
-		for _, p := range c.partners() {
-			n := c.backlog(p)
-			out <- prometheus.MustNewConstMetric(b.desc, prometheus.GaugeValue, float64(n), c.id, p)
-		}
-	}
-}
+// lagBuckets are seconds, from two nodes in a room to a partner that was away.
+var lagBuckets = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60, 600, 3600, 86400}
 
 // newMetrics makes the metrics and registers them, if there is a registry.
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -60,17 +39,19 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}, []string{"party", "outcome"}),
 		lag: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "karaula_said_to_judged_seconds", Help: "Time from an alert's said_at to its verdict here, by channel.",
-			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60, 600, 3600, 86400},
+			Buckets: lagBuckets,
 		}, []string{"channel"}),
-		linkUp: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "karaula_link_up", Help: "1 if the link to a partner's broker is up.",
-		}, []string{"party"}),
+		receipted: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "karaula_said_to_receipted_seconds",
+			Help:    "Time from an own alert's said_at to the partner's receipt here, by channel and partner.",
+			Buckets: lagBuckets,
+		}, []string{"channel", "party"}),
 	}
 	if reg == nil {
 		return m, nil
 	}
 	var errs []error
-	all := []prometheus.Collector{m.published, m.judged, m.quarantined, m.requests, m.lag, m.linkUp}
+	all := []prometheus.Collector{m.published, m.judged, m.quarantined, m.requests, m.lag, m.receipted}
 	for _, c := range all {
 		errs = append(errs, reg.Register(c))
 	}

@@ -42,6 +42,7 @@ type partner struct {
 	trouble string
 	last    map[string]string // what could not be taken in, and why
 	heardAt time.Time
+	met     meeting   // what the last greeting told
 	hello   time.Time // next greeting
 	greeted time.Time // last greeting
 	told    uint64    // generation of the register at the last greeting
@@ -159,7 +160,8 @@ func (p *partner) dial(ctx context.Context, c *card.Card) bool {
 	p.nc, p.card = nc, c.Digest
 	p.client = link.New(nc, link.ClientOptions{
 		Self: p.g.self, Partner: p.code, Key: p.g.linkKey, Skew: p.g.o.Config.ClockSkew, Now: p.g.o.Now,
-		Card: func() (*card.Card, bool) { return p.g.o.Register.View().Card(p.code) },
+		Card:    func() (*card.Card, bool) { return p.g.o.Register.View().Card(p.code) },
+		OnClock: p.clock,
 	})
 	p.hello = time.Time{}
 	p.mu.Unlock()
@@ -197,11 +199,6 @@ func (p *partner) enter(state, why string) {
 	if !changed {
 		return
 	}
-	up := 0.0
-	if state == "up" {
-		up = 1
-	}
-	p.g.metrics.linkUp.WithLabelValues(p.code).Set(up)
 	p.g.log.Info("link", "party", p.code, "state", state, "why", why)
 	p.g.tell(&karaulav1.WatchResponse{Event: bus.Link, Party: p.code, Text: "link to " + p.code + " is " + state})
 }
@@ -267,6 +264,7 @@ func (p *partner) greet(ctx context.Context) {
 			theirs, err = client.Hello(ctx, p.g.standing(view, p.code))
 		}
 	}
+	p.meet(theirs, err)
 	now := p.g.o.Now()
 	p.mu.Lock()
 	p.hello, p.greeted = now.Add(helloPause), now

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"karaula/internal/agreement"
-	"karaula/internal/problem"
 	"karaula/internal/register"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
@@ -36,25 +35,6 @@ func (g *Gateway) status(context.Context) *karaulav1.StatusResponse {
 		}
 	}
 	return s
-}
-
-// Healthy says what keeps the gateway from doing its work; nil if nothing does.
-// A partner that is away is not ill health of this node.
-func (g *Gateway) Healthy(context.Context) error {
-	select {
-	case <-g.ready:
-	default:
-		return problem.New(problem.Unreachable, "the gateway is starting: channels are not open yet")
-	}
-	if !g.connected() {
-		return problem.New(problem.Unreachable, "the own broker does not answer")
-	}
-	for _, c := range g.openChannels() {
-		if err := c.writer.Halted(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (g *Gateway) linkStatus() []*karaulav1.LinkStatus {
@@ -112,7 +92,13 @@ func (g *Gateway) channelStatus(cv *register.ChannelView, s *karaulav1.StatusRes
 	}
 	head := c.writer.Head()
 	out.Said, out.Epoch = head.GetSize(), head.GetEpoch()
+	seen := c.attention()
 	for _, p := range c.partners() {
+		if seen.silent[p] {
+			s.Warnings = append(s.Warnings, fmt.Sprintf(
+				"%s has said nothing on channel %s for %s, though its link is up; it may be withholding",
+				p, c.id, g.o.Config.Silence))
+		}
 		ps := &karaulav1.PartnerStatus{Party: p, JudgedTo: g.book.JudgedTo(c.ledger(g.self), p, head.GetEpoch())}
 		ps.Received, ps.Judged, ps.Held, ps.Quarantined, ps.Contested = c.ear(p).Status()
 		ps.Backlog = c.backlog(p)

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"karaula/internal/agreement"
+	"karaula/internal/checkup"
 )
 
 // results are the JSON objects that commands print, by command.
@@ -58,6 +59,8 @@ var results = map[string]result{
 	"karaula lookup":            lookUpResult{},
 	"karaula alert watch":       watchEvent{},
 	"karaula status":            statusResult{},
+	"karaula doctor":            doctorResult{},
+	"karaula link test":         linkTestResult{},
 	"karaula demo":              demoEvent{},
 	"karaula bench":             benchResult{},
 	"karaula version":           versionResult{},
@@ -189,6 +192,7 @@ func fieldDocs(t *testing.T) map[string]string {
 		reflect.TypeFor[demoEvent]().Field(0).Type.PkgPath():          "internal/demo",
 		reflect.TypeFor[agreement.Finding]().PkgPath():                "../../internal/agreement",
 		reflect.TypeFor[benchResult]().Field(0).Type.Elem().PkgPath(): "internal/bench",
+		reflect.TypeFor[checkup.Check]().PkgPath():                    "../../internal/checkup",
 	}
 	for pkg, dir := range packages {
 		names, err := filepath.Glob(filepath.Join(dir, "*.go"))

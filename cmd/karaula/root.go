@@ -24,6 +24,8 @@ var commands = []func(*app) *cobra.Command{
 	newAlert,
 	newLookUp,
 	newStatus,
+	newDoctor,
+	newLink,
 	newDemo,
 	newBench,
 	newCompletion,

@@ -23,6 +23,8 @@ const (
 	Link        = "link"        // a link came up or went down
 	Repudiated  = "repudiated"  // an accepted alert's origin has revoked the key that signed it
 	Notice      = "notice"      // an agreement was suspended, resumed, changed
+	Silent      = "silent"      // a partner says nothing on a channel, though its link is up
+	Heard       = "heard"       // a partner that was silent says something again
 )
 
 // Buffer is how many events a listener may be behind.

@@ -63,8 +63,12 @@ type Config struct {
 	KeyUse func(ctx context.Context, req *karaulav1.KeyUseRequest) (*karaulav1.KeyUseResponse, error)
 	// PruneKeys destroys old keys that nothing needs, after record was told which.
 	PruneKeys func(ctx context.Context, record func([]keyring.Held) error) ([]keyring.Held, error)
-	Now       func() time.Time
-	Logger    *slog.Logger
+	// Checkup makes the node's checks, with a round trip to each partner if wanted.
+	Checkup func(ctx context.Context, trips bool) []*karaulav1.Check
+	// TestLink makes a round trip to one partner.
+	TestLink func(ctx context.Context, party string) (*karaulav1.TestLinkResponse, error)
+	Now      func() time.Time
+	Logger   *slog.Logger
 }
 
 // Desk implements NodeService.

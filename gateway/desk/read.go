@@ -224,3 +224,27 @@ func (d *Desk) Status(
 	}
 	return connect.NewResponse(d.cfg.Status(ctx)), nil
 }
+
+// Checkup makes the node's checks; whoever may see the state may ask.
+func (d *Desk) Checkup(
+	ctx context.Context, req *connect.Request[karaulav1.CheckupRequest],
+) (*connect.Response[karaulav1.CheckupResponse], error) {
+	if _, err := who(ctx, "officer", "supervisor", "auditor", "system", "admin"); err != nil {
+		return nil, d.toConnect(err)
+	}
+	return connect.NewResponse(&karaulav1.CheckupResponse{Checks: d.cfg.Checkup(ctx, req.Msg.GetRoundTrips())}), nil
+}
+
+// TestLink makes a round trip to a partner; whoever may see the state may ask.
+func (d *Desk) TestLink(
+	ctx context.Context, req *connect.Request[karaulav1.TestLinkRequest],
+) (*connect.Response[karaulav1.TestLinkResponse], error) {
+	if _, err := who(ctx, "officer", "supervisor", "auditor", "system", "admin"); err != nil {
+		return nil, d.toConnect(err)
+	}
+	resp, err := d.cfg.TestLink(ctx, req.Msg.GetParty())
+	if err != nil {
+		return nil, d.toConnect(err)
+	}
+	return connect.NewResponse(resp), nil
+}

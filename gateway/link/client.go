@@ -30,6 +30,9 @@ type ClientOptions struct {
 	Skew time.Duration
 	// Timeout is for one question when the context has no deadline; zero is [DefaultTimeout].
 	Timeout time.Duration
+	// OnClock is told how far the partner's clock is ahead of ours, by every answer
+	// with its signature, also one that is too far off to be accepted; may be nil.
+	OnClock func(ahead time.Duration)
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }
@@ -231,7 +234,12 @@ func (c *Client) read(m *karaulav1.LinkMessage, req *karaulav1.LinkRequest) (*ka
 	if r.GetFrom() != c.o.Partner || r.GetTo() != c.o.Self || [idSize]byte(r.GetId()) != [idSize]byte(req.GetId()) {
 		return nil, c.untrusted(errors.New("it answers another request"))
 	}
-	if !fresh(r.GetAnsweredAt(), c.o.Now(), c.o.Skew) {
+	now := c.o.Now()
+	if c.o.OnClock != nil { // the answer was given about half-way between the question and now
+		asked := time.UnixMicro(req.GetAskedAt())
+		c.o.OnClock(time.UnixMicro(r.GetAnsweredAt()).Sub(asked.Add(now.Sub(asked) / 2)))
+	}
+	if !fresh(r.GetAnsweredAt(), now, c.o.Skew) {
 		return nil, problem.New(problem.Verification, "the clocks of this node and of %q differ too much", c.o.Partner).
 			WithHint("compare both clocks; at most %s are tolerated", c.o.Skew)
 	}

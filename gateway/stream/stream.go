@@ -103,6 +103,16 @@ func (l *Log) Size(ctx context.Context) (msgs, bytes uint64, err error) {
 	return st.Msgs, st.Bytes, nil
 }
 
+// Full gives the bytes stored and the bytes that the stream may hold.
+func (l *Log) Full(ctx context.Context) (bytes, most uint64, err error) {
+	s, err := l.js.Stream(ctx, l.name)
+	if err != nil {
+		return 0, 0, fmt.Errorf("stream %s: %w", l.name, err)
+	}
+	info := s.CachedInfo()
+	return info.State.Bytes, uint64(max(info.Config.MaxBytes, 0)), nil //nolint:gosec // not negative
+}
+
 // Append stores msgs behind the message with sequence expect, all or none, and
 // gives the sequence of the last one. One message goes as an ordinary publish,
 // several as one atomic batch (at most [MaxBatch]).

@@ -22,8 +22,8 @@ type Config struct {
 	// tried first. Empty: the listen address.
 	Advertise []string `yaml:"advertise"`
 
-	// Address and port of /metrics and /healthz, over plain HTTP without
-	// names of persons or contents. Empty: they are not served.
+	// Address and port of /metrics, /healthz and /readyz, over plain HTTP
+	// without names of persons or contents. Empty: they are not served.
 	Metrics string `yaml:"metrics"`
 
 	// How far partners' clocks may be ahead of this node's before what they say
@@ -33,6 +33,11 @@ type Config struct {
 	// How long a channel may stay silent before the node says a heartbeat on
 	// it, so that partners notice when statements are withheld. 1s to 1h.
 	Heartbeat time.Duration `yaml:"heartbeat"`
+
+	// How long a partner may say nothing on a channel, though its link is up,
+	// before the node warns that it may be withholding: two heartbeats of the
+	// partner, which are at most 1h each. 2s to 168h.
+	Silence time.Duration `yaml:"silence"`
 
 	// How long backups of this node's disks are kept. It is told to partners
 	// whenever content is erased, because until then a copy may exist. 0s means
@@ -144,6 +149,7 @@ func Default() *Config {
 	return &Config{
 		ClockSkew:     5 * time.Minute,
 		Heartbeat:     time.Hour,
+		Silence:       2 * time.Hour,
 		BackupHorizon: 30 * 24 * time.Hour,
 		Replicas:      1,
 		SocketMode:    "0600",

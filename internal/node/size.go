@@ -28,6 +28,16 @@ func (s Size) String() string {
 	return strconv.FormatInt(int64(s), 10)
 }
 
+// Round writes the size for people, with one decimal: "31.9 GiB".
+func (s Size) Round() string {
+	for _, u := range units {
+		if int64(s) >= u.size {
+			return strconv.FormatFloat(float64(s)/float64(u.size), 'f', 1, 64) + " " + u.word
+		}
+	}
+	return strconv.FormatInt(int64(s), 10) + " B"
+}
+
 // ParseSize reads a number of bytes with or without a unit.
 func ParseSize(text string) (Size, error) {
 	number, unit := text, int64(1)

@@ -7,6 +7,7 @@ package nodes
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"os"
@@ -22,7 +23,6 @@ import (
 	"karaula/internal/health"
 	"karaula/internal/keyring"
 	"karaula/internal/node"
-	"karaula/internal/problem"
 	"karaula/internal/register"
 	"karaula/internal/subject"
 )
@@ -53,6 +53,7 @@ type Node struct {
 
 	o      Options
 	keys   *keyring.Live
+	cert   tls.Certificate // of the broker, or else of the gateway
 	reg    *prometheus.Registry
 	stop   []context.CancelFunc // in the order of stopping
 	done   []chan error
@@ -60,6 +61,9 @@ type Node struct {
 	gone   chan struct{}
 	locks  []*os.File
 	once   sync.Once
+
+	started time.Time
+	last    report
 }
 
 // Start starts a node and returns when its broker answers and its gateway has
@@ -85,13 +89,16 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 		reg:      prometheus.NewRegistry(),
 		failed:   make(chan error, 4),
 		gone:     make(chan struct{}),
+		started:  time.Now(),
 	}
 	n.reg.MustRegister(collectors.NewGoCollector())
 	n.reg.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	n.reg.MustRegister(newNumbers(n))
 	if o.Gateway { // a locked key is better noticed before anything runs
 		if n.keys, err = keyring.OpenLive(layout.GatewayKeys(), o.Passphrase); err != nil {
 			return nil, err
 		}
+		n.cert = n.keys.Keys().TLS
 	}
 	if err := n.lock(); err != nil {
 		return nil, err
@@ -107,7 +114,7 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 		}
 	}
 	if cfg.Metrics != "" && o.Gateway { // of two processes, the gateway's serves them
-		n.run(ctx, func(ctx context.Context) error { return health.Listen(ctx, cfg.Metrics, n.reg, n.health) })
+		n.run(ctx, func(ctx context.Context) error { return health.Listen(ctx, cfg.Metrics, n.pages()) })
 	}
 	return n, nil
 }
@@ -161,18 +168,9 @@ func (n *Node) startBroker(ctx context.Context) error {
 	if !n.Config.Cluster.On() {
 		n.leftKey()
 	}
+	n.cert = keys.TLS
 	plan := func() (broker.Plan, time.Time, error) {
-		view := n.Register.View()
-		own, ok := view.Card(n.Config.Party)
-		if !ok {
-			return broker.Plan{}, time.Time{}, problem.New(problem.Locked, "the own card is not in the register").
-				WithHint("karaula card issue --dir %s", n.Layout.Dir)
-		}
-		users, err := broker.OwnUsers(keys, own)
-		if err != nil {
-			return broker.Plan{}, time.Time{}, err
-		}
-		return broker.PlanFrom(view, n.Config, n.Layout, users, time.Now())
+		return planOf(n.Layout, n.Config, n.Register.View(), keys, time.Now())
 	}
 	o := broker.AgentOptions{
 		Plan:   plan,
@@ -197,7 +195,7 @@ func (n *Node) startBroker(ctx context.Context) error {
 func (n *Node) startGateway(ctx context.Context) error {
 	g, err := gateway.New(gateway.Options{
 		Layout: n.Layout, Config: n.Config, Register: n.Register, Keys: n.keys, Connect: n.connect,
-		Version: n.o.Version, Metrics: n.reg, Now: time.Now, Logger: n.o.Logger.With("part", "gateway"),
+		Version: n.o.Version, Checks: n.checks, Metrics: n.reg, Now: time.Now, Logger: n.o.Logger.With("part", "gateway"),
 	})
 	if err != nil {
 		return err
@@ -239,20 +237,7 @@ func (n *Node) Stop() error {
 	return errors.Join(errs...)
 }
 
-// health gives the state for /healthz.
-func (n *Node) health(ctx context.Context) health.State {
-	s := health.State{OK: true, Checks: map[string]string{}}
-	if n.Gateway != nil {
-		s.Checks["gateway"] = "ok"
-		if err := n.Gateway.Healthy(ctx); err != nil {
-			s.OK, s.Checks["gateway"] = false, err.Error()
-		}
-	}
-	if n.Agent != nil {
-		s.Checks["broker"] = "ok"
-		if p := n.Agent.Status().Problem; p != "" {
-			s.OK, s.Checks["broker"] = false, p
-		}
-	}
-	return s
+// pages are what the node serves to machines.
+func (n *Node) pages() health.Pages {
+	return health.Pages{Metrics: n.reg, Alive: n.alive, Checks: n.Report}
 }

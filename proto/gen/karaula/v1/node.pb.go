@@ -921,7 +921,8 @@ type WatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// When, microseconds since 1970 UTC.
 	At int64 `protobuf:"varint,1,opt,name=at,proto3" json:"at,omitempty"`
-	// What: "sent", "accepted", "refused", "held", "quarantined", "delivered", "link", "notice", "contested".
+	// What: "sent", "accepted", "refused", "held", "quarantined", "delivered", "link", "notice", "contested",
+	// "silent", "heard".
 	Event string `protobuf:"bytes,2,opt,name=event,proto3" json:"event,omitempty"`
 	// The alert concerned, without content.
 	Alert *AlertRow `protobuf:"bytes,3,opt,name=alert,proto3" json:"alert,omitempty"`
@@ -1939,6 +1940,317 @@ func (x *PrunedKey) GetUse() KeyUse {
 	return KeyUse_KEY_USE_UNSPECIFIED
 }
 
+// CheckupRequest asks for the checks of a running node.
+type CheckupRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Also make a round trip to each partner.
+	RoundTrips    bool `protobuf:"varint,1,opt,name=round_trips,json=roundTrips,proto3" json:"round_trips,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckupRequest) Reset() {
+	*x = CheckupRequest{}
+	mi := &file_karaula_v1_node_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckupRequest) ProtoMessage() {}
+
+func (x *CheckupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckupRequest.ProtoReflect.Descriptor instead.
+func (*CheckupRequest) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *CheckupRequest) GetRoundTrips() bool {
+	if x != nil {
+		return x.RoundTrips
+	}
+	return false
+}
+
+// CheckupResponse gives them.
+type CheckupResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of their ids.
+	Checks        []*Check `protobuf:"bytes,1,rep,name=checks,proto3" json:"checks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckupResponse) Reset() {
+	*x = CheckupResponse{}
+	mi := &file_karaula_v1_node_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckupResponse) ProtoMessage() {}
+
+func (x *CheckupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckupResponse.ProtoReflect.Descriptor instead.
+func (*CheckupResponse) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *CheckupResponse) GetChecks() []*Check {
+	if x != nil {
+		return x.Checks
+	}
+	return nil
+}
+
+// Check is the outcome of one check.
+type Check struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Stable id, like "channel.halted".
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The channel, partner, stream, agreement or file that it is about; empty: the node.
+	About string `protobuf:"bytes,2,opt,name=about,proto3" json:"about,omitempty"`
+	// "ok", "warn", "fail", "skipped".
+	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	// One line for people, without personal data.
+	Text string `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`
+	// What mends it, often the exact command; empty if nothing needs mending.
+	Hint          string `protobuf:"bytes,5,opt,name=hint,proto3" json:"hint,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Check) Reset() {
+	*x = Check{}
+	mi := &file_karaula_v1_node_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Check) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Check) ProtoMessage() {}
+
+func (x *Check) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Check.ProtoReflect.Descriptor instead.
+func (*Check) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Check) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Check) GetAbout() string {
+	if x != nil {
+		return x.About
+	}
+	return ""
+}
+
+func (x *Check) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Check) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Check) GetHint() string {
+	if x != nil {
+		return x.Hint
+	}
+	return ""
+}
+
+// TestLinkRequest names a partner.
+type TestLinkRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Party code.
+	Party         string `protobuf:"bytes,1,opt,name=party,proto3" json:"party,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestLinkRequest) Reset() {
+	*x = TestLinkRequest{}
+	mi := &file_karaula_v1_node_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestLinkRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestLinkRequest) ProtoMessage() {}
+
+func (x *TestLinkRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestLinkRequest.ProtoReflect.Descriptor instead.
+func (*TestLinkRequest) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *TestLinkRequest) GetParty() string {
+	if x != nil {
+		return x.Party
+	}
+	return ""
+}
+
+// TestLinkResponse says what came back.
+type TestLinkResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Time from the request to the verified answer, microseconds.
+	RoundTrip int64 `protobuf:"varint,1,opt,name=round_trip,json=roundTrip,proto3" json:"round_trip,omitempty"`
+	// How far the partner's clock is ahead of this node's, microseconds; negative: behind.
+	ClockAhead int64 `protobuf:"varint,2,opt,name=clock_ahead,json=clockAhead,proto3" json:"clock_ahead,omitempty"`
+	// Versions of the format that it speaks.
+	Versions []uint32 `protobuf:"varint,3,rep,packed,name=versions,proto3" json:"versions,omitempty"`
+	// Serial of the card with which it answered, and of the newest one known here.
+	CardSerial uint64 `protobuf:"varint,4,opt,name=card_serial,json=cardSerial,proto3" json:"card_serial,omitempty"`
+	// See card_serial.
+	KnownSerial uint64 `protobuf:"varint,5,opt,name=known_serial,json=knownSerial,proto3" json:"known_serial,omitempty"`
+	// Agreements that both hold in the same words.
+	Agreements    []string `protobuf:"bytes,6,rep,name=agreements,proto3" json:"agreements,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestLinkResponse) Reset() {
+	*x = TestLinkResponse{}
+	mi := &file_karaula_v1_node_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestLinkResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestLinkResponse) ProtoMessage() {}
+
+func (x *TestLinkResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestLinkResponse.ProtoReflect.Descriptor instead.
+func (*TestLinkResponse) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *TestLinkResponse) GetRoundTrip() int64 {
+	if x != nil {
+		return x.RoundTrip
+	}
+	return 0
+}
+
+func (x *TestLinkResponse) GetClockAhead() int64 {
+	if x != nil {
+		return x.ClockAhead
+	}
+	return 0
+}
+
+func (x *TestLinkResponse) GetVersions() []uint32 {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
+func (x *TestLinkResponse) GetCardSerial() uint64 {
+	if x != nil {
+		return x.CardSerial
+	}
+	return 0
+}
+
+func (x *TestLinkResponse) GetKnownSerial() uint64 {
+	if x != nil {
+		return x.KnownSerial
+	}
+	return 0
+}
+
+func (x *TestLinkResponse) GetAgreements() []string {
+	if x != nil {
+		return x.Agreements
+	}
+	return nil
+}
+
 var File_karaula_v1_node_proto protoreflect.FileDescriptor
 
 const file_karaula_v1_node_proto_rawDesc = "" +
@@ -2085,13 +2397,38 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x04keys\x18\x01 \x03(\v2\x15.karaula.v1.PrunedKeyR\x04keys\"C\n" +
 	"\tPrunedKey\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12$\n" +
-	"\x03use\x18\x02 \x01(\x0e2\x12.karaula.v1.KeyUseR\x03use*\x9f\x01\n" +
+	"\x03use\x18\x02 \x01(\x0e2\x12.karaula.v1.KeyUseR\x03use\"1\n" +
+	"\x0eCheckupRequest\x12\x1f\n" +
+	"\vround_trips\x18\x01 \x01(\bR\n" +
+	"roundTrips\"<\n" +
+	"\x0fCheckupResponse\x12)\n" +
+	"\x06checks\x18\x01 \x03(\v2\x11.karaula.v1.CheckR\x06checks\"k\n" +
+	"\x05Check\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05about\x18\x02 \x01(\tR\x05about\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\tR\x05state\x12\x12\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\x12\x12\n" +
+	"\x04hint\x18\x05 \x01(\tR\x04hint\"'\n" +
+	"\x0fTestLinkRequest\x12\x14\n" +
+	"\x05party\x18\x01 \x01(\tR\x05party\"\xd2\x01\n" +
+	"\x10TestLinkResponse\x12\x1d\n" +
+	"\n" +
+	"round_trip\x18\x01 \x01(\x03R\troundTrip\x12\x1f\n" +
+	"\vclock_ahead\x18\x02 \x01(\x03R\n" +
+	"clockAhead\x12\x1a\n" +
+	"\bversions\x18\x03 \x03(\rR\bversions\x12\x1f\n" +
+	"\vcard_serial\x18\x04 \x01(\x04R\n" +
+	"cardSerial\x12!\n" +
+	"\fknown_serial\x18\x05 \x01(\x04R\vknownSerial\x12\x1e\n" +
+	"\n" +
+	"agreements\x18\x06 \x03(\tR\n" +
+	"agreements*\x9f\x01\n" +
 	"\rDeliveryState\x12\x1e\n" +
 	"\x1aDELIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16DELIVERY_STATE_WAITING\x10\x01\x12\x1b\n" +
 	"\x17DELIVERY_STATE_ACCEPTED\x10\x02\x12\x1a\n" +
 	"\x16DELIVERY_STATE_REFUSED\x10\x03\x12\x19\n" +
-	"\x15DELIVERY_STATE_LAPSED\x10\x042\x8b\x04\n" +
+	"\x15DELIVERY_STATE_LAPSED\x10\x042\x96\x05\n" +
 	"\vNodeService\x129\n" +
 	"\x04Send\x12\x17.karaula.v1.SendRequest\x1a\x18.karaula.v1.SendResponse\x129\n" +
 	"\x04List\x12\x17.karaula.v1.ListRequest\x1a\x18.karaula.v1.ListResponse\x129\n" +
@@ -2100,7 +2437,9 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x05Watch\x12\x18.karaula.v1.WatchRequest\x1a\x19.karaula.v1.WatchResponse0\x01\x12?\n" +
 	"\x06Status\x12\x19.karaula.v1.StatusRequest\x1a\x1a.karaula.v1.StatusResponse\x12?\n" +
 	"\x06KeyUse\x12\x19.karaula.v1.KeyUseRequest\x1a\x1a.karaula.v1.KeyUseResponse\x12H\n" +
-	"\tPruneKeys\x12\x1c.karaula.v1.PruneKeysRequest\x1a\x1d.karaula.v1.PruneKeysResponseB\x8c\x01\n" +
+	"\tPruneKeys\x12\x1c.karaula.v1.PruneKeysRequest\x1a\x1d.karaula.v1.PruneKeysResponse\x12B\n" +
+	"\aCheckup\x12\x1a.karaula.v1.CheckupRequest\x1a\x1b.karaula.v1.CheckupResponse\x12E\n" +
+	"\bTestLink\x12\x1b.karaula.v1.TestLinkRequest\x1a\x1c.karaula.v1.TestLinkResponseB\x8c\x01\n" +
 	"\x0ecom.karaula.v1B\tNodeProtoP\x01Z&karaula/proto/gen/karaula/v1;karaulav1\xa2\x02\x03KXX\xaa\x02\n" +
 	"Karaula.V1\xca\x02\n" +
 	"Karaula\\V1\xe2\x02\x16Karaula\\V1\\GPBMetadata\xea\x02\vKaraula::V1b\x06proto3"
@@ -2118,7 +2457,7 @@ func file_karaula_v1_node_proto_rawDescGZIP() []byte {
 }
 
 var file_karaula_v1_node_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_karaula_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_karaula_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_karaula_v1_node_proto_goTypes = []any{
 	(DeliveryState)(0),        // 0: karaula.v1.DeliveryState
 	(*SendRequest)(nil),       // 1: karaula.v1.SendRequest
@@ -2145,60 +2484,70 @@ var file_karaula_v1_node_proto_goTypes = []any{
 	(*PruneKeysRequest)(nil),  // 22: karaula.v1.PruneKeysRequest
 	(*PruneKeysResponse)(nil), // 23: karaula.v1.PruneKeysResponse
 	(*PrunedKey)(nil),         // 24: karaula.v1.PrunedKey
-	(*Alert)(nil),             // 25: karaula.v1.Alert
-	(AlertType)(0),            // 26: karaula.v1.AlertType
-	(VerdictClass)(0),         // 27: karaula.v1.VerdictClass
-	(Code)(0),                 // 28: karaula.v1.Code
-	(KeyUse)(0),               // 29: karaula.v1.KeyUse
-	(*LookUpRequest)(nil),     // 30: karaula.v1.LookUpRequest
-	(*LookUpResponse)(nil),    // 31: karaula.v1.LookUpResponse
+	(*CheckupRequest)(nil),    // 25: karaula.v1.CheckupRequest
+	(*CheckupResponse)(nil),   // 26: karaula.v1.CheckupResponse
+	(*Check)(nil),             // 27: karaula.v1.Check
+	(*TestLinkRequest)(nil),   // 28: karaula.v1.TestLinkRequest
+	(*TestLinkResponse)(nil),  // 29: karaula.v1.TestLinkResponse
+	(*Alert)(nil),             // 30: karaula.v1.Alert
+	(AlertType)(0),            // 31: karaula.v1.AlertType
+	(VerdictClass)(0),         // 32: karaula.v1.VerdictClass
+	(Code)(0),                 // 33: karaula.v1.Code
+	(KeyUse)(0),               // 34: karaula.v1.KeyUse
+	(*LookUpRequest)(nil),     // 35: karaula.v1.LookUpRequest
+	(*LookUpResponse)(nil),    // 36: karaula.v1.LookUpResponse
 }
 var file_karaula_v1_node_proto_depIdxs = []int32{
-	25, // 0: karaula.v1.SendRequest.alerts:type_name -> karaula.v1.Alert
+	30, // 0: karaula.v1.SendRequest.alerts:type_name -> karaula.v1.Alert
 	3,  // 1: karaula.v1.SendResponse.sent:type_name -> karaula.v1.Sent
 	4,  // 2: karaula.v1.SendResponse.readers:type_name -> karaula.v1.Reader
 	4,  // 3: karaula.v1.SendResponse.others:type_name -> karaula.v1.Reader
-	26, // 4: karaula.v1.ListRequest.type:type_name -> karaula.v1.AlertType
+	31, // 4: karaula.v1.ListRequest.type:type_name -> karaula.v1.AlertType
 	7,  // 5: karaula.v1.ListResponse.alerts:type_name -> karaula.v1.AlertRow
-	26, // 6: karaula.v1.AlertRow.type:type_name -> karaula.v1.AlertType
-	27, // 7: karaula.v1.AlertRow.class:type_name -> karaula.v1.VerdictClass
-	28, // 8: karaula.v1.AlertRow.code:type_name -> karaula.v1.Code
+	31, // 6: karaula.v1.AlertRow.type:type_name -> karaula.v1.AlertType
+	32, // 7: karaula.v1.AlertRow.class:type_name -> karaula.v1.VerdictClass
+	33, // 8: karaula.v1.AlertRow.code:type_name -> karaula.v1.Code
 	8,  // 9: karaula.v1.AlertRow.deliveries:type_name -> karaula.v1.Delivery
 	0,  // 10: karaula.v1.Delivery.state:type_name -> karaula.v1.DeliveryState
-	28, // 11: karaula.v1.Delivery.code:type_name -> karaula.v1.Code
+	33, // 11: karaula.v1.Delivery.code:type_name -> karaula.v1.Code
 	7,  // 12: karaula.v1.ShowResponse.row:type_name -> karaula.v1.AlertRow
-	25, // 13: karaula.v1.ShowResponse.alert:type_name -> karaula.v1.Alert
-	26, // 14: karaula.v1.WatchRequest.type:type_name -> karaula.v1.AlertType
+	30, // 13: karaula.v1.ShowResponse.alert:type_name -> karaula.v1.Alert
+	31, // 14: karaula.v1.WatchRequest.type:type_name -> karaula.v1.AlertType
 	7,  // 15: karaula.v1.WatchResponse.alert:type_name -> karaula.v1.AlertRow
 	15, // 16: karaula.v1.StatusResponse.links:type_name -> karaula.v1.LinkStatus
 	16, // 17: karaula.v1.StatusResponse.channels:type_name -> karaula.v1.ChannelStatus
 	17, // 18: karaula.v1.ChannelStatus.partners:type_name -> karaula.v1.PartnerStatus
 	20, // 19: karaula.v1.KeyUseResponse.usages:type_name -> karaula.v1.KeyUsage
-	29, // 20: karaula.v1.KeyUsage.use:type_name -> karaula.v1.KeyUse
+	34, // 20: karaula.v1.KeyUsage.use:type_name -> karaula.v1.KeyUse
 	21, // 21: karaula.v1.KeyUsage.types:type_name -> karaula.v1.WordCount
 	24, // 22: karaula.v1.PruneKeysResponse.keys:type_name -> karaula.v1.PrunedKey
-	29, // 23: karaula.v1.PrunedKey.use:type_name -> karaula.v1.KeyUse
-	1,  // 24: karaula.v1.NodeService.Send:input_type -> karaula.v1.SendRequest
-	5,  // 25: karaula.v1.NodeService.List:input_type -> karaula.v1.ListRequest
-	9,  // 26: karaula.v1.NodeService.Show:input_type -> karaula.v1.ShowRequest
-	30, // 27: karaula.v1.NodeService.LookUp:input_type -> karaula.v1.LookUpRequest
-	11, // 28: karaula.v1.NodeService.Watch:input_type -> karaula.v1.WatchRequest
-	13, // 29: karaula.v1.NodeService.Status:input_type -> karaula.v1.StatusRequest
-	18, // 30: karaula.v1.NodeService.KeyUse:input_type -> karaula.v1.KeyUseRequest
-	22, // 31: karaula.v1.NodeService.PruneKeys:input_type -> karaula.v1.PruneKeysRequest
-	2,  // 32: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
-	6,  // 33: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
-	10, // 34: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
-	31, // 35: karaula.v1.NodeService.LookUp:output_type -> karaula.v1.LookUpResponse
-	12, // 36: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
-	14, // 37: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
-	19, // 38: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
-	23, // 39: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
-	32, // [32:40] is the sub-list for method output_type
-	24, // [24:32] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	34, // 23: karaula.v1.PrunedKey.use:type_name -> karaula.v1.KeyUse
+	27, // 24: karaula.v1.CheckupResponse.checks:type_name -> karaula.v1.Check
+	1,  // 25: karaula.v1.NodeService.Send:input_type -> karaula.v1.SendRequest
+	5,  // 26: karaula.v1.NodeService.List:input_type -> karaula.v1.ListRequest
+	9,  // 27: karaula.v1.NodeService.Show:input_type -> karaula.v1.ShowRequest
+	35, // 28: karaula.v1.NodeService.LookUp:input_type -> karaula.v1.LookUpRequest
+	11, // 29: karaula.v1.NodeService.Watch:input_type -> karaula.v1.WatchRequest
+	13, // 30: karaula.v1.NodeService.Status:input_type -> karaula.v1.StatusRequest
+	18, // 31: karaula.v1.NodeService.KeyUse:input_type -> karaula.v1.KeyUseRequest
+	22, // 32: karaula.v1.NodeService.PruneKeys:input_type -> karaula.v1.PruneKeysRequest
+	25, // 33: karaula.v1.NodeService.Checkup:input_type -> karaula.v1.CheckupRequest
+	28, // 34: karaula.v1.NodeService.TestLink:input_type -> karaula.v1.TestLinkRequest
+	2,  // 35: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
+	6,  // 36: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
+	10, // 37: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
+	36, // 38: karaula.v1.NodeService.LookUp:output_type -> karaula.v1.LookUpResponse
+	12, // 39: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
+	14, // 40: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
+	19, // 41: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
+	23, // 42: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
+	26, // 43: karaula.v1.NodeService.Checkup:output_type -> karaula.v1.CheckupResponse
+	29, // 44: karaula.v1.NodeService.TestLink:output_type -> karaula.v1.TestLinkResponse
+	35, // [35:45] is the sub-list for method output_type
+	25, // [25:35] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_karaula_v1_node_proto_init() }
@@ -2216,7 +2565,7 @@ func file_karaula_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_karaula_v1_node_proto_rawDesc), len(file_karaula_v1_node_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   24,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -51,6 +51,10 @@ const (
 	NodeServiceKeyUseProcedure = "/karaula.v1.NodeService/KeyUse"
 	// NodeServicePruneKeysProcedure is the fully-qualified name of the NodeService's PruneKeys RPC.
 	NodeServicePruneKeysProcedure = "/karaula.v1.NodeService/PruneKeys"
+	// NodeServiceCheckupProcedure is the fully-qualified name of the NodeService's Checkup RPC.
+	NodeServiceCheckupProcedure = "/karaula.v1.NodeService/Checkup"
+	// NodeServiceTestLinkProcedure is the fully-qualified name of the NodeService's TestLink RPC.
+	NodeServiceTestLinkProcedure = "/karaula.v1.NodeService/TestLink"
 )
 
 // NodeServiceClient is a client for the karaula.v1.NodeService service.
@@ -71,6 +75,10 @@ type NodeServiceClient interface {
 	KeyUse(context.Context, *connect.Request[v1.KeyUseRequest]) (*connect.Response[v1.KeyUseResponse], error)
 	// PruneKeys destroys old keys to which nothing is sealed any more.
 	PruneKeys(context.Context, *connect.Request[v1.PruneKeysRequest]) (*connect.Response[v1.PruneKeysResponse], error)
+	// Checkup runs the node's checks and gives their outcomes.
+	Checkup(context.Context, *connect.Request[v1.CheckupRequest]) (*connect.Response[v1.CheckupResponse], error)
+	// TestLink makes one signed round trip to a partner's gateway and back.
+	TestLink(context.Context, *connect.Request[v1.TestLinkRequest]) (*connect.Response[v1.TestLinkResponse], error)
 }
 
 // NewNodeServiceClient constructs a client for the karaula.v1.NodeService service. By default, it
@@ -132,6 +140,18 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(nodeServiceMethods.ByName("PruneKeys")),
 			connect.WithClientOptions(opts...),
 		),
+		checkup: connect.NewClient[v1.CheckupRequest, v1.CheckupResponse](
+			httpClient,
+			baseURL+NodeServiceCheckupProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("Checkup")),
+			connect.WithClientOptions(opts...),
+		),
+		testLink: connect.NewClient[v1.TestLinkRequest, v1.TestLinkResponse](
+			httpClient,
+			baseURL+NodeServiceTestLinkProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("TestLink")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -145,6 +165,8 @@ type nodeServiceClient struct {
 	status    *connect.Client[v1.StatusRequest, v1.StatusResponse]
 	keyUse    *connect.Client[v1.KeyUseRequest, v1.KeyUseResponse]
 	pruneKeys *connect.Client[v1.PruneKeysRequest, v1.PruneKeysResponse]
+	checkup   *connect.Client[v1.CheckupRequest, v1.CheckupResponse]
+	testLink  *connect.Client[v1.TestLinkRequest, v1.TestLinkResponse]
 }
 
 // Send calls karaula.v1.NodeService.Send.
@@ -187,6 +209,16 @@ func (c *nodeServiceClient) PruneKeys(ctx context.Context, req *connect.Request[
 	return c.pruneKeys.CallUnary(ctx, req)
 }
 
+// Checkup calls karaula.v1.NodeService.Checkup.
+func (c *nodeServiceClient) Checkup(ctx context.Context, req *connect.Request[v1.CheckupRequest]) (*connect.Response[v1.CheckupResponse], error) {
+	return c.checkup.CallUnary(ctx, req)
+}
+
+// TestLink calls karaula.v1.NodeService.TestLink.
+func (c *nodeServiceClient) TestLink(ctx context.Context, req *connect.Request[v1.TestLinkRequest]) (*connect.Response[v1.TestLinkResponse], error) {
+	return c.testLink.CallUnary(ctx, req)
+}
+
 // NodeServiceHandler is an implementation of the karaula.v1.NodeService service.
 type NodeServiceHandler interface {
 	// Send validates, seals, numbers and publishes alerts, or says what it would do.
@@ -205,6 +237,10 @@ type NodeServiceHandler interface {
 	KeyUse(context.Context, *connect.Request[v1.KeyUseRequest]) (*connect.Response[v1.KeyUseResponse], error)
 	// PruneKeys destroys old keys to which nothing is sealed any more.
 	PruneKeys(context.Context, *connect.Request[v1.PruneKeysRequest]) (*connect.Response[v1.PruneKeysResponse], error)
+	// Checkup runs the node's checks and gives their outcomes.
+	Checkup(context.Context, *connect.Request[v1.CheckupRequest]) (*connect.Response[v1.CheckupResponse], error)
+	// TestLink makes one signed round trip to a partner's gateway and back.
+	TestLink(context.Context, *connect.Request[v1.TestLinkRequest]) (*connect.Response[v1.TestLinkResponse], error)
 }
 
 // NewNodeServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -262,6 +298,18 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(nodeServiceMethods.ByName("PruneKeys")),
 		connect.WithHandlerOptions(opts...),
 	)
+	nodeServiceCheckupHandler := connect.NewUnaryHandler(
+		NodeServiceCheckupProcedure,
+		svc.Checkup,
+		connect.WithSchema(nodeServiceMethods.ByName("Checkup")),
+		connect.WithHandlerOptions(opts...),
+	)
+	nodeServiceTestLinkHandler := connect.NewUnaryHandler(
+		NodeServiceTestLinkProcedure,
+		svc.TestLink,
+		connect.WithSchema(nodeServiceMethods.ByName("TestLink")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/karaula.v1.NodeService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case NodeServiceSendProcedure:
@@ -280,6 +328,10 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 			nodeServiceKeyUseHandler.ServeHTTP(w, r)
 		case NodeServicePruneKeysProcedure:
 			nodeServicePruneKeysHandler.ServeHTTP(w, r)
+		case NodeServiceCheckupProcedure:
+			nodeServiceCheckupHandler.ServeHTTP(w, r)
+		case NodeServiceTestLinkProcedure:
+			nodeServiceTestLinkHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -319,4 +371,12 @@ func (UnimplementedNodeServiceHandler) KeyUse(context.Context, *connect.Request[
 
 func (UnimplementedNodeServiceHandler) PruneKeys(context.Context, *connect.Request[v1.PruneKeysRequest]) (*connect.Response[v1.PruneKeysResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.PruneKeys is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) Checkup(context.Context, *connect.Request[v1.CheckupRequest]) (*connect.Response[v1.CheckupResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.Checkup is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) TestLink(context.Context, *connect.Request[v1.TestLinkRequest]) (*connect.Response[v1.TestLinkResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.TestLink is not implemented"))
 }
