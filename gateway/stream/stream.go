@@ -110,7 +110,7 @@ func (l *Log) Full(ctx context.Context) (bytes, most uint64, err error) {
 		return 0, 0, fmt.Errorf("stream %s: %w", l.name, err)
 	}
 	info := s.CachedInfo()
-	return info.State.Bytes, uint64(max(info.Config.MaxBytes, 0)), nil //nolint:gosec // not negative
+	return info.State.Bytes, uint64(max(info.Config.MaxBytes, 0)), nil
 }
 
 // Append stores msgs behind the message with sequence expect, all or none, and

@@ -58,7 +58,7 @@ func Ends(view *register.View, now time.Time) []End {
 
 // ownEnds lists the current key of each use, and the current certificate of each role.
 func ownEnds(c *card.Card) []End {
-	const rotate = "stop the node, karaula card issue --rotate --dir DIR, start it"
+	const rotate = "karaula key rotate --dir DIR"
 	var out []End
 	seen := map[string]bool{}
 	for _, k := range c.Keys {
