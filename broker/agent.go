@@ -76,6 +76,8 @@ type control interface {
 	kick(account string) int
 	// traffic gives what an account has sent since the server started.
 	traffic(account string) (msgs, bytes int64)
+	// runs reports whether the configuration that it runs is the one of the file.
+	runs(configFile string) (bool, error)
 	// Shutdown ends what the agent has begun.
 	Shutdown()
 }

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"os"
 
-	"github.com/nats-io/nats-server/v2/server"
-
 	"karaula/internal/problem"
 )
 
@@ -36,21 +34,10 @@ func (a *Agent) Drift() error {
 		return problem.New(problem.Verification, "the configuration on disk is not the one that was compiled").
 			WithHint("restart the broker: it is compiled anew; and ask who changed it")
 	}
-	return a.broker.Runs(a.o.Config)
-}
-
-// Runs reports, as an error, that the server runs another configuration than the
-// file holds: by the digest that the server took when it read the file.
-func (e *Embedded) Runs(configFile string) error {
-	opts, err := server.ProcessConfigFile(configFile)
-	if err != nil {
-		return problem.Wrap(problem.Invalid, err, "%s is not taken by the broker", configFile)
-	}
-	stats, err := e.Varz()
-	if err != nil {
-		return problem.Wrap(problem.Unreachable, err, "the broker gives no statistics")
-	}
-	if opts.ConfigDigest() != stats.ConfigDigest {
+	switch same, err := a.server.runs(a.o.Config); {
+	case err != nil:
+		return problem.Wrap(problem.KindOf(err), err, "what the broker runs is not known")
+	case !same:
 		return problem.New(problem.Verification, "the broker runs another configuration than the one on disk").
 			WithHint("restart the broker")
 	}

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"log/slog"
@@ -29,6 +30,9 @@ type Embedded struct {
 	cert *tls.Certificate // of the listener; nil: from the files that the configuration names
 	stop func() bool      // forgets the context
 	down sync.Once
+
+	mu    sync.Mutex
+	taken [sha256.Size]byte // of the configuration that the server runs
 }
 
 // Run starts an embedded server from a configuration file and waits until it
@@ -39,7 +43,7 @@ type Embedded struct {
 // files of the configuration are read, as the stock command does.
 func Run(ctx context.Context, configFile string, cert *tls.Certificate, log *slog.Logger) (*Embedded, error) {
 	e := &Embedded{file: configFile, cert: cert}
-	opts, err := e.options()
+	opts, digest, err := e.options()
 	if err != nil {
 		return nil, problem.Wrap(problem.Invalid, err, "%s is not taken; the broker was not started", configFile).
 			WithHint("nats-server -t -c %s", configFile)
@@ -51,7 +55,7 @@ func Run(ctx context.Context, configFile string, cert *tls.Certificate, log *slo
 	serverLog := newServerLog(log)
 	srv.SetLoggerV2(serverLog, false, false, false)
 	go srv.Start()
-	e.srv = srv
+	e.srv, e.taken = srv, digest
 	if err := e.awaitReady(ctx, serverLog.fatal); err != nil {
 		e.Shutdown()
 		return nil, err
@@ -60,29 +64,29 @@ func Run(ctx context.Context, configFile string, cert *tls.Certificate, log *slo
 	return e, nil
 }
 
-// options reads the configuration file. A certificate in memory takes the place
-// of the two lines that name its files.
-func (e *Embedded) options() (*server.Options, error) {
-	if e.cert == nil {
-		opts, err := server.ProcessConfigFile(e.file)
-		if err == nil {
-			opts.NoSigs = true
-		}
-		return opts, err
-	}
+// options reads the configuration file, and gives its digest. A certificate in
+// memory takes the place of the two lines that name its files.
+func (e *Embedded) options() (*server.Options, [sha256.Size]byte, error) {
 	conf, err := os.ReadFile(e.file)
 	if err != nil {
-		return nil, err
+		return nil, [sha256.Size]byte{}, err
 	}
 	opts := &server.Options{NoSigs: true}
-	if err := opts.ProcessConfigString(withoutTLSFiles(string(conf))); err != nil {
-		return nil, err
+	digest, text := sha256.Sum256(conf), string(conf)
+	if e.cert != nil {
+		text = withoutTLSFiles(text)
+	}
+	if err := opts.ProcessConfigString(text); err != nil {
+		return nil, digest, err
+	}
+	if e.cert == nil {
+		return opts, digest, nil
 	}
 	if opts.TLSConfig == nil {
-		return nil, errors.New("it has no TLS")
+		return nil, digest, errors.New("it has no TLS")
 	}
 	opts.TLSConfig.Certificates = []tls.Certificate{*e.cert}
-	return opts, nil
+	return opts, digest, nil
 }
 
 // withoutTLSFiles takes out the lines of a compiled configuration that name the
@@ -126,13 +130,13 @@ func (e *Embedded) awaitReady(ctx context.Context, fatal <-chan string) error {
 // comes with a reload, but does with the next one (configureAccounts: not if
 // reloading). So a partner that is new is read twice.
 func (e *Embedded) Reload() error {
-	opts, err := e.options()
+	opts, digest, err := e.options()
 	more := err == nil && e.newAccount(opts)
 	if err == nil {
 		err = e.srv.ReloadOptions(opts)
 	}
 	if err == nil && more {
-		if opts, err = e.options(); err == nil { // the server keeps what it was given
+		if opts, digest, err = e.options(); err == nil { // the server keeps what it was given
 			err = e.srv.ReloadOptions(opts)
 		}
 	}
@@ -140,6 +144,9 @@ func (e *Embedded) Reload() error {
 		return problem.Wrap(problem.Failed, err, "the broker did not take its new configuration and keeps the old one").
 			WithHint("settings of store and listener change only with a restart")
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.taken = digest
 	return nil
 }
 
@@ -252,4 +259,16 @@ func (e *Embedded) traffic(account string) (msgs, bytes int64) {
 		return 0, 0
 	}
 	return stats.Accounts[0].Received.Msgs, stats.Accounts[0].Received.Bytes
+}
+
+// runs implements control: what the server was given is known here, for nobody
+// else gives it anything.
+func (e *Embedded) runs(configFile string) (bool, error) {
+	conf, err := os.ReadFile(configFile)
+	if err != nil {
+		return false, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return sha256.Sum256(conf) == e.taken, nil
 }

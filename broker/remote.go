@@ -157,6 +157,20 @@ func (r *remote) traffic(account string) (msgs, bytes int64) {
 	return stats.Accounts[0].Received.Msgs, stats.Accounts[0].Received.Bytes
 }
 
+// runs implements control, by the digest that the server took when it read the file.
+func (r *remote) runs(configFile string) (bool, error) {
+	opts, err := natsserver.ProcessConfigFile(configFile)
+	if err != nil {
+		return false, problem.Wrap(problem.Invalid, err, "%s is not taken by a server", configFile)
+	}
+	var stats natsserver.Varz
+	o := natsserver.VarzEventOptions{EventFilterOptions: natsserver.EventFilterOptions{Name: r.o.Name, ExactMatch: true}}
+	if err := r.ask("$SYS.REQ.SERVER.PING.VARZ", o, &stats); err != nil {
+		return false, err
+	}
+	return opts.ConfigDigest() == stats.ConfigDigest, nil
+}
+
 // healthEvery is how often the server is asked whether its copies are whole.
 const healthEvery = time.Second
 

@@ -70,7 +70,7 @@ func (n *Node) checks(ctx context.Context) []checkup.Check {
 
 // listens is where the broker really listens.
 func (n *Node) listens() string {
-	if n.Agent != nil {
+	if n.Agent != nil && n.Agent.Broker() != nil {
 		if url := n.Agent.Broker().ClientURL(); url != "" {
 			return url[len("tls://"):]
 		}
