@@ -102,6 +102,19 @@ func (c *Checker) Witness(p *Placement, view *register.View, before *Ledger, his
 
 var witnessSteps = slices.DeleteFunc(steps(), func(s step) bool { return !slices.Contains(witnessed, s.name) })
 
+// Disclosed judges a statement whose frame somebody has shown: as [Checker.Witness],
+// and then the frame against the statement's commitment and all rules of content.
+func (c *Checker) Disclosed(
+	p *Placement, view *register.View, before *Ledger, hist History, now time.Time, frame []byte,
+) Verdict {
+	j := &judging{Checker: c, p: p, view: view, led: before, hist: hist, now: now, frame: frame}
+	return j.run(disclosedSteps)
+}
+
+var disclosedSteps = slices.DeleteFunc(steps(), func(s step) bool {
+	return !slices.Contains(witnessed, s.name) && !slices.Contains([]string{"commitment", "inner", "rules"}, s.name)
+})
+
 // run does the steps until one objects.
 func (j *judging) run(list []step) Verdict {
 	p := j.p
