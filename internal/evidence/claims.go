@@ -3,6 +3,7 @@ package evidence
 import (
 	"bytes"
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -122,13 +123,18 @@ func (u *run) leftOver() {
 	most := map[string]claim{}
 	for _, list := range u.pending {
 		for _, c := range list {
+			if c.epoch < u.led.Epoch || c.epoch == u.led.Epoch && c.size <= u.led.Tree.Size() {
+				u.compare(c, false) // met before the slice had begun
+				continue
+			}
 			old, ok := most[c.by.in.Origin]
 			if !ok || cmp.Or(cmp.Compare(c.epoch, old.epoch), cmp.Compare(c.size, old.size)) > 0 {
 				most[c.by.in.Origin] = c
 			}
 		}
 	}
-	for _, c := range most {
+	for _, who := range slices.Sorted(maps.Keys(most)) {
+		c := most[who]
 		if u.stopped {
 			continue // that is said already
 		}
@@ -171,11 +177,14 @@ func (u *run) said(raw Raw, p *border.Placement, before *border.Ledger) *Said {
 	s.Verdict = u.judge(p, before)
 	switch s.Verdict.Class {
 	case karaulav1.VerdictClass_VERDICT_CLASS_REFUSED:
-		u.refused[p.Position] = s.Verdict.Code
 		u.out.Refused++
+		class := Refused
 		if s.Verdict.Code == karaulav1.Code_CODE_PART_MISMATCH {
-			u.find(Damaged, p.Position, raw.Where, s.Verdict.Code, "%s", s.Verdict.Detail)
+			class = Damaged // what is stored here, not what was said
+		} else {
+			u.refused[p.Position] = s.Verdict.Code
 		}
+		u.find(class, p.Position, raw.Where, s.Verdict.Code, "%s", s.Verdict.Detail)
 	case karaulav1.VerdictClass_VERDICT_CLASS_HELD:
 		class := Unknown
 		if s.Verdict.Code == karaulav1.Code_CODE_TIME_FUTURE {

@@ -10,8 +10,9 @@ import (
 // Class is what kind of thing a finding is.
 type Class string
 
-// The classes of findings. All but Clock and Disagreement mean that something
-// does not verify.
+// The classes of findings. All but Clock, Disagreement, Refused and Repudiated mean that something does not
+// verify; what is refused or repudiated is as much a part of the history as what
+// is accepted.
 const (
 	// Missing: a number is not there, though later ones are, or though somebody
 	// has signed that it was.
@@ -34,6 +35,13 @@ const (
 	Unknown Class = "unknown"
 	// Untrusted: no root key that is believed vouches for it.
 	Untrusted Class = "untrusted"
+	// Revoked: signed with a key that its party had revoked from an earlier number
+	// on, and nothing that a good key signed stands over it.
+	Revoked Class = "revoked"
+	// Repudiated: signed with such a key, but its origin went on from there.
+	Repudiated Class = "repudiated"
+	// Refused: a statement with a place that every recipient must refuse.
+	Refused Class = "refused"
 	// Clock: two clocks contradict each other.
 	Clock Class = "clock"
 	// Disagreement: a recipient has accepted what must be refused.
@@ -41,7 +49,13 @@ const (
 )
 
 // Broken reports whether the class means that something does not verify.
-func (c Class) Broken() bool { return c != Clock && c != Disagreement }
+func (c Class) Broken() bool {
+	switch c { //nolint:exhaustive // the others are broken
+	case Clock, Disagreement, Refused, Repudiated:
+		return false
+	}
+	return true
+}
 
 // Finding is something that does not verify or does not fit, and where. Texts
 // hold no content.

@@ -21,9 +21,6 @@ type Input struct {
 	// Start is where the pieces begin; nil for number 1 of epoch 1.
 	Start  *Start
 	Pieces Pieces
-	// Stub finds a statement whose message is not in the store any more because
-	// its content was erased; nil if there is no other store.
-	Stub func(epoch, seq uint64) (Raw, bool)
 }
 
 // Start is a place in the middle of a ledger: what was said before it is known
@@ -187,14 +184,25 @@ func (r *replay) merge() error {
 	return nil
 }
 
-// find notes a finding.
+// find notes a finding. Where there is no room, what does not verify stands before
+// what only does not fit.
 func (r *replay) find(f *Finding) {
-	r.report.Broken = r.report.Broken || f.Class.Broken()
-	if len(r.report.Findings) == maxFindings {
-		r.report.More++
+	broken := f.Class.Broken()
+	r.report.Broken = r.report.Broken || broken
+	if len(r.report.Findings) < maxFindings {
+		r.report.Findings = append(r.report.Findings, f)
 		return
 	}
-	r.report.Findings = append(r.report.Findings, f)
+	r.report.More++
+	if !broken {
+		return
+	}
+	for i := len(r.report.Findings) - 1; i >= 0; i-- {
+		if !r.report.Findings[i].Class.Broken() {
+			r.report.Findings = append(append(r.report.Findings[:i:i], r.report.Findings[i+1:]...), f)
+			return
+		}
+	}
 }
 
 // text finds the text that a statement names.

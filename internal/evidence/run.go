@@ -5,9 +5,13 @@ import (
 	"time"
 
 	"karaula/internal/border"
+	"karaula/internal/envelope"
 	"karaula/internal/ledger"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
+
+// maxForks bounds of how many contradictions in a ledger a file is made.
+const maxForks = 10
 
 // maxAhead is how many pieces may wait for a number before them.
 const maxAhead = 4096
@@ -28,8 +32,17 @@ type run struct {
 	checked map[string]claim            // the last good claim of each party
 	refused map[border.Position]karaulav1.Code
 
+	forks    int
+	doubtful []doubt // signed with a revoked key, and not confirmed yet
+
 	before *border.Ledger // of the last statement, with what it was
 	last   Raw
+}
+
+// doubt is a statement that a revoked key has signed.
+type doubt struct {
+	at    border.Position
+	where string
 }
 
 // waiting is a piece that lies in the store before its predecessor.
@@ -144,13 +157,16 @@ func (u *run) begin(raw Raw, piece *border.Piece) bool {
 // place finds the place of a piece.
 func (u *run) place(raw Raw, piece *border.Piece) error {
 	p := u.r.checker.PlacePiece(piece, u.r.o.View, u.led, u)
+	if p.Kind == border.Quarantine && p.Code == karaulav1.Code_CODE_KEY_NOT_VALID && p.Position == u.led.Next() {
+		p = u.repudiated(raw, piece, p)
+	}
 	switch p.Kind {
 	case border.Next:
 		return u.next(raw, &p)
 	case border.Known:
 		u.find(Repeated, p.Position, raw.Where, 0, "the same statement lies in the store once more")
 	case border.Ahead:
-		return u.early(raw, piece, &p)
+		u.early(raw, piece, &p)
 	case border.Fork:
 		u.fork(raw, &p)
 	case border.NeedCard:
@@ -163,33 +179,44 @@ func (u *run) place(raw Raw, piece *border.Piece) error {
 	return nil
 }
 
-// early takes a piece that lies before its predecessor, or behind a gap. What is
-// missing may have been erased: then its stub lies elsewhere.
-func (u *run) early(raw Raw, piece *border.Piece, p *border.Placement) error {
-	for u.in.Stub != nil {
-		next := u.led.Next()
-		stub, ok := u.in.Stub(next.Epoch, next.Seq)
-		if !ok {
-			break
-		}
-		read := border.ReadPiece(stub.Data)
-		if err := u.place(stub, read); err != nil {
-			return err
-		}
-		if u.led.Next() == next {
-			break // what lies there is no stub of it
-		}
-		if u.led.Next() == p.Position {
-			return u.place(raw, piece)
-		}
+// repudiated places what is signed with a key that was revoked from an earlier
+// number on. Whether it is part of the history is for a later statement to say,
+// which a good key signs over it.
+func (u *run) repudiated(raw Raw, piece *border.Piece, p border.Placement) border.Placement {
+	old := u.led.Settled
+	u.led.Settled = p.Position.Seq
+	again := u.r.checker.PlacePiece(piece, u.r.o.View, u.led, u)
+	if again.Kind != border.Next {
+		u.led.Settled = old
+		return p
 	}
+	u.doubtful = append(u.doubtful, doubt{p.Position, raw.Where})
+	return again
+}
+
+// confirm settles what a revoked key has signed: a statement with a good key
+// stands over it, or nothing does.
+func (u *run) confirm(good bool) {
+	for _, d := range u.doubtful {
+		if good {
+			u.find(Repudiated, d.at, d.where, karaulav1.Code_CODE_KEY_NOT_VALID,
+				"signed with a key that was revoked from an earlier number on; its origin has kept it in its history")
+			continue
+		}
+		u.find(Revoked, d.at, d.where, karaulav1.Code_CODE_KEY_NOT_VALID,
+			"signed with a key that was revoked from an earlier number on; nothing that a good key signed stands over it")
+	}
+	u.doubtful = nil
+}
+
+// early takes a piece that lies before its predecessor, or behind a gap.
+func (u *run) early(raw Raw, piece *border.Piece, p *border.Placement) {
 	if len(u.ahead) < maxAhead {
 		u.ahead[p.Position] = waiting{raw, piece}
-		return nil
+		return
 	}
 	u.gap()
 	u.out.Unplaced++
-	return nil
 }
 
 // gap notes that the next number is not there, and stops: what follows cannot be
@@ -206,6 +233,9 @@ func (u *run) next(raw Raw, p *border.Placement) error {
 	before := u.led.Clone()
 	if err := u.remember(p, before); err != nil {
 		return err
+	}
+	if n := len(u.doubtful); n > 0 && u.doubtful[n-1].at != p.Position {
+		u.confirm(true)
 	}
 	u.before, u.last = before, raw
 	u.out.Statements++
@@ -254,6 +284,7 @@ func (u *run) finish() {
 	if len(u.ahead) > 0 {
 		u.gap()
 	}
+	u.confirm(false)
 	u.leftOver()
 }
 
@@ -267,14 +298,35 @@ func (u *run) result() *LedgerReport {
 // here.
 func (u *run) fork(raw Raw, p *border.Placement) {
 	f := u.find(Forked, p.Position, raw.Where, p.Code, "its origin has contradicted itself: %s", p.Detail)
-	if p.Code == karaulav1.Code_CODE_WRONG_ROOT && u.before != nil {
+	switch {
+	case u.forks == maxForks:
+	case p.Code == karaulav1.Code_CODE_WRONG_ROOT && u.before != nil:
 		f.Fork, _ = NewChainFork(u.r.o.View, u.before.Tree, u.last.Data, raw.Data)
+	case p.Code == karaulav1.Code_CODE_FORK:
+		if first, ok := u.standing(p); ok {
+			f.Fork, _ = NewFork(u.r.o.View, first.Data, raw.Data)
+		}
 	}
+	u.forks = min(u.forks+1, maxForks)
 	u.led.Contest(p)
 	if p.Position == u.led.Next() { // nothing can follow a root that is not this history's
 		u.stopped = true
 		u.out.Unplaced++
 	}
+}
+
+// standing reads the store again for the statement that has the place.
+func (u *run) standing(p *border.Placement) (Raw, bool) {
+	leaf, _ := u.LeafAt(p.Position.Epoch, p.Position.Seq)
+	for raw, err := range u.in.Pieces {
+		if err != nil {
+			break
+		}
+		if peeked, ok := envelope.Peek(raw.Data); ok && peeked.Leaf == leaf {
+			return raw, true
+		}
+	}
+	return Raw{}, false
 }
 
 func micro(n int64) time.Time { return time.UnixMicro(n).UTC() }

@@ -14,7 +14,7 @@ type trail struct {
 	base    uint64 // statements before the first one that is remembered
 	count   uint64
 	tree    *ledger.Tree // of everything
-	tail    []byte   // records behind those in the file
+	tail    []byte       // records behind those in the file
 	f       *os.File
 	flushed int64 // bytes in the file
 }
