@@ -260,7 +260,9 @@ func checkStatement(raw []byte, cards map[[32]byte]*card.Card) (*envelope.Parsed
 		return nil, failed("number %d is signed under a card that is not in the file", p.Statement.GetSeq())
 	}
 	for _, s := range p.Statement.GetSigners() {
-		if k, ok := c.SignKey(s.GetKeyId()); !ok || k.Use == karaulav1.KeyUse_KEY_USE_EXERCISE_SIGN != (p.Statement.GetMode() == karaulav1.Mode_MODE_EXERCISE) {
+		k, ok := c.SignKey(s.GetKeyId())
+		drill := p.Statement.GetMode() == karaulav1.Mode_MODE_EXERCISE
+		if !ok || drill != (k.Use == karaulav1.KeyUse_KEY_USE_EXERCISE_SIGN) {
 			return nil, failed("number %d is signed with a key that may not sign it", p.Statement.GetSeq())
 		}
 	}
@@ -298,12 +300,14 @@ func (p *Proof) checkFact(out *Checked) error {
 		if err := p.checkRange(list); err != nil {
 			return err
 		}
-		out.Text = "Of " + who + ", these are all statements from number " + uintText(p.From) + " to " + uintText(p.To) + "; none was withheld."
+		out.Text = "Of " + who + ", these are all statements from number " + uintText(p.From) + " to " + uintText(p.To) +
+			"; none was withheld."
 	case Fork:
 		if err := p.checkFork(list); err != nil {
 			return err
 		}
-		out.Text = out.Origin + " has contradicted itself on " + out.Channel + " at number " + uintText(p.To) + " of epoch " + uintText(out.Epoch) + "."
+		out.Text = out.Origin + " has contradicted itself on " + out.Channel + " at number " + uintText(p.To) +
+			" of epoch " + uintText(out.Epoch) + "."
 	default:
 		return failed("it proves nothing that is known here")
 	}

@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"karaula/internal/agreement"
@@ -197,9 +198,9 @@ func (r *replay) find(f *Finding) {
 	if !broken {
 		return
 	}
-	for i := len(r.report.Findings) - 1; i >= 0; i-- {
-		if !r.report.Findings[i].Class.Broken() {
-			r.report.Findings = append(append(r.report.Findings[:i:i], r.report.Findings[i+1:]...), f)
+	for i, old := range slices.Backward(r.report.Findings) {
+		if !old.Class.Broken() {
+			r.report.Findings = append(slices.Delete(r.report.Findings, i, i+1), f)
 			return
 		}
 	}

@@ -77,6 +77,7 @@ func TestSlices(t *testing.T) {
 	s := newScene(t)
 	begin := s.Now
 	s.talk(5)
+	s.View("al") // once, before several look
 	for name, c := range map[string]evidence.Choice{
 		"from":   {From: begin.Add(13 * time.Second)},
 		"to":     {To: begin.Add(9 * time.Second)},
@@ -85,6 +86,7 @@ func TestSlices(t *testing.T) {
 		"place":  {Places: []evidence.Place{{Channel: channel, Origin: "al", Epoch: 1, Seq: 5}}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			inputs, err := evidence.Choose(s.inputs(), c)
 			if err != nil {
 				t.Fatal(err)
