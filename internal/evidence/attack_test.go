@@ -259,7 +259,9 @@ func TestLookAlikes(t *testing.T) {
 		return s.verify(b, s.roots()...)
 	}
 	isText := func(path string) bool { return strings.HasSuffix(path, ".agreement") }
-	r := swap(isText, func(body []byte) []byte { return bytes.Replace(body, []byte("handling<=H2"), []byte("handling<=H3"), 1) })
+	r := swap(isText, func(body []byte) []byte {
+		return bytes.Replace(body, []byte("handling<=H2"), []byte("handling<=H3"), 1)
+	})
 	if !r.Broken || r.Findings[0].Class != evidence.Damaged {
 		t.Errorf("a changed text: %v", r.Findings)
 	}
