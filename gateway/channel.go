@@ -193,6 +193,9 @@ func (c *channel) onSaid(s outbox.Said) {
 	if live { // what is read back was counted in an earlier life
 		c.g.metrics.published.WithLabelValues(c.id, subject.Token(st.GetKind(), st.GetType())).Inc()
 	}
+	if st.GetKind() == karaulav1.Kind_KIND_ACT {
+		c.enterAct(c.entry(s.Parsed, s.StreamSeq), s.Parsed, s.Inner)
+	}
 	if st.GetKind() != karaulav1.Kind_KIND_ALERT {
 		return
 	}
@@ -233,11 +236,20 @@ func (c *channel) noteReceipt(body []byte) {
 // entry gives the book's entry of an alert statement, without what is sealed.
 func (c *channel) entry(p *envelope.Parsed, streamSeq uint64) book.Entry {
 	st := p.Statement
-	return book.Entry{
+	e := book.Entry{
 		Ledger: ledger.ID(st.GetLedger()), Channel: c.id, Origin: st.GetOrigin(), Epoch: st.GetEpoch(), Seq: st.GetSeq(),
 		Leaf: p.Leaf, StreamSeq: streamSeq, SaidAt: st.GetSaidAt(), Type: st.GetType(), Thread: st.GetThread(),
-		Agreement: [32]byte(st.GetAgreement()), Signer: [16]byte(st.GetSigners()[0].GetKeyId()),
+		Agreement: [32]byte(st.GetAgreement()), Signer: [16]byte(st.GetSigners()[0].GetKeyId()), EraseAfter: st.GetEraseAfter(),
 	}
+	for _, part := range st.GetParts() {
+		if part.GetLabel() == karaulav1.Label_LABEL_MAIN {
+			copy(e.Commitment[:], part.GetCommitment())
+		}
+	}
+	for _, r := range st.GetRefs() {
+		e.Answers = append(e.Answers, [32]byte(r.GetDigest()))
+	}
+	return e
 }
 
 // loop says receipts, notices, changes and heartbeats when they are due.

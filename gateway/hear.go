@@ -40,6 +40,8 @@ func (c *channel) onJudged(origin string, j inbox.Judged) {
 		c.hearAlert(j)
 	case !accepted:
 		c.tellRefused(origin, j)
+	case st.GetKind() == karaulav1.Kind_KIND_ACT:
+		c.hearAct(j)
 	case st.GetKind() == karaulav1.Kind_KIND_RECEIPT:
 		c.hearReceipt(st, j.Replayed)
 	case st.GetKind() == karaulav1.Kind_KIND_NOTICE:
@@ -66,6 +68,25 @@ func (c *channel) hearAlert(j inbox.Judged) {
 		}
 		c.g.metrics.lag.WithLabelValues(c.id).Observe(c.g.since(e.SaidAt))
 	}
+}
+
+// hearAct enters what a partner's people did into the book.
+func (c *channel) hearAct(j inbox.Judged) {
+	e := c.entry(j.Placement.Parsed, j.StreamSeq)
+	e.Class, e.Code = j.Verdict.Class, j.Verdict.Code
+	c.enterAct(e, j.Placement.Parsed, j.Verdict.Inner)
+	in := j.Verdict.Inner
+	if j.Replayed || in == nil || !c.g.bus.Heard() {
+		return
+	}
+	row := &karaulav1.AlertRow{
+		AlertId: book.IDText([16]byte(in.GetAlertId())), Version: in.GetVersion(), Channel: c.id, Origin: e.Origin,
+		Epoch: e.Epoch, Seq: e.Seq, Digest: e.Leaf[:], SaidAt: e.SaidAt,
+	}
+	c.g.tell(&karaulav1.WatchResponse{
+		Event: bus.Act, Party: e.Origin, Channel: c.id, Alert: row,
+		Text: fmt.Sprintf("%s: %s, on %s", e.Origin, alert.ActText(in.GetAct()), c.id),
+	})
 }
 
 // tellRefused tells watchers of a statement other than an alert that was not accepted.
@@ -186,7 +207,7 @@ func (c *channel) onTrouble(origin string, p border.Placement) {
 func fill(e *book.Entry, inner *karaulav1.Inner) {
 	e.Opened = true
 	copy(e.ID[:], inner.GetAlertId())
-	e.Version, e.Type = inner.GetVersion(), inner.GetType()
+	e.Version, e.Type, e.Lifecycle = inner.GetVersion(), inner.GetType(), inner.GetAlert().GetLifecycle()
 	e.Urgency = alert.UrgencyWord(inner.GetAlert().GetUrgency())
 }
 

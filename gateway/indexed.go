@@ -40,12 +40,37 @@ func indexKey(keys *keyring.Gateway, label string) ([]byte, error) {
 // only what it does not have is opened. Alerts of exercises are kept for the
 // book, and are never found by a look-up.
 func (c *channel) enterIndex(e *book.Entry, p *envelope.Parsed, inner *karaulav1.Inner) {
+	r, ok := c.opened(e, p, inner)
+	if !ok {
+		return
+	}
+	e.Type, e.Urgency, e.Lifecycle = r.GetType(), alert.UrgencyWord(r.GetUrgency()), r.GetLifecycle()
+	copy(e.Supersedes[:], r.GetSupersedes())
+	copy(e.About[:], r.GetAbout())
+	if c.mode == karaulav1.Mode_MODE_ACTUAL {
+		place := index.Place{Ledger: e.Ledger, Channel: e.Channel, Origin: e.Origin}
+		c.g.index.Put(index.EntryOf(r, place, p.Statement.GetEraseAfter()))
+	}
+}
+
+// enterAct completes an act with what was sealed, and enters it into the book;
+// inner is as in enterIndex.
+func (c *channel) enterAct(e book.Entry, p *envelope.Parsed, inner *karaulav1.Inner) {
+	if r, ok := c.opened(&e, p, inner); ok && r.GetAct() != nil {
+		e.Act = r.GetAct()
+		c.g.book.AddAct(e)
+	}
+}
+
+// opened gives the record of a statement, from the index file or from its
+// content, and names in the entry the alert that it is or is about.
+func (c *channel) opened(e *book.Entry, p *envelope.Parsed, inner *karaulav1.Inner) (*karaulav1.IndexRecord, bool) {
 	r, known := c.g.indexFile.Known(e.Leaf)
 	if !known {
 		if inner == nil {
 			var err error
 			if inner, _, err = c.g.opener.openMain(p, c.g.self); err != nil {
-				return
+				return nil, false
 			}
 		}
 		r = c.g.index.Record(e.Ledger, e.Leaf, inner)
@@ -54,11 +79,7 @@ func (c *channel) enterIndex(e *book.Entry, p *envelope.Parsed, inner *karaulav1
 		}
 		c.g.indexFile.Add(r)
 	}
-	e.Opened = true
+	e.Opened, e.Version = true, r.GetVersion()
 	copy(e.ID[:], r.GetAlertId())
-	e.Version, e.Type, e.Urgency = r.GetVersion(), r.GetType(), alert.UrgencyWord(r.GetUrgency())
-	if c.mode == karaulav1.Mode_MODE_ACTUAL {
-		place := index.Place{Ledger: e.Ledger, Channel: e.Channel, Origin: e.Origin}
-		c.g.index.Put(index.EntryOf(r, place, p.Statement.GetEraseAfter()))
-	}
+	return r, true
 }

@@ -26,9 +26,10 @@ import (
 const maxAlertFile = 4 << 20
 
 func newAlert(a *app) *cobra.Command {
-	return group("alert", "send, list, show and watch alerts",
+	return group("alert", "send, list, show, watch, change and answer alerts",
 		"These commands talk to the running node of a folder, over its socket.",
-		newAlertSend(a), newAlertList(a), newAlertShow(a), newAlertWatch(a))
+		newAlertSend(a), newAlertList(a), newAlertShow(a), newAlertWatch(a), newAlertHistory(a), newAlertAct(a),
+		newAlertExtend(a), newAlertWithdraw(a))
 }
 
 // client gives the node of a folder; an error if nothing runs there.
@@ -218,6 +219,7 @@ func (a *app) selection(c *cobra.Command, typ, since string) (karaulav1.AlertTyp
 type alertLine struct {
 	ID         string         `json:"id,omitempty"`
 	Version    uint32         `json:"version,omitempty"`
+	Lifecycle  string         `json:"lifecycle,omitempty"` // create, update, extend, withdraw
 	Type       string         `json:"type"`
 	Channel    string         `json:"channel"`
 	Origin     string         `json:"origin"`
@@ -234,7 +236,7 @@ type alertLine struct {
 
 type deliveryLine struct {
 	Party string     `json:"party"`
-	State string     `json:"state"` // waiting, accepted, refused, lapsed
+	State string     `json:"state"` // waiting, accepted, refused, lapsed, seen, acted, not executed
 	Code  string     `json:"code,omitempty"`
 	Since *time.Time `json:"since,omitempty"`
 }
@@ -244,6 +246,9 @@ func newAlertLine(r *karaulav1.AlertRow) alertLine {
 		ID: r.GetAlertId(), Version: r.GetVersion(), Type: terms.TypeWord(r.GetType()), Channel: r.GetChannel(),
 		Origin: r.GetOrigin(), SaidAt: micro(r.GetSaidAt()), Epoch: r.GetEpoch(), Number: r.GetSeq(), State: "sent",
 		Urgency: r.GetUrgency(), Repudiated: r.GetRepudiated(), Digest: fmt.Sprintf("%x", r.GetDigest()),
+	}
+	if r.GetLifecycle() != 0 {
+		l.Lifecycle = alert.LifecycleWord(r.GetLifecycle())
 	}
 	if r.GetClass() != 0 {
 		l.State = terms.ClassWord(r.GetClass())
@@ -275,6 +280,12 @@ func deliveryWord(s karaulav1.DeliveryState) string {
 		return "refused"
 	case karaulav1.DeliveryState_DELIVERY_STATE_LAPSED:
 		return "lapsed"
+	case karaulav1.DeliveryState_DELIVERY_STATE_SEEN:
+		return "seen"
+	case karaulav1.DeliveryState_DELIVERY_STATE_ACTED:
+		return "acted"
+	case karaulav1.DeliveryState_DELIVERY_STATE_NOT_EXECUTED:
+		return "not executed"
 	default:
 		return "waiting"
 	}
@@ -282,6 +293,10 @@ func deliveryWord(s karaulav1.DeliveryState) string {
 
 // standing says in a few words how far an alert got.
 func (l alertLine) standing() string {
+	if l.Lifecycle == "withdraw" {
+		l.Lifecycle = ""
+		return "WITHDRAWN, " + l.standing()
+	}
 	if l.Repudiated {
 		l.Repudiated = false
 		return "REPUDIATED by " + l.Origin + ", was " + l.standing()

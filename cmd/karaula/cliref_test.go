@@ -22,6 +22,10 @@ import (
 // results are the JSON objects that commands print, by command.
 var results = map[string]result{
 	"karaula init":              initResult{},
+	"karaula alert act":         actResult{},
+	"karaula alert extend":      sendResult{},
+	"karaula alert withdraw":    sendResult{},
+	"karaula alert history":     historyResult{},
 	"karaula party add":         partyAddResult{},
 	"karaula party list":        partyListResult{},
 	"karaula party show":        partyShowResult{},

@@ -40,12 +40,24 @@ type Entry struct {
 	Repudiated bool
 	Readers    []string // of own ones: who must answer
 
+	Commitment [32]byte   // of the frame of its main part
+	EraseAfter int64      // microseconds since 1970 UTC
+	Answers    [][32]byte // leaves of the statements that it answers
+
 	// Opened is set where the content could be opened; only then the following hold.
-	Opened  bool
-	ID      [16]byte
-	Version uint32
-	Urgency string
+	Opened     bool
+	ID         [16]byte
+	Version    uint32
+	Urgency    string
+	Lifecycle  karaulav1.Lifecycle
+	Supersedes [32]byte // commitment of the version before
+	About      [16]byte // the alert that a hit is on, the request that is answered
+	// Act is set in an act, without its remark; ID and Version are the alert's.
+	Act *karaulav1.Act
 }
+
+// Refused reports whether the entry was refused at the border.
+func (e *Entry) Refused() bool { return e.Class == karaulav1.VerdictClass_VERDICT_CLASS_REFUSED }
 
 // version is what must never come twice on one ledger.
 type version struct {
@@ -59,6 +71,8 @@ type Book struct {
 	mu       sync.RWMutex
 	entries  []*Entry // by the time they were said, once List has sorted them
 	byID     map[[16]byte][]*Entry
+	acts     map[[16]byte][]*Entry // acts about an alert
+	about    map[[16]byte][]*Entry // hits and answers about an alert or request
 	versions map[version]*Entry
 	progress map[place]*progress
 	own      map[ledger.ID][]*Entry // ascending by number
@@ -70,6 +84,8 @@ type Book struct {
 func New() *Book {
 	return &Book{
 		byID:     map[[16]byte][]*Entry{},
+		acts:     map[[16]byte][]*Entry{},
+		about:    map[[16]byte][]*Entry{},
 		versions: map[version]*Entry{},
 		progress: map[place]*progress{},
 		own:      map[ledger.ID][]*Entry{},
@@ -109,6 +125,9 @@ func (b *Book) Add(e Entry) {
 			b.versions[key] = &e
 		}
 		b.byID[e.ID] = append(b.byID[e.ID], &e)
+		if e.About != [16]byte{} {
+			b.about[e.About] = append(b.about[e.About], &e)
+		}
 	}
 	if len(e.Readers) > 0 {
 		b.own[e.Ledger] = append(b.own[e.Ledger], &e)
@@ -142,18 +161,23 @@ func (b *Book) Find(id [16]byte) []Entry {
 	return out
 }
 
-// Repudiate marks the entries of an origin for which the function says so, and
-// gives those that were not marked before. Refused ones are left alone.
+// Repudiate marks what an origin said for which the function says so, and gives
+// the alerts that were not marked before. Refused ones are left alone.
 func (b *Book) Repudiate(origin string, is func(Entry) bool) []Entry {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var out []Entry
+	counts := func(e *Entry) bool { return e.Origin == origin && !e.Repudiated && !e.Refused() && is(*e) }
 	for _, e := range b.entries {
-		if e.Origin != origin || e.Repudiated || e.Class == karaulav1.VerdictClass_VERDICT_CLASS_REFUSED || !is(*e) {
-			continue
+		if counts(e) {
+			e.Repudiated = true
+			out = append(out, *e)
 		}
-		e.Repudiated = true
-		out = append(out, *e)
+	}
+	for _, acts := range b.acts {
+		for _, e := range acts {
+			e.Repudiated = e.Repudiated || counts(e)
+		}
 	}
 	return out
 }
@@ -197,13 +221,13 @@ func (b *Book) Row(e Entry) *karaulav1.AlertRow {
 	row := &karaulav1.AlertRow{
 		Version: e.Version, Type: e.Type, Channel: e.Channel, Origin: e.Origin, SaidAt: e.SaidAt,
 		Epoch: e.Epoch, Seq: e.Seq, Class: e.Class, Code: e.Code, Digest: e.Leaf[:], Thread: e.Thread, Urgency: e.Urgency,
-		Repudiated: e.Repudiated,
+		Repudiated: e.Repudiated, Lifecycle: e.Lifecycle,
 	}
 	if e.Opened {
 		row.AlertId = IDText(e.ID)
 	}
 	for _, p := range e.Readers {
-		row.Deliveries = append(row.Deliveries, b.Delivery(e.Ledger, p, e.Epoch, e.Seq))
+		row.Deliveries = append(row.Deliveries, b.delivery(&e, p))
 	}
 	return proto.CloneOf(row)
 }

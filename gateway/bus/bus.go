@@ -20,6 +20,7 @@ const (
 	Replayed    = "replayed"    // a partner published again what has its place already
 	Contested   = "contested"   // a partner has contradicted itself
 	Delivered   = "delivered"   // a partner's receipt came in
+	Act         = "act"         // people did something about an alert
 	Link        = "link"        // a link came up or went down
 	Repudiated  = "repudiated"  // an accepted alert's origin has revoked the key that signed it
 	Notice      = "notice"      // an agreement was suspended, resumed, changed

@@ -5,6 +5,7 @@ import (
 
 	"karaula/gateway/book"
 	"karaula/gateway/bus"
+	"karaula/internal/alert"
 	"karaula/internal/terms"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
@@ -12,11 +13,15 @@ import (
 // Event tells of an entry of the book: sent, accepted, refused or held.
 func (d *Desk) Event(e book.Entry) *karaulav1.WatchResponse {
 	name := bus.Accepted
-	text := fmt.Sprintf("%s from %s on %s, number %d", terms.TypeWord(e.Type), e.Origin, e.Channel, e.Seq)
+	what := terms.TypeWord(e.Type)
+	if e.Lifecycle > karaulav1.Lifecycle_LIFECYCLE_CREATE {
+		what = fmt.Sprintf("%s (%s, version %d)", what, alert.LifecycleWord(e.Lifecycle), e.Version)
+	}
+	text := fmt.Sprintf("%s from %s on %s, number %d", what, e.Origin, e.Channel, e.Seq)
 	switch {
 	case e.Origin == d.cfg.Self:
 		name = bus.Sent
-		text = fmt.Sprintf("%s on %s, number %d", terms.TypeWord(e.Type), e.Channel, e.Seq)
+		text = fmt.Sprintf("%s on %s, number %d", what, e.Channel, e.Seq)
 	case e.Class == karaulav1.VerdictClass_VERDICT_CLASS_REFUSED:
 		name = bus.Refused
 		text += ": " + terms.CodeWord(e.Code)

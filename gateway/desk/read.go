@@ -68,24 +68,14 @@ func (d *Desk) show(ctx context.Context, req *karaulav1.ShowRequest) (*karaulav1
 	if len(req.GetReason()) > maxReason {
 		return nil, problem.New(problem.Invalid, "the reason is longer than %d bytes; nothing was shown", maxReason)
 	}
-	id, ok := book.ParseID(req.GetAlertId())
-	if !ok {
-		return nil, problem.New(problem.Invalid, "%q is no alert id (a UUID of version 7)", req.GetAlertId()).
-			WithHint("karaula alert list --dir DIR")
-	}
-	found := d.cfg.Book.Find(id)
-	if len(found) == 0 {
-		err := problem.New(problem.NotFound, "no alert %s at this node", req.GetAlertId())
-		if !d.cfg.Complete() {
-			err = problem.New(problem.Unreachable, "no alert %s yet: the gateway is still reading its history after a start",
-				req.GetAlertId())
-		}
-		return nil, err.WithHint("karaula alert list --dir DIR")
-	}
-	if found, err = saidBy(found, req.GetOrigin(), d.cfg.Self); err != nil {
+	id, err := parseID(req.GetAlertId())
+	if err != nil {
 		return nil, err
 	}
-	e := newest(found)
+	e, err := d.find(id, req.GetOrigin(), "")
+	if err != nil {
+		return nil, err
+	}
 	if err := d.record(ctx, officer, "show", &karaulav1.DeskEntry{
 		Channel: e.Channel, Ledger: e.Ledger[:], Epoch: e.Epoch, Seq: e.Seq, Type: e.Type, Reason: req.GetReason(),
 	}); err != nil {
@@ -95,7 +85,43 @@ func (d *Desk) show(ctx context.Context, req *karaulav1.ShowRequest) (*karaulav1
 	if err != nil {
 		return nil, err
 	}
+	d.seen(ctx, e, officer)
 	return &karaulav1.ShowResponse{Row: d.cfg.Book.Row(e), Alert: opened.Inner.GetAlert(), Clause: opened.Clause}, nil
+}
+
+// parseID reads an alert's id.
+func parseID(text string) ([16]byte, error) {
+	id, ok := book.ParseID(text)
+	if !ok {
+		return id, problem.New(problem.Invalid, "%q is no alert id (a UUID of version 7)", text).
+			WithHint("karaula alert list --dir DIR")
+	}
+	return id, nil
+}
+
+// find gives the version of an alert that counts; origin and channel may be
+// empty where that leaves one.
+func (d *Desk) find(id [16]byte, origin, channel string) (book.Entry, error) {
+	found := d.cfg.Book.Find(id)
+	if channel != "" {
+		found = slices.DeleteFunc(found, func(e book.Entry) bool { return e.Channel != channel })
+	}
+	if len(found) == 0 {
+		err := problem.New(problem.NotFound, "no alert %s at this node", book.IDText(id))
+		if channel != "" {
+			err = problem.New(problem.NotFound, "no alert %s on channel %s at this node", book.IDText(id), channel)
+		}
+		if !d.cfg.Complete() {
+			err = problem.New(problem.Unreachable, "no alert %s yet: the gateway is still reading its history after a start",
+				book.IDText(id))
+		}
+		return book.Entry{}, err.WithHint("karaula alert list --dir DIR")
+	}
+	found, err := saidBy(found, origin, d.cfg.Self)
+	if err != nil {
+		return book.Entry{}, err
+	}
+	return newest(found), nil
 }
 
 // saidBy leaves those who said the alert: the one asked for, else the own party,
@@ -137,9 +163,7 @@ func newest(found []book.Entry) book.Entry {
 	return best
 }
 
-func refused(e book.Entry) bool {
-	return e.Class == karaulav1.VerdictClass_VERDICT_CLASS_REFUSED
-}
+func refused(e book.Entry) bool { return e.Refused() }
 
 // Watch streams events until the caller leaves.
 func (d *Desk) Watch(

@@ -217,6 +217,9 @@ func (d *Desk) setVersion(ctx context.Context, ch *register.ChannelView, o *orde
 		o.answer.Epoch, o.answer.Seq = last.Epoch, last.Seq
 		return nil
 	}
+	if why := alert.Continues(o.alert, before.Inner.GetAlert(), d.cfg.Now()); why != "" {
+		return problem.New(problem.Conflict, "alert %s: %s; nothing was sent", o.answer.GetAlertId(), why)
+	}
 	if o.alert.GetVersion() != last.Version+1 {
 		return problem.New(problem.Conflict, "version %d does not follow version %d of alert %s; nothing was sent",
 			o.alert.GetVersion(), last.Version, o.answer.GetAlertId())

@@ -65,6 +65,7 @@ type slot struct {
 	typ        karaulav1.AlertType
 	urgency    karaulav1.Urgency
 	gone       bool // superseded, withdrawn or erased
+	withdrawn  bool // for good
 }
 
 // posting is one alert that has a term; postings of one hash are a list.
@@ -96,14 +97,19 @@ func (x *Index) Terms(list []searchkey.Term) []HashedTerm {
 }
 
 // Put enters a version of an alert. The highest version counts, in whatever
-// order they come; a withdrawn one stays known, so that an older version that
-// comes later is not found.
+// order they come, and after a withdrawal none: it stays known, so that another
+// version that comes later is not found.
 func (x *Index) Put(e Entry) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	key := alertKey{x.place(e.Place), e.ID}
 	if at, ok := x.slots[key]; ok {
-		if x.alerts[at].version >= e.Version {
+		switch {
+		case e.Withdrawn:
+			x.alerts[at].withdrawn = true
+			x.bury(at)
+			return
+		case x.alerts[at].withdrawn, x.alerts[at].version >= e.Version:
 			return
 		}
 		x.bury(at)
@@ -134,6 +140,7 @@ func (x *Index) enter(key alertKey, e Entry) {
 	})
 	x.slots[key] = at
 	if e.Withdrawn {
+		x.alerts[at].withdrawn = true
 		x.bury(at)
 		return
 	}

@@ -1,6 +1,11 @@
 package index
 
 import (
+	"encoding/hex"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
 	"karaula/internal/searchkey"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
@@ -8,13 +13,18 @@ import (
 // maxTerms bounds the terms of one alert; searchkey makes far fewer.
 const maxTerms = 4096
 
-// Record makes the record of an opened alert statement, for [File].
+// Record makes the record of an opened statement, an alert or an act, for [File].
 func (x *Index) Record(led, leaf [32]byte, inner *karaulav1.Inner) *karaulav1.IndexRecord {
 	a := inner.GetAlert()
 	r := &karaulav1.IndexRecord{
 		Ledger: led[:], Leaf: leaf[:], AlertId: inner.GetAlertId(), Version: inner.GetVersion(),
 		Lifecycle: a.GetLifecycle(), Type: inner.GetType(), Urgency: a.GetUrgency(),
-		ReviewDue: a.GetReviewDue(), ReplyDue: a.GetReplyDue(),
+		ReviewDue: a.GetReviewDue(), ReplyDue: a.GetReplyDue(), Supersedes: inner.GetSupersedes(), About: about(a),
+	}
+	if act := inner.GetAct(); act != nil {
+		r.Act = proto.CloneOf(act)
+		r.Act.Remark = ""
+		return r
 	}
 	list := searchkey.Of(a)
 	for _, t := range list[:min(len(list), maxTerms)] {
@@ -23,6 +33,20 @@ func (x *Index) Record(led, leaf [32]byte, inner *karaulav1.Inner) *karaulav1.In
 		r.Hashes = append(r.Hashes, h[:]...)
 	}
 	return r
+}
+
+// about gives the id of the alert that a hit is on, or of the request that an
+// answer is to.
+func about(a *karaulav1.Alert) []byte {
+	text := a.GetHit().GetAlertId()
+	if text == "" {
+		text = a.GetAnswer().GetRequestId()
+	}
+	id, err := hex.DecodeString(strings.ReplaceAll(text, "-", ""))
+	if err != nil || len(id) != 16 {
+		return nil
+	}
+	return id
 }
 
 // whole reports whether a record has the form that [Index.Record] gives it.

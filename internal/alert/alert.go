@@ -1,6 +1,9 @@
 package alert
 
 import (
+	"time"
+
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -34,10 +37,68 @@ func detailsType(a *karaulav1.Alert) karaulav1.AlertType {
 // detailsOneof is the oneof that holds the details.
 var detailsOneof = (&karaulav1.Alert{}).ProtoReflect().Descriptor().Oneofs().ByName("details")
 
+// withdrawn reports whether the alert takes itself back.
+func withdrawn(a *karaulav1.Alert) bool {
+	return a.GetLifecycle() == karaulav1.Lifecycle_LIFECYCLE_WITHDRAW
+}
+
+// Withdraw makes the version that takes an alert back: what all types have in
+// common, without content. It is kept until the time at which the alert would have
+// been erased.
+func Withdraw(a *karaulav1.Alert, until time.Time, assessment string) *karaulav1.Alert {
+	return &karaulav1.Alert{
+		Id: a.GetId(), Version: a.GetVersion() + 1, Lifecycle: karaulav1.Lifecycle_LIFECYCLE_WITHDRAW, Type: Type(a),
+		Number: a.GetNumber(), Authority: a.GetAuthority(), Unit: a.GetUnit(), LegalBasis: a.GetLegalBasis(),
+		CaseReference: a.GetCaseReference(), Purpose: a.GetPurpose(), Handling: a.GetHandling(),
+		HandlingText: a.GetHandlingText(), Urgency: karaulav1.Urgency_URGENCY_ROUTINE, Contact: a.GetContact(),
+		Expires: until.UnixMicro(), Assessment: assessment,
+	}
+}
+
+// Extend makes the version that keeps an alert until another time.
+func Extend(a *karaulav1.Alert, expires time.Time, assessment string) *karaulav1.Alert {
+	next := proto.CloneOf(a)
+	next.Version, next.Lifecycle = a.GetVersion()+1, karaulav1.Lifecycle_LIFECYCLE_EXTEND
+	next.Expires, next.Assessment = expires.UnixMicro(), assessment
+	if next.GetReviewDue() != 0 {
+		next.ReviewDue = 0 // the review has taken place
+	}
+	return next
+}
+
+// Continues says what is wrong with an alert as the next version of another one;
+// "" if nothing is. A withdrawal is the last version, and only an extension with
+// its assessment may keep an alert longer.
+func Continues(next, before *karaulav1.Alert, now time.Time) string {
+	switch {
+	case withdrawn(before):
+		return "it was withdrawn, and a withdrawal is for good: make a new alert"
+	case Type(next) != Type(before):
+		return "a version cannot change the type"
+	case next.GetLifecycle() == karaulav1.Lifecycle_LIFECYCLE_UPDATE && Expiry(next, now).After(Expiry(before, now)):
+		return "an update cannot keep it longer; an extension can, with its assessment"
+	default:
+		return ""
+	}
+}
+
 // UrgencyWord gives the word of the alert's urgency ("routine", "urgent",
 // "immediate"); "" if it states none.
 func UrgencyWord(u karaulav1.Urgency) string {
 	return word(u.Descriptor(), protoreflect.EnumNumber(u))
+}
+
+// LifecycleWord gives the word of a life-cycle step ("create", "withdraw"); "" if it is none.
+func LifecycleWord(l karaulav1.Lifecycle) string {
+	return word(l.Descriptor(), protoreflect.EnumNumber(l))
+}
+
+// GroundWord gives the word of a ground ("national-law"); "" if it is none.
+func GroundWord(g karaulav1.Ground) string { return word(g.Descriptor(), protoreflect.EnumNumber(g)) }
+
+// RelationWord gives the word of a relation ("same-vehicle"); "" if it is none.
+func RelationWord(r karaulav1.LinkRelation) string {
+	return word(r.Descriptor(), protoreflect.EnumNumber(r))
 }
 
 // Complete fills in what a file may leave out because it follows from the rest:

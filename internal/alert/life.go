@@ -21,8 +21,11 @@ func years(n, most int) life {
 	return life{years: n, maxYears: most, words: fmt.Sprintf("%d years", most)}
 }
 
-// lifeOf gives the life of an alert.
+// lifeOf gives the life of an alert. A withdrawal has no content to erase.
 func lifeOf(a *karaulav1.Alert) life {
+	if withdrawn(a) {
+		return years(10, 10)
+	}
 	switch detailsType(a) {
 	case karaulav1.AlertType_ALERT_TYPE_VEHICLE, karaulav1.AlertType_ALERT_TYPE_DOCUMENT:
 		return years(5, 10) // after SIS Art. 54 and INTERPOL

@@ -22,7 +22,7 @@ func Validate(a *karaulav1.Alert, now time.Time) Findings {
 		return Findings{fault("", "alert", "there is no alert")}
 	}
 	found := schemaFindings(a)
-	if detailsType(a) == 0 {
+	if detailsType(a) == 0 && !withdrawn(a) {
 		return found
 	}
 	now = now.UTC() // years and months are counted from it

@@ -60,7 +60,7 @@ func TestCommonRules(t *testing.T) {
 			"details of another type",
 			func(a *karaulav1.Alert) { a.Type = karaulav1.AlertType_ALERT_TYPE_ROUTE }, "", "type-details",
 		},
-		{"no details", func(a *karaulav1.Alert) { a.Details = nil }, "details", "required"},
+		{"no details", func(a *karaulav1.Alert) { a.Details = nil }, "", "type-details"},
 		{
 			"id of version 4",
 			func(a *karaulav1.Alert) { a.Id = "01900000-0000-4000-8000-000000000000" }, "id", "string.pattern",
@@ -75,8 +75,21 @@ func TestCommonRules(t *testing.T) {
 			func(a *karaulav1.Alert) { a.Lifecycle = karaulav1.Lifecycle_LIFECYCLE_UPDATE }, "", "lifecycle-version",
 		},
 		{
-			"withdrawal, reserved",
-			func(a *karaulav1.Alert) { a.Lifecycle = karaulav1.Lifecycle_LIFECYCLE_WITHDRAW }, "lifecycle", "enum.in",
+			"withdrawal with content",
+			func(a *karaulav1.Alert) { a.Lifecycle = karaulav1.Lifecycle_LIFECYCLE_WITHDRAW }, "", "withdraw-bare",
+		},
+		{
+			"withdrawal with details",
+			func(a *karaulav1.Alert) { a.Lifecycle = karaulav1.Lifecycle_LIFECYCLE_WITHDRAW }, "", "type-details",
+		},
+		{
+			"extension without assessment",
+			func(a *karaulav1.Alert) { a.Version, a.Lifecycle = 2, karaulav1.Lifecycle_LIFECYCLE_EXTEND }, "", "assessment",
+		},
+		{"assessment of nothing", func(a *karaulav1.Alert) { a.Assessment = "Why" }, "", "assessment"},
+		{
+			"no such lifecycle",
+			func(a *karaulav1.Alert) { a.Lifecycle = 99 }, "lifecycle", "enum.defined-only",
 		},
 		{"no authority", func(a *karaulav1.Alert) { a.Authority = "" }, "authority", "string.min-len"},
 		{"no legal basis", func(a *karaulav1.Alert) { a.LegalBasis = nil }, "legal_basis", "repeated.min-items"},

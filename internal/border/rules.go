@@ -1,10 +1,7 @@
 package border
 
 import (
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"karaula/internal/agreement"
 	"karaula/internal/alert"
@@ -68,23 +65,10 @@ func (j *judging) within(clause *agreement.Say, a *karaulav1.Alert, said time.Ti
 	return out
 }
 
-// maxRemark is the longest remark of an act, in characters.
-const maxRemark = 2000
-
-// checkAct wants a deed that is known here and a remark that can be shown.
+// checkAct holds an act against the rules of its deed.
 func (j *judging) checkAct() *outcome {
-	act := j.inner.GetAct()
-	if _, known := karaulav1.Deed_name[int32(act.GetDeed())]; !known || act.GetDeed() == 0 {
-		return refuse(karaulav1.Code_CODE_INVALID_CONTENT, "the deed of the act is not one")
-	}
-	if utf8.RuneCountInString(act.GetRemark()) > maxRemark || strings.ContainsFunc(act.GetRemark(), unprintable) {
-		return refuse(karaulav1.Code_CODE_INVALID_CONTENT, "the remark of the act is too long or cannot be shown")
+	if why := alert.ActFault(j.inner.GetAct()); why != "" {
+		return refuse(karaulav1.Code_CODE_INVALID_CONTENT, "%s", why)
 	}
 	return nil
-}
-
-// unprintable reports characters that could make a remark look like another
-// one: controls other than a new line, and invisible or reordering ones.
-func unprintable(r rune) bool {
-	return r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r))
 }

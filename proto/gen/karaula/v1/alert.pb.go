@@ -28,8 +28,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Lifecycle is what this version does to the alert. Only create and update are
-// spoken so far; the others have their numbers, and are refused.
+// Lifecycle is what this version does to the alert. Only the party that said the
+// first version says another one; what others have to say is an Act.
 type Lifecycle int32
 
 const (
@@ -39,59 +39,27 @@ const (
 	Lifecycle_LIFECYCLE_CREATE Lifecycle = 1
 	// Corrects or completes it: version 2 and later; the whole alert is said again.
 	Lifecycle_LIFECYCLE_UPDATE Lifecycle = 2
-	// Reserved: keeps it longer, with the recorded assessment (SIS Art. 53(6)).
+	// Keeps it longer, with the recorded assessment (Regulation (EU) 2018/1862, Art. 53(6)); likewise.
 	Lifecycle_LIFECYCLE_EXTEND Lifecycle = 3
-	// Reserved: takes it back.
+	// Takes it back, for good: only what all types have in common is said again.
 	Lifecycle_LIFECYCLE_WITHDRAW Lifecycle = 4
-	// Reserved: marks it as not executable on the speaker's territory (SIS Art. 24).
-	Lifecycle_LIFECYCLE_FLAG Lifecycle = 5
-	// Reserved: takes that mark away.
-	Lifecycle_LIFECYCLE_UNFLAG Lifecycle = 6
-	// Reserved: ties it to another one (SIS Art. 63).
-	Lifecycle_LIFECYCLE_LINK Lifecycle = 7
-	// Reserved: unties it.
-	Lifecycle_LIFECYCLE_UNLINK Lifecycle = 8
-	// Reserved: reports a measure that was not carried out.
-	Lifecycle_LIFECYCLE_NON_EXECUTION Lifecycle = 9
-	// Reserved: tells of an error.
-	Lifecycle_LIFECYCLE_ERROR_NOTICE Lifecycle = 10
-	// Reserved: asks the originator to agree to onward sharing.
-	Lifecycle_LIFECYCLE_CONSENT_REQUEST Lifecycle = 11
-	// Reserved: agrees.
-	Lifecycle_LIFECYCLE_CONSENT Lifecycle = 12
 )
 
 // Enum value maps for Lifecycle.
 var (
 	Lifecycle_name = map[int32]string{
-		0:  "LIFECYCLE_UNSPECIFIED",
-		1:  "LIFECYCLE_CREATE",
-		2:  "LIFECYCLE_UPDATE",
-		3:  "LIFECYCLE_EXTEND",
-		4:  "LIFECYCLE_WITHDRAW",
-		5:  "LIFECYCLE_FLAG",
-		6:  "LIFECYCLE_UNFLAG",
-		7:  "LIFECYCLE_LINK",
-		8:  "LIFECYCLE_UNLINK",
-		9:  "LIFECYCLE_NON_EXECUTION",
-		10: "LIFECYCLE_ERROR_NOTICE",
-		11: "LIFECYCLE_CONSENT_REQUEST",
-		12: "LIFECYCLE_CONSENT",
+		0: "LIFECYCLE_UNSPECIFIED",
+		1: "LIFECYCLE_CREATE",
+		2: "LIFECYCLE_UPDATE",
+		3: "LIFECYCLE_EXTEND",
+		4: "LIFECYCLE_WITHDRAW",
 	}
 	Lifecycle_value = map[string]int32{
-		"LIFECYCLE_UNSPECIFIED":     0,
-		"LIFECYCLE_CREATE":          1,
-		"LIFECYCLE_UPDATE":          2,
-		"LIFECYCLE_EXTEND":          3,
-		"LIFECYCLE_WITHDRAW":        4,
-		"LIFECYCLE_FLAG":            5,
-		"LIFECYCLE_UNFLAG":          6,
-		"LIFECYCLE_LINK":            7,
-		"LIFECYCLE_UNLINK":          8,
-		"LIFECYCLE_NON_EXECUTION":   9,
-		"LIFECYCLE_ERROR_NOTICE":    10,
-		"LIFECYCLE_CONSENT_REQUEST": 11,
-		"LIFECYCLE_CONSENT":         12,
+		"LIFECYCLE_UNSPECIFIED": 0,
+		"LIFECYCLE_CREATE":      1,
+		"LIFECYCLE_UPDATE":      2,
+		"LIFECYCLE_EXTEND":      3,
+		"LIFECYCLE_WITHDRAW":    4,
 	}
 )
 
@@ -651,7 +619,7 @@ type Alert struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Version from 1; zero: the gateway counts.
 	Version uint32 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
-	// What this version does; create or update.
+	// What this version does.
 	Lifecycle Lifecycle `protobuf:"varint,3,opt,name=lifecycle,proto3,enum=karaula.v1.Lifecycle" json:"lifecycle,omitempty"`
 	// Type; must be that of the details.
 	Type AlertType `protobuf:"varint,4,opt,name=type,proto3,enum=karaula.v1.AlertType" json:"type,omitempty"`
@@ -714,7 +682,9 @@ type Alert struct {
 	Texts []*Text `protobuf:"bytes,32,rep,name=texts,proto3" json:"texts,omitempty"`
 	// Who answers questions at any hour.
 	Contact *Contact `protobuf:"bytes,33,opt,name=contact,proto3" json:"contact,omitempty"`
-	// Details of the type; 49 more than the number of the type.
+	// Why it is kept longer or taken back: the recorded assessment. No personal data.
+	Assessment string `protobuf:"bytes,34,opt,name=assessment,proto3" json:"assessment,omitempty"`
+	// Details of the type; 49 more than the number of the type. Absent in a withdrawal.
 	//
 	// Types that are valid to be assigned to Details:
 	//
@@ -995,6 +965,13 @@ func (x *Alert) GetContact() *Contact {
 	return nil
 }
 
+func (x *Alert) GetAssessment() string {
+	if x != nil {
+		return x.Assessment
+	}
+	return ""
+}
+
 func (x *Alert) GetDetails() isAlert_Details {
 	if x != nil {
 		return x.Details
@@ -1187,12 +1164,12 @@ var File_karaula_v1_alert_proto protoreflect.FileDescriptor
 const file_karaula_v1_alert_proto_rawDesc = "" +
 	"\n" +
 	"\x16karaula/v1/alert.proto\x12\n" +
-	"karaula.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17karaula/v1/common.proto\x1a\x19karaula/v1/document.proto\x1a\x18karaula/v1/firearm.proto\x1a\x14karaula/v1/hit.proto\x1a\x16karaula/v1/marks.proto\x1a\x1akaraula/v1/migration.proto\x1a\x17karaula/v1/patrol.proto\x1a\x17karaula/v1/person.proto\x1a\x18karaula/v1/request.proto\x1a\x16karaula/v1/route.proto\x1a\x16karaula/v1/terms.proto\x1a\x1ckaraula/v1/trafficking.proto\x1a\x18karaula/v1/vehicle.proto\"\xfc!\n" +
+	"karaula.v1\x1a\x1bbuf/validate/validate.proto\x1a\x17karaula/v1/common.proto\x1a\x19karaula/v1/document.proto\x1a\x18karaula/v1/firearm.proto\x1a\x14karaula/v1/hit.proto\x1a\x16karaula/v1/marks.proto\x1a\x1akaraula/v1/migration.proto\x1a\x17karaula/v1/patrol.proto\x1a\x17karaula/v1/person.proto\x1a\x18karaula/v1/request.proto\x1a\x16karaula/v1/route.proto\x1a\x16karaula/v1/terms.proto\x1a\x1ckaraula/v1/trafficking.proto\x1a\x18karaula/v1/vehicle.proto\"\xfb'\n" +
 	"\x05Alert\x12\x88\x01\n" +
 	"\x02id\x18\x01 \x01(\tBx\xbaHN\xd8\x01\x01rI\x18$2E^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$\xaa\xa0\x19#:!a UUID of version 7 in lower caseR\x02id\x12\"\n" +
 	"\aversion\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\x90NR\aversion\x12?\n" +
 	"\tlifecycle\x18\x03 \x01(\x0e2\x15.karaula.v1.LifecycleB\n" +
-	"\xbaH\a\x82\x01\x04\x18\x01\x18\x02R\tlifecycle\x125\n" +
+	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\tlifecycle\x125\n" +
 	"\x04type\x18\x04 \x01(\x0e2\x15.karaula.v1.AlertTypeB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x04type\x12s\n" +
 	"\x06number\x18\x05 \x01(\tB[\xbaH4\xd8\x01\x01r/\x18\x182+^[A-Z]{2,3}-[0-9]{4}-[0-9]{1,9}-[A-Z]{1,2}$\xaa\xa0\x19 :\x1ea number like AL-2026-000123-VR\x06number\x12(\n" +
@@ -1240,7 +1217,10 @@ const file_karaula_v1_alert_proto_rawDesc = "" +
 	"\x05links\x18\x1e \x03(\v2\x10.karaula.v1.LinkB\b\xbaH\x05\x92\x01\x02\x10 R\x05links\x12H\n" +
 	"\vattachments\x18\x1f \x03(\v2\x16.karaula.v1.AttachmentB\x0e\xbaH\x05\x92\x01\x02\x10\x10\xaa\xa0\x19\x02\b\x01R\vattachments\x120\n" +
 	"\x05texts\x18  \x03(\v2\x10.karaula.v1.TextB\b\xbaH\x05\x92\x01\x02\x10\bR\x05texts\x125\n" +
-	"\acontact\x18! \x01(\v2\x13.karaula.v1.ContactB\x06\xbaH\x03\xc8\x01\x01R\acontact\x12/\n" +
+	"\acontact\x18! \x01(\v2\x13.karaula.v1.ContactB\x06\xbaH\x03\xc8\x01\x01R\acontact\x120\n" +
+	"\n" +
+	"assessment\x18\" \x01(\tB\x10\xbaH\x05r\x03\x18\xe8\a\xaa\xa0\x19\x04 \x01(\x01R\n" +
+	"assessment\x12/\n" +
 	"\avehicle\x182 \x01(\v2\x13.karaula.v1.VehicleH\x00R\avehicle\x12)\n" +
 	"\x05route\x183 \x01(\v2\x11.karaula.v1.RouteH\x00R\x05route\x12;\n" +
 	"\vtrafficking\x184 \x01(\v2\x17.karaula.v1.TraffickingH\x00R\vtrafficking\x124\n" +
@@ -1251,30 +1231,24 @@ const file_karaula_v1_alert_proto_rawDesc = "" +
 	"\x06patrol\x189 \x01(\v2\x12.karaula.v1.PatrolH\x00R\x06patrol\x12/\n" +
 	"\arequest\x18: \x01(\v2\x13.karaula.v1.RequestH\x00R\arequest\x12,\n" +
 	"\x06answer\x18; \x01(\v2\x12.karaula.v1.AnswerH\x00R\x06answer\x12#\n" +
-	"\x03hit\x18< \x01(\v2\x0f.karaula.v1.HitH\x00R\x03hit:\xf0\r\xbaH\xec\r\x1a\xba\x03\n" +
-	"\ftype_details\x12%the details must be those of the type\x1a\x82\x03this.type == 1 ? has(this.vehicle) : this.type == 2 ? has(this.route) : this.type == 3 ? has(this.trafficking) : this.type == 4 ? has(this.person) : this.type == 5 ? has(this.document) : this.type == 6 ? has(this.firearm) : this.type == 7 ? has(this.migration) : this.type == 8 ? has(this.patrol) : this.type == 9 ? has(this.request) : this.type == 10 ? has(this.answer) : has(this.hit)\x1a\x84\x01\n" +
-	"\x11lifecycle_version\x12@lifecycle create is for the first version, update for later ones\x1a-(this.lifecycle == 1) == (this.version <= 1u)\x1av\n" +
+	"\x03hit\x18< \x01(\v2\x0f.karaula.v1.HitH\x00R\x03hit:\xc4\x13\xbaH\xc0\x13\x1a\xd2\x05\n" +
+	"\ftype_details\x12@the details must be those of the type, and a withdrawal has none\x1a\xff\x04this.lifecycle == 4 ? !(has(this.vehicle) || has(this.route) || has(this.trafficking) || has(this.person) || has(this.document) || has(this.firearm) || has(this.migration) || has(this.patrol) || has(this.request) || has(this.answer) || has(this.hit)) : this.type == 1 ? has(this.vehicle) : this.type == 2 ? has(this.route) : this.type == 3 ? has(this.trafficking) : this.type == 4 ? has(this.person) : this.type == 5 ? has(this.document) : this.type == 6 ? has(this.firearm) : this.type == 7 ? has(this.migration) : this.type == 8 ? has(this.patrol) : this.type == 9 ? has(this.request) : this.type == 10 ? has(this.answer) : has(this.hit)\x1a\x8c\x01\n" +
+	"\x11lifecycle_version\x12Hlifecycle create is for the first version, the others are for later ones\x1a-(this.lifecycle == 1) == (this.version <= 1u)\x1a\x85\x01\n" +
+	"\n" +
+	"assessment\x12@assessment is required to extend and to withdraw, and only there\x1a5(this.lifecycle in [3, 4]) == (this.assessment != '')\x1a\xf9\x01\n" +
+	"\rwithdraw_bare\x12.a withdrawal says nothing of the content again\x1a\xb7\x01this.lifecycle != 4 || size(this.texts) + size(this.assertions) + size(this.locations) + size(this.links) + size(this.attachments) + size(this.cautions) == 0 && this.action_text == ''\x1av\n" +
 	"\rhandling_text\x121handling_text is required for H3, and only for H3\x1a2(this.handling == 4) == (this.handling_text != '')\x1aj\n" +
 	"\x0eurgency_reason\x12(urgency_reason is required above routine\x1a.this.urgency <= 1 || this.urgency_reason != ''\x1a\x99\x01\n" +
 	"\rexpires_after\x12/expires must be after valid_from and event_time\x1aWthis.expires == 0 || (this.expires > this.valid_from && this.expires > this.event_time)\x1a\x83\x01\n" +
-	"\rreview_before\x12$review_due must not be after expires\x1aLthis.review_due == 0 || this.expires == 0 || this.review_due <= this.expires\x1a\x9f\x05\n" +
-	"\x0factions_of_type\x12Wactions must be some that the type admits, and at least one where the type asks for one\x1a\xb2\x04this.type == 1 ? size(this.actions) > 0 && this.actions.all(a, a in [1, 2, 3]) : this.type == 2 ? this.actions.all(a, a in [3, 13, 16, 17]) : this.type == 3 ? size(this.actions) > 0 && this.actions.all(a, a in [3, 4, 5]) : this.type == 4 ? size(this.actions) > 0 && this.actions.all(a, a in [6, 7, 8, 9, 10, 11]) : this.type == 5 ? size(this.actions) > 0 && this.actions.all(a, a in [1, 12, 13]) : this.type == 6 ? size(this.actions) > 0 && this.actions.all(a, a in [1, 14, 15]) : this.type == 7 ? this.actions.all(a, a in [13, 16, 17]) : size(this.actions) == 0B\x10\n" +
-	"\adetails\x12\x05\xbaH\x02\b\x01*\xc3\x02\n" +
+	"\rreview_before\x12$review_due must not be after expires\x1aLthis.review_due == 0 || this.expires == 0 || this.review_due <= this.expires\x1a\xcf\x05\n" +
+	"\x0factions_of_type\x12Wactions must be some that the type admits, and at least one where the type asks for one\x1a\xe2\x04this.lifecycle == 4 ? size(this.actions) == 0 : this.type == 1 ? size(this.actions) > 0 && this.actions.all(a, a in [1, 2, 3]) : this.type == 2 ? this.actions.all(a, a in [3, 13, 16, 17]) : this.type == 3 ? size(this.actions) > 0 && this.actions.all(a, a in [3, 4, 5]) : this.type == 4 ? size(this.actions) > 0 && this.actions.all(a, a in [6, 7, 8, 9, 10, 11]) : this.type == 5 ? size(this.actions) > 0 && this.actions.all(a, a in [1, 12, 13]) : this.type == 6 ? size(this.actions) > 0 && this.actions.all(a, a in [1, 14, 15]) : this.type == 7 ? this.actions.all(a, a in [13, 16, 17]) : size(this.actions) == 0B\t\n" +
+	"\adetails*\x80\x01\n" +
 	"\tLifecycle\x12\x19\n" +
 	"\x15LIFECYCLE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10LIFECYCLE_CREATE\x10\x01\x12\x14\n" +
 	"\x10LIFECYCLE_UPDATE\x10\x02\x12\x14\n" +
 	"\x10LIFECYCLE_EXTEND\x10\x03\x12\x16\n" +
-	"\x12LIFECYCLE_WITHDRAW\x10\x04\x12\x12\n" +
-	"\x0eLIFECYCLE_FLAG\x10\x05\x12\x14\n" +
-	"\x10LIFECYCLE_UNFLAG\x10\x06\x12\x12\n" +
-	"\x0eLIFECYCLE_LINK\x10\a\x12\x14\n" +
-	"\x10LIFECYCLE_UNLINK\x10\b\x12\x1b\n" +
-	"\x17LIFECYCLE_NON_EXECUTION\x10\t\x12\x1a\n" +
-	"\x16LIFECYCLE_ERROR_NOTICE\x10\n" +
-	"\x12\x1d\n" +
-	"\x19LIFECYCLE_CONSENT_REQUEST\x10\v\x12\x15\n" +
-	"\x11LIFECYCLE_CONSENT\x10\f*\xa2\x01\n" +
+	"\x12LIFECYCLE_WITHDRAW\x10\x04*\xa2\x01\n" +
 	"\aPurpose\x12\x17\n" +
 	"\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12PURPOSE_PREVENTION\x10\x01\x12\x15\n" +

@@ -23,7 +23,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Deed is what a person did about an alert.
+// Deed is what a person did, or has to say, about an alert of another party.
 type Deed int32
 
 const (
@@ -33,23 +33,56 @@ const (
 	Deed_DEED_SEEN Deed = 1
 	// It has been acted on.
 	Deed_DEED_ACTED Deed = 2
-	// It is not executed, for the ground stated.
+	// A measure was not carried out, for the ground stated.
 	Deed_DEED_NOT_EXECUTED Deed = 3
+	// It is not executable on the sayer's territory, for the ground stated
+	// (after Regulation (EU) 2018/1862, Art. 24).
+	Deed_DEED_FLAG Deed = 4
+	// It is executable again.
+	Deed_DEED_UNFLAG Deed = 5
+	// It has to do with another alert.
+	Deed_DEED_LINK Deed = 6
+	// It has not.
+	Deed_DEED_UNLINK Deed = 7
+	// Something in it is wrong, or was kept unlawfully (Art. 59(3), two working days).
+	Deed_DEED_ERROR Deed = 8
+	// The sayer wants to pass it on to the channel named.
+	Deed_DEED_CONSENT_REQUEST Deed = 9
+	// The originator agrees; refs names the request.
+	Deed_DEED_CONSENT Deed = 10
+	// The originator does not agree; refs names the request.
+	Deed_DEED_NO_CONSENT Deed = 11
 )
 
 // Enum value maps for Deed.
 var (
 	Deed_name = map[int32]string{
-		0: "DEED_UNSPECIFIED",
-		1: "DEED_SEEN",
-		2: "DEED_ACTED",
-		3: "DEED_NOT_EXECUTED",
+		0:  "DEED_UNSPECIFIED",
+		1:  "DEED_SEEN",
+		2:  "DEED_ACTED",
+		3:  "DEED_NOT_EXECUTED",
+		4:  "DEED_FLAG",
+		5:  "DEED_UNFLAG",
+		6:  "DEED_LINK",
+		7:  "DEED_UNLINK",
+		8:  "DEED_ERROR",
+		9:  "DEED_CONSENT_REQUEST",
+		10: "DEED_CONSENT",
+		11: "DEED_NO_CONSENT",
 	}
 	Deed_value = map[string]int32{
-		"DEED_UNSPECIFIED":  0,
-		"DEED_SEEN":         1,
-		"DEED_ACTED":        2,
-		"DEED_NOT_EXECUTED": 3,
+		"DEED_UNSPECIFIED":     0,
+		"DEED_SEEN":            1,
+		"DEED_ACTED":           2,
+		"DEED_NOT_EXECUTED":    3,
+		"DEED_FLAG":            4,
+		"DEED_UNFLAG":          5,
+		"DEED_LINK":            6,
+		"DEED_UNLINK":          7,
+		"DEED_ERROR":           8,
+		"DEED_CONSENT_REQUEST": 9,
+		"DEED_CONSENT":         10,
+		"DEED_NO_CONSENT":      11,
 	}
 )
 
@@ -78,6 +111,83 @@ func (x Deed) Number() protoreflect.EnumNumber {
 // Deprecated: Use Deed.Descriptor instead.
 func (Deed) EnumDescriptor() ([]byte, []int) {
 	return file_karaula_v1_inner_proto_rawDescGZIP(), []int{0}
+}
+
+// Ground is why an alert is not executed or is flagged.
+type Ground int32
+
+const (
+	// None is stated.
+	Ground_GROUND_UNSPECIFIED Ground = 0
+	// National law forbids the measure.
+	Ground_GROUND_NATIONAL_LAW Ground = 1
+	// An international obligation forbids it.
+	Ground_GROUND_INTERNATIONAL_OBLIGATION Ground = 2
+	// Essential national interests, or national security.
+	Ground_GROUND_NATIONAL_INTEREST Ground = 3
+	// It would endanger a person or an investigation.
+	Ground_GROUND_SAFETY Ground = 4
+	// A court or prosecutor decided so.
+	Ground_GROUND_JUDICIAL_DECISION Ground = 5
+	// It could not be done: staff, means, place.
+	Ground_GROUND_NOT_POSSIBLE Ground = 6
+	// It was not the person or object that is meant.
+	Ground_GROUND_MISIDENTIFIED Ground = 7
+	// Other; the remark says which.
+	Ground_GROUND_OTHER Ground = 8
+)
+
+// Enum value maps for Ground.
+var (
+	Ground_name = map[int32]string{
+		0: "GROUND_UNSPECIFIED",
+		1: "GROUND_NATIONAL_LAW",
+		2: "GROUND_INTERNATIONAL_OBLIGATION",
+		3: "GROUND_NATIONAL_INTEREST",
+		4: "GROUND_SAFETY",
+		5: "GROUND_JUDICIAL_DECISION",
+		6: "GROUND_NOT_POSSIBLE",
+		7: "GROUND_MISIDENTIFIED",
+		8: "GROUND_OTHER",
+	}
+	Ground_value = map[string]int32{
+		"GROUND_UNSPECIFIED":              0,
+		"GROUND_NATIONAL_LAW":             1,
+		"GROUND_INTERNATIONAL_OBLIGATION": 2,
+		"GROUND_NATIONAL_INTEREST":        3,
+		"GROUND_SAFETY":                   4,
+		"GROUND_JUDICIAL_DECISION":        5,
+		"GROUND_NOT_POSSIBLE":             6,
+		"GROUND_MISIDENTIFIED":            7,
+		"GROUND_OTHER":                    8,
+	}
+)
+
+func (x Ground) Enum() *Ground {
+	p := new(Ground)
+	*p = x
+	return p
+}
+
+func (x Ground) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Ground) Descriptor() protoreflect.EnumDescriptor {
+	return file_karaula_v1_inner_proto_enumTypes[1].Descriptor()
+}
+
+func (Ground) Type() protoreflect.EnumType {
+	return &file_karaula_v1_inner_proto_enumTypes[1]
+}
+
+func (x Ground) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Ground.Descriptor instead.
+func (Ground) EnumDescriptor() ([]byte, []int) {
+	return file_karaula_v1_inner_proto_rawDescGZIP(), []int{1}
 }
 
 // Inner is the sealed message. It repeats what the statement says outside, so
@@ -294,13 +404,23 @@ func (*Inner_Alert) isInner_Content() {}
 
 func (*Inner_Act) isInner_Content() {}
 
-// Act reports what people did about an alert of another ledger; Statement.refs names it.
+// Act reports what people did about an alert of another ledger; Statement.refs
+// names the statement that it answers. Inner.alert_id and Inner.version say
+// which version of which alert it is about. docs/spec/life.md has the rules.
 type Act struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What was done.
 	Deed Deed `protobuf:"varint,1,opt,name=deed,proto3,enum=karaula.v1.Deed" json:"deed,omitempty"`
-	// Ground or remark, at most 2,000 characters.
-	Remark        string `protobuf:"bytes,2,opt,name=remark,proto3" json:"remark,omitempty"`
+	// Remark, at most 2,000 characters; required with deed error and ground other.
+	Remark string `protobuf:"bytes,2,opt,name=remark,proto3" json:"remark,omitempty"`
+	// Ground; required with deeds not-executed and flag, absent in the others.
+	Ground Ground `protobuf:"varint,3,opt,name=ground,proto3,enum=karaula.v1.Ground" json:"ground,omitempty"`
+	// The other alert, 16 bytes; required with deeds link and unlink, absent in the others.
+	Other []byte `protobuf:"bytes,4,opt,name=other,proto3" json:"other,omitempty"`
+	// How it is related; required with deed link, absent in the others.
+	Relation LinkRelation `protobuf:"varint,5,opt,name=relation,proto3,enum=karaula.v1.LinkRelation" json:"relation,omitempty"`
+	// Channel to pass it on to; required with the three deeds of consent, absent in the others.
+	Onward        string `protobuf:"bytes,6,opt,name=onward,proto3" json:"onward,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -349,12 +469,40 @@ func (x *Act) GetRemark() string {
 	return ""
 }
 
+func (x *Act) GetGround() Ground {
+	if x != nil {
+		return x.Ground
+	}
+	return Ground_GROUND_UNSPECIFIED
+}
+
+func (x *Act) GetOther() []byte {
+	if x != nil {
+		return x.Other
+	}
+	return nil
+}
+
+func (x *Act) GetRelation() LinkRelation {
+	if x != nil {
+		return x.Relation
+	}
+	return LinkRelation_LINK_RELATION_UNSPECIFIED
+}
+
+func (x *Act) GetOnward() string {
+	if x != nil {
+		return x.Onward
+	}
+	return ""
+}
+
 var File_karaula_v1_inner_proto protoreflect.FileDescriptor
 
 const file_karaula_v1_inner_proto_rawDesc = "" +
 	"\n" +
 	"\x16karaula/v1/inner.proto\x12\n" +
-	"karaula.v1\x1a\x16karaula/v1/alert.proto\x1a\x16karaula/v1/terms.proto\"\x85\x04\n" +
+	"karaula.v1\x1a\x16karaula/v1/alert.proto\x1a\x17karaula/v1/common.proto\x1a\x16karaula/v1/terms.proto\"\x85\x04\n" +
 	"\x05Inner\x12\x16\n" +
 	"\x06ledger\x18\x01 \x01(\fR\x06ledger\x12\x18\n" +
 	"\achannel\x18\x02 \x01(\tR\achannel\x12\x16\n" +
@@ -376,16 +524,40 @@ const file_karaula_v1_inner_proto_rawDesc = "" +
 	"\toprf_keys\x18\x0e \x03(\fR\boprfKeys\x12)\n" +
 	"\x05alert\x18\x14 \x01(\v2\x11.karaula.v1.AlertH\x00R\x05alert\x12#\n" +
 	"\x03act\x18\x15 \x01(\v2\x0f.karaula.v1.ActH\x00R\x03actB\t\n" +
-	"\acontent\"C\n" +
+	"\acontent\"\xd3\x01\n" +
 	"\x03Act\x12$\n" +
 	"\x04deed\x18\x01 \x01(\x0e2\x10.karaula.v1.DeedR\x04deed\x12\x16\n" +
-	"\x06remark\x18\x02 \x01(\tR\x06remark*R\n" +
+	"\x06remark\x18\x02 \x01(\tR\x06remark\x12*\n" +
+	"\x06ground\x18\x03 \x01(\x0e2\x12.karaula.v1.GroundR\x06ground\x12\x14\n" +
+	"\x05other\x18\x04 \x01(\fR\x05other\x124\n" +
+	"\brelation\x18\x05 \x01(\x0e2\x18.karaula.v1.LinkRelationR\brelation\x12\x16\n" +
+	"\x06onward\x18\x06 \x01(\tR\x06onward*\xe3\x01\n" +
 	"\x04Deed\x12\x14\n" +
 	"\x10DEED_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tDEED_SEEN\x10\x01\x12\x0e\n" +
 	"\n" +
 	"DEED_ACTED\x10\x02\x12\x15\n" +
-	"\x11DEED_NOT_EXECUTED\x10\x03B\x8d\x01\n" +
+	"\x11DEED_NOT_EXECUTED\x10\x03\x12\r\n" +
+	"\tDEED_FLAG\x10\x04\x12\x0f\n" +
+	"\vDEED_UNFLAG\x10\x05\x12\r\n" +
+	"\tDEED_LINK\x10\x06\x12\x0f\n" +
+	"\vDEED_UNLINK\x10\a\x12\x0e\n" +
+	"\n" +
+	"DEED_ERROR\x10\b\x12\x18\n" +
+	"\x14DEED_CONSENT_REQUEST\x10\t\x12\x10\n" +
+	"\fDEED_CONSENT\x10\n" +
+	"\x12\x13\n" +
+	"\x0fDEED_NO_CONSENT\x10\v*\xf2\x01\n" +
+	"\x06Ground\x12\x16\n" +
+	"\x12GROUND_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13GROUND_NATIONAL_LAW\x10\x01\x12#\n" +
+	"\x1fGROUND_INTERNATIONAL_OBLIGATION\x10\x02\x12\x1c\n" +
+	"\x18GROUND_NATIONAL_INTEREST\x10\x03\x12\x11\n" +
+	"\rGROUND_SAFETY\x10\x04\x12\x1c\n" +
+	"\x18GROUND_JUDICIAL_DECISION\x10\x05\x12\x17\n" +
+	"\x13GROUND_NOT_POSSIBLE\x10\x06\x12\x18\n" +
+	"\x14GROUND_MISIDENTIFIED\x10\a\x12\x10\n" +
+	"\fGROUND_OTHER\x10\bB\x8d\x01\n" +
 	"\x0ecom.karaula.v1B\n" +
 	"InnerProtoP\x01Z&karaula/proto/gen/karaula/v1;karaulav1\xa2\x02\x03KXX\xaa\x02\n" +
 	"Karaula.V1\xca\x02\n" +
@@ -403,29 +575,33 @@ func file_karaula_v1_inner_proto_rawDescGZIP() []byte {
 	return file_karaula_v1_inner_proto_rawDescData
 }
 
-var file_karaula_v1_inner_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_karaula_v1_inner_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_karaula_v1_inner_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_karaula_v1_inner_proto_goTypes = []any{
-	(Deed)(0),      // 0: karaula.v1.Deed
-	(*Inner)(nil),  // 1: karaula.v1.Inner
-	(*Act)(nil),    // 2: karaula.v1.Act
-	(Mode)(0),      // 3: karaula.v1.Mode
-	(Kind)(0),      // 4: karaula.v1.Kind
-	(AlertType)(0), // 5: karaula.v1.AlertType
-	(*Alert)(nil),  // 6: karaula.v1.Alert
+	(Deed)(0),         // 0: karaula.v1.Deed
+	(Ground)(0),       // 1: karaula.v1.Ground
+	(*Inner)(nil),     // 2: karaula.v1.Inner
+	(*Act)(nil),       // 3: karaula.v1.Act
+	(Mode)(0),         // 4: karaula.v1.Mode
+	(Kind)(0),         // 5: karaula.v1.Kind
+	(AlertType)(0),    // 6: karaula.v1.AlertType
+	(*Alert)(nil),     // 7: karaula.v1.Alert
+	(LinkRelation)(0), // 8: karaula.v1.LinkRelation
 }
 var file_karaula_v1_inner_proto_depIdxs = []int32{
-	3, // 0: karaula.v1.Inner.mode:type_name -> karaula.v1.Mode
-	4, // 1: karaula.v1.Inner.kind:type_name -> karaula.v1.Kind
-	5, // 2: karaula.v1.Inner.type:type_name -> karaula.v1.AlertType
-	6, // 3: karaula.v1.Inner.alert:type_name -> karaula.v1.Alert
-	2, // 4: karaula.v1.Inner.act:type_name -> karaula.v1.Act
+	4, // 0: karaula.v1.Inner.mode:type_name -> karaula.v1.Mode
+	5, // 1: karaula.v1.Inner.kind:type_name -> karaula.v1.Kind
+	6, // 2: karaula.v1.Inner.type:type_name -> karaula.v1.AlertType
+	7, // 3: karaula.v1.Inner.alert:type_name -> karaula.v1.Alert
+	3, // 4: karaula.v1.Inner.act:type_name -> karaula.v1.Act
 	0, // 5: karaula.v1.Act.deed:type_name -> karaula.v1.Deed
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	1, // 6: karaula.v1.Act.ground:type_name -> karaula.v1.Ground
+	8, // 7: karaula.v1.Act.relation:type_name -> karaula.v1.LinkRelation
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_karaula_v1_inner_proto_init() }
@@ -434,6 +610,7 @@ func file_karaula_v1_inner_proto_init() {
 		return
 	}
 	file_karaula_v1_alert_proto_init()
+	file_karaula_v1_common_proto_init()
 	file_karaula_v1_terms_proto_init()
 	file_karaula_v1_inner_proto_msgTypes[0].OneofWrappers = []any{
 		(*Inner_Alert)(nil),
@@ -444,7 +621,7 @@ func file_karaula_v1_inner_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_karaula_v1_inner_proto_rawDesc), len(file_karaula_v1_inner_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      2,
 			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -801,7 +801,13 @@ type IndexRecord struct {
 	// When it must be looked at again, microseconds since 1970 UTC; zero: no such time.
 	ReviewDue int64 `protobuf:"varint,10,opt,name=review_due,json=reviewDue,proto3" json:"review_due,omitempty"`
 	// When an answer is due, likewise.
-	ReplyDue      int64 `protobuf:"varint,11,opt,name=reply_due,json=replyDue,proto3" json:"reply_due,omitempty"`
+	ReplyDue int64 `protobuf:"varint,11,opt,name=reply_due,json=replyDue,proto3" json:"reply_due,omitempty"`
+	// Commitment of the version before, 32 bytes; empty in version 1.
+	Supersedes []byte `protobuf:"bytes,12,opt,name=supersedes,proto3" json:"supersedes,omitempty"`
+	// Id of the alert that a hit is on, or of the request that is answered, 16 bytes.
+	About []byte `protobuf:"bytes,13,opt,name=about,proto3" json:"about,omitempty"`
+	// In the record of an act: what it says, without its remark.
+	Act           *Act `protobuf:"bytes,14,opt,name=act,proto3" json:"act,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -913,6 +919,27 @@ func (x *IndexRecord) GetReplyDue() int64 {
 	return 0
 }
 
+func (x *IndexRecord) GetSupersedes() []byte {
+	if x != nil {
+		return x.Supersedes
+	}
+	return nil
+}
+
+func (x *IndexRecord) GetAbout() []byte {
+	if x != nil {
+		return x.About
+	}
+	return nil
+}
+
+func (x *IndexRecord) GetAct() *Act {
+	if x != nil {
+		return x.Act
+	}
+	return nil
+}
+
 // IndexBatch is one frame of the index file.
 type IndexBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -964,7 +991,7 @@ var File_karaula_v1_local_proto protoreflect.FileDescriptor
 const file_karaula_v1_local_proto_rawDesc = "" +
 	"\n" +
 	"\x16karaula/v1/local.proto\x12\n" +
-	"karaula.v1\x1a\x16karaula/v1/alert.proto\x1a\x18karaula/v1/receipt.proto\x1a\x16karaula/v1/terms.proto\"\xbb\x01\n" +
+	"karaula.v1\x1a\x16karaula/v1/alert.proto\x1a\x16karaula/v1/inner.proto\x1a\x18karaula/v1/receipt.proto\x1a\x16karaula/v1/terms.proto\"\xbb\x01\n" +
 	"\rJournalRecord\x12-\n" +
 	"\x04open\x18\x01 \x01(\v2\x17.karaula.v1.JournalOpenH\x00R\x04open\x123\n" +
 	"\x06signed\x18\x02 \x01(\v2\x19.karaula.v1.JournalSignedH\x00R\x06signed\x12<\n" +
@@ -1023,7 +1050,7 @@ const file_karaula_v1_local_proto_rawDesc = "" +
 	" \x01(\x0e2\x15.karaula.v1.AlertTypeR\x04type\x12-\n" +
 	"\apurpose\x18\v \x01(\x0e2\x13.karaula.v1.PurposeR\apurpose\x12\x14\n" +
 	"\x05asked\x18\f \x03(\fR\x05asked\x12\x18\n" +
-	"\amatched\x18\r \x03(\rR\amatched\"\xe7\x02\n" +
+	"\amatched\x18\r \x03(\rR\amatched\"\xc0\x03\n" +
 	"\vIndexRecord\x12\x16\n" +
 	"\x06ledger\x18\x01 \x01(\fR\x06ledger\x12\x12\n" +
 	"\x04leaf\x18\x02 \x01(\fR\x04leaf\x12\x19\n" +
@@ -1037,7 +1064,12 @@ const file_karaula_v1_local_proto_rawDesc = "" +
 	"\n" +
 	"review_due\x18\n" +
 	" \x01(\x03R\treviewDue\x12\x1b\n" +
-	"\treply_due\x18\v \x01(\x03R\breplyDue\"?\n" +
+	"\treply_due\x18\v \x01(\x03R\breplyDue\x12\x1e\n" +
+	"\n" +
+	"supersedes\x18\f \x01(\fR\n" +
+	"supersedes\x12\x14\n" +
+	"\x05about\x18\r \x01(\fR\x05about\x12!\n" +
+	"\x03act\x18\x0e \x01(\v2\x0f.karaula.v1.ActR\x03act\"?\n" +
 	"\n" +
 	"IndexBatch\x121\n" +
 	"\arecords\x18\x01 \x03(\v2\x17.karaula.v1.IndexRecordR\arecordsB\x8d\x01\n" +
@@ -1077,6 +1109,7 @@ var file_karaula_v1_local_proto_goTypes = []any{
 	(Purpose)(0),             // 14: karaula.v1.Purpose
 	(Lifecycle)(0),           // 15: karaula.v1.Lifecycle
 	(Urgency)(0),             // 16: karaula.v1.Urgency
+	(*Act)(nil),              // 17: karaula.v1.Act
 }
 var file_karaula_v1_local_proto_depIdxs = []int32{
 	1,  // 0: karaula.v1.JournalRecord.open:type_name -> karaula.v1.JournalOpen
@@ -1091,12 +1124,13 @@ var file_karaula_v1_local_proto_depIdxs = []int32{
 	15, // 9: karaula.v1.IndexRecord.lifecycle:type_name -> karaula.v1.Lifecycle
 	13, // 10: karaula.v1.IndexRecord.type:type_name -> karaula.v1.AlertType
 	16, // 11: karaula.v1.IndexRecord.urgency:type_name -> karaula.v1.Urgency
-	8,  // 12: karaula.v1.IndexBatch.records:type_name -> karaula.v1.IndexRecord
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	17, // 12: karaula.v1.IndexRecord.act:type_name -> karaula.v1.Act
+	8,  // 13: karaula.v1.IndexBatch.records:type_name -> karaula.v1.IndexRecord
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_karaula_v1_local_proto_init() }
@@ -1105,6 +1139,7 @@ func file_karaula_v1_local_proto_init() {
 		return
 	}
 	file_karaula_v1_alert_proto_init()
+	file_karaula_v1_inner_proto_init()
 	file_karaula_v1_receipt_proto_init()
 	file_karaula_v1_terms_proto_init()
 	file_karaula_v1_local_proto_msgTypes[0].OneofWrappers = []any{

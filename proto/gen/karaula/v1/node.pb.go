@@ -37,6 +37,12 @@ const (
 	DeliveryState_DELIVERY_STATE_REFUSED DeliveryState = 3
 	// Erased or expired before it was received.
 	DeliveryState_DELIVERY_STATE_LAPSED DeliveryState = 4
+	// Read by an officer there.
+	DeliveryState_DELIVERY_STATE_SEEN DeliveryState = 5
+	// Acted on there.
+	DeliveryState_DELIVERY_STATE_ACTED DeliveryState = 6
+	// A measure was not carried out there.
+	DeliveryState_DELIVERY_STATE_NOT_EXECUTED DeliveryState = 7
 )
 
 // Enum value maps for DeliveryState.
@@ -47,13 +53,19 @@ var (
 		2: "DELIVERY_STATE_ACCEPTED",
 		3: "DELIVERY_STATE_REFUSED",
 		4: "DELIVERY_STATE_LAPSED",
+		5: "DELIVERY_STATE_SEEN",
+		6: "DELIVERY_STATE_ACTED",
+		7: "DELIVERY_STATE_NOT_EXECUTED",
 	}
 	DeliveryState_value = map[string]int32{
-		"DELIVERY_STATE_UNSPECIFIED": 0,
-		"DELIVERY_STATE_WAITING":     1,
-		"DELIVERY_STATE_ACCEPTED":    2,
-		"DELIVERY_STATE_REFUSED":     3,
-		"DELIVERY_STATE_LAPSED":      4,
+		"DELIVERY_STATE_UNSPECIFIED":  0,
+		"DELIVERY_STATE_WAITING":      1,
+		"DELIVERY_STATE_ACCEPTED":     2,
+		"DELIVERY_STATE_REFUSED":      3,
+		"DELIVERY_STATE_LAPSED":       4,
+		"DELIVERY_STATE_SEEN":         5,
+		"DELIVERY_STATE_ACTED":        6,
+		"DELIVERY_STATE_NOT_EXECUTED": 7,
 	}
 )
 
@@ -511,7 +523,9 @@ type AlertRow struct {
 	// Urgency word of the alert ("routine", "urgent", "immediate").
 	Urgency string `protobuf:"bytes,14,opt,name=urgency,proto3" json:"urgency,omitempty"`
 	// True if it was accepted, and its origin has since revoked the key that signed it.
-	Repudiated    bool `protobuf:"varint,20,opt,name=repudiated,proto3" json:"repudiated,omitempty"`
+	Repudiated bool `protobuf:"varint,20,opt,name=repudiated,proto3" json:"repudiated,omitempty"`
+	// What this version does.
+	Lifecycle     Lifecycle `protobuf:"varint,21,opt,name=lifecycle,proto3,enum=karaula.v1.Lifecycle" json:"lifecycle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -649,6 +663,13 @@ func (x *AlertRow) GetRepudiated() bool {
 		return x.Repudiated
 	}
 	return false
+}
+
+func (x *AlertRow) GetLifecycle() Lifecycle {
+	if x != nil {
+		return x.Lifecycle
+	}
+	return Lifecycle_LIFECYCLE_UNSPECIFIED
 }
 
 // Delivery is the state at one recipient.
@@ -852,6 +873,900 @@ func (x *ShowResponse) GetClause() string {
 	return ""
 }
 
+// ChangeRequest extends or withdraws an own alert, as its next version.
+type ChangeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Alert id, as UUID text.
+	AlertId string `protobuf:"bytes,1,opt,name=alert_id,json=alertId,proto3" json:"alert_id,omitempty"`
+	// Channel; needed only where it was said on several.
+	Channel string `protobuf:"bytes,2,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Extend or withdraw.
+	Lifecycle Lifecycle `protobuf:"varint,3,opt,name=lifecycle,proto3,enum=karaula.v1.Lifecycle" json:"lifecycle,omitempty"`
+	// Extend: until when, microseconds since 1970 UTC.
+	Expires int64 `protobuf:"varint,4,opt,name=expires,proto3" json:"expires,omitempty"`
+	// Why; said to all readers. No personal data.
+	Assessment    string `protobuf:"bytes,5,opt,name=assessment,proto3" json:"assessment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeRequest) Reset() {
+	*x = ChangeRequest{}
+	mi := &file_karaula_v1_node_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeRequest) ProtoMessage() {}
+
+func (x *ChangeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeRequest.ProtoReflect.Descriptor instead.
+func (*ChangeRequest) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ChangeRequest) GetAlertId() string {
+	if x != nil {
+		return x.AlertId
+	}
+	return ""
+}
+
+func (x *ChangeRequest) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *ChangeRequest) GetLifecycle() Lifecycle {
+	if x != nil {
+		return x.Lifecycle
+	}
+	return Lifecycle_LIFECYCLE_UNSPECIFIED
+}
+
+func (x *ChangeRequest) GetExpires() int64 {
+	if x != nil {
+		return x.Expires
+	}
+	return 0
+}
+
+func (x *ChangeRequest) GetAssessment() string {
+	if x != nil {
+		return x.Assessment
+	}
+	return ""
+}
+
+// ChangeResponse says what was sent.
+type ChangeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Channel id.
+	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	// The new version.
+	Sent *Sent `protobuf:"bytes,2,opt,name=sent,proto3" json:"sent,omitempty"`
+	// Who receives, under which clause.
+	Readers       []*Reader `protobuf:"bytes,3,rep,name=readers,proto3" json:"readers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeResponse) Reset() {
+	*x = ChangeResponse{}
+	mi := &file_karaula_v1_node_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeResponse) ProtoMessage() {}
+
+func (x *ChangeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeResponse.ProtoReflect.Descriptor instead.
+func (*ChangeResponse) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ChangeResponse) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *ChangeResponse) GetSent() *Sent {
+	if x != nil {
+		return x.Sent
+	}
+	return nil
+}
+
+func (x *ChangeResponse) GetReaders() []*Reader {
+	if x != nil {
+		return x.Readers
+	}
+	return nil
+}
+
+// SayActRequest says an act.
+type SayActRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Alert id, as UUID text.
+	AlertId string `protobuf:"bytes,1,opt,name=alert_id,json=alertId,proto3" json:"alert_id,omitempty"`
+	// Party that said the alert; needed only where several have used the same id.
+	Origin string `protobuf:"bytes,2,opt,name=origin,proto3" json:"origin,omitempty"`
+	// Channel; needed only where the alert was said on several.
+	Channel string `protobuf:"bytes,3,opt,name=channel,proto3" json:"channel,omitempty"`
+	// The act.
+	Act *Act `protobuf:"bytes,4,opt,name=act,proto3" json:"act,omitempty"`
+	// For consent and no-consent: leaf of the request that is answered, 32 bytes;
+	// needed only if several wait for an answer.
+	Answers       []byte `protobuf:"bytes,5,opt,name=answers,proto3" json:"answers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SayActRequest) Reset() {
+	*x = SayActRequest{}
+	mi := &file_karaula_v1_node_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SayActRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SayActRequest) ProtoMessage() {}
+
+func (x *SayActRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SayActRequest.ProtoReflect.Descriptor instead.
+func (*SayActRequest) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SayActRequest) GetAlertId() string {
+	if x != nil {
+		return x.AlertId
+	}
+	return ""
+}
+
+func (x *SayActRequest) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *SayActRequest) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *SayActRequest) GetAct() *Act {
+	if x != nil {
+		return x.Act
+	}
+	return nil
+}
+
+func (x *SayActRequest) GetAnswers() []byte {
+	if x != nil {
+		return x.Answers
+	}
+	return nil
+}
+
+// SayActResponse says where it was said.
+type SayActResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Channel id.
+	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Epoch.
+	Epoch uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Number.
+	Seq uint64 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`
+	// The same was said before: nothing new was said.
+	Already       bool `protobuf:"varint,4,opt,name=already,proto3" json:"already,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SayActResponse) Reset() {
+	*x = SayActResponse{}
+	mi := &file_karaula_v1_node_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SayActResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SayActResponse) ProtoMessage() {}
+
+func (x *SayActResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SayActResponse.ProtoReflect.Descriptor instead.
+func (*SayActResponse) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *SayActResponse) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *SayActResponse) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *SayActResponse) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *SayActResponse) GetAlready() bool {
+	if x != nil {
+		return x.Already
+	}
+	return false
+}
+
+// HistoryRequest names one alert.
+type HistoryRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Alert id, as UUID text.
+	AlertId string `protobuf:"bytes,1,opt,name=alert_id,json=alertId,proto3" json:"alert_id,omitempty"`
+	// Party that said it; needed only where several have used the same id.
+	Origin        string `protobuf:"bytes,2,opt,name=origin,proto3" json:"origin,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryRequest) Reset() {
+	*x = HistoryRequest{}
+	mi := &file_karaula_v1_node_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryRequest) ProtoMessage() {}
+
+func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
+func (*HistoryRequest) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *HistoryRequest) GetAlertId() string {
+	if x != nil {
+		return x.AlertId
+	}
+	return ""
+}
+
+func (x *HistoryRequest) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+// HistoryResponse tells its life.
+type HistoryResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it stands now.
+	State *AlertState `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	// What was said, in the order of the times at which it was said.
+	Events []*HistoryEvent `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
+	// False while older history is still being read after a start.
+	Complete      bool `protobuf:"varint,3,opt,name=complete,proto3" json:"complete,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryResponse) Reset() {
+	*x = HistoryResponse{}
+	mi := &file_karaula_v1_node_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryResponse) ProtoMessage() {}
+
+func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
+func (*HistoryResponse) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *HistoryResponse) GetState() *AlertState {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
+func (x *HistoryResponse) GetEvents() []*HistoryEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *HistoryResponse) GetComplete() bool {
+	if x != nil {
+		return x.Complete
+	}
+	return false
+}
+
+// AlertState is where an alert stands, derived from what was said alone.
+type AlertState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Party that said it.
+	Origin string `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
+	// Version that counts.
+	Version uint32 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	// "current", "withdrawn" or "expired".
+	Status string `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
+	// Versions that do not continue the one before them.
+	Broken []uint32 `protobuf:"varint,4,rep,packed,name=broken,proto3" json:"broken,omitempty"`
+	// Parties that have flagged it, and why.
+	Flags []*PartyDeed `protobuf:"bytes,5,rep,name=flags,proto3" json:"flags,omitempty"`
+	// The last of seen, acted and not-executed of each party.
+	Deeds []*PartyDeed `protobuf:"bytes,6,rep,name=deeds,proto3" json:"deeds,omitempty"`
+	// Other alerts that have to do with it.
+	Links []*LinkedAlert `protobuf:"bytes,7,rep,name=links,proto3" json:"links,omitempty"`
+	// Hits on it, by alert id.
+	Hits []*LinkedAlert `protobuf:"bytes,8,rep,name=hits,proto3" json:"hits,omitempty"`
+	// Error notices.
+	Errors uint32 `protobuf:"varint,9,opt,name=errors,proto3" json:"errors,omitempty"`
+	// Requests to pass it on.
+	Consents      []*ConsentState `protobuf:"bytes,10,rep,name=consents,proto3" json:"consents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AlertState) Reset() {
+	*x = AlertState{}
+	mi := &file_karaula_v1_node_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AlertState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AlertState) ProtoMessage() {}
+
+func (x *AlertState) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AlertState.ProtoReflect.Descriptor instead.
+func (*AlertState) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *AlertState) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *AlertState) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *AlertState) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *AlertState) GetBroken() []uint32 {
+	if x != nil {
+		return x.Broken
+	}
+	return nil
+}
+
+func (x *AlertState) GetFlags() []*PartyDeed {
+	if x != nil {
+		return x.Flags
+	}
+	return nil
+}
+
+func (x *AlertState) GetDeeds() []*PartyDeed {
+	if x != nil {
+		return x.Deeds
+	}
+	return nil
+}
+
+func (x *AlertState) GetLinks() []*LinkedAlert {
+	if x != nil {
+		return x.Links
+	}
+	return nil
+}
+
+func (x *AlertState) GetHits() []*LinkedAlert {
+	if x != nil {
+		return x.Hits
+	}
+	return nil
+}
+
+func (x *AlertState) GetErrors() uint32 {
+	if x != nil {
+		return x.Errors
+	}
+	return 0
+}
+
+func (x *AlertState) GetConsents() []*ConsentState {
+	if x != nil {
+		return x.Consents
+	}
+	return nil
+}
+
+// PartyDeed is what a party said last.
+type PartyDeed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Party code.
+	Party string `protobuf:"bytes,1,opt,name=party,proto3" json:"party,omitempty"`
+	// What.
+	Deed Deed `protobuf:"varint,2,opt,name=deed,proto3,enum=karaula.v1.Deed" json:"deed,omitempty"`
+	// Why.
+	Ground Ground `protobuf:"varint,3,opt,name=ground,proto3,enum=karaula.v1.Ground" json:"ground,omitempty"`
+	// When it was said, microseconds since 1970 UTC.
+	At            int64 `protobuf:"varint,4,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PartyDeed) Reset() {
+	*x = PartyDeed{}
+	mi := &file_karaula_v1_node_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PartyDeed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PartyDeed) ProtoMessage() {}
+
+func (x *PartyDeed) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PartyDeed.ProtoReflect.Descriptor instead.
+func (*PartyDeed) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *PartyDeed) GetParty() string {
+	if x != nil {
+		return x.Party
+	}
+	return ""
+}
+
+func (x *PartyDeed) GetDeed() Deed {
+	if x != nil {
+		return x.Deed
+	}
+	return Deed_DEED_UNSPECIFIED
+}
+
+func (x *PartyDeed) GetGround() Ground {
+	if x != nil {
+		return x.Ground
+	}
+	return Ground_GROUND_UNSPECIFIED
+}
+
+func (x *PartyDeed) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+// LinkedAlert is another alert.
+type LinkedAlert struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who says so.
+	Party string `protobuf:"bytes,1,opt,name=party,proto3" json:"party,omitempty"`
+	// Its id, as UUID text.
+	AlertId string `protobuf:"bytes,2,opt,name=alert_id,json=alertId,proto3" json:"alert_id,omitempty"`
+	// How it is related; zero for a hit.
+	Relation      LinkRelation `protobuf:"varint,3,opt,name=relation,proto3,enum=karaula.v1.LinkRelation" json:"relation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LinkedAlert) Reset() {
+	*x = LinkedAlert{}
+	mi := &file_karaula_v1_node_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LinkedAlert) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LinkedAlert) ProtoMessage() {}
+
+func (x *LinkedAlert) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LinkedAlert.ProtoReflect.Descriptor instead.
+func (*LinkedAlert) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *LinkedAlert) GetParty() string {
+	if x != nil {
+		return x.Party
+	}
+	return ""
+}
+
+func (x *LinkedAlert) GetAlertId() string {
+	if x != nil {
+		return x.AlertId
+	}
+	return ""
+}
+
+func (x *LinkedAlert) GetRelation() LinkRelation {
+	if x != nil {
+		return x.Relation
+	}
+	return LinkRelation_LINK_RELATION_UNSPECIFIED
+}
+
+// ConsentState is one request to pass an alert on.
+type ConsentState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who asks.
+	Party string `protobuf:"bytes,1,opt,name=party,proto3" json:"party,omitempty"`
+	// To which channel.
+	Onward string `protobuf:"bytes,2,opt,name=onward,proto3" json:"onward,omitempty"`
+	// Leaf of the request, 32 bytes.
+	Request []byte `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`
+	// Consent, no-consent, or unspecified while it waits.
+	Answer Deed `protobuf:"varint,4,opt,name=answer,proto3,enum=karaula.v1.Deed" json:"answer,omitempty"`
+	// Leaf of the answer, 32 bytes.
+	AnsweredBy    []byte `protobuf:"bytes,5,opt,name=answered_by,json=answeredBy,proto3" json:"answered_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsentState) Reset() {
+	*x = ConsentState{}
+	mi := &file_karaula_v1_node_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsentState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsentState) ProtoMessage() {}
+
+func (x *ConsentState) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsentState.ProtoReflect.Descriptor instead.
+func (*ConsentState) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ConsentState) GetParty() string {
+	if x != nil {
+		return x.Party
+	}
+	return ""
+}
+
+func (x *ConsentState) GetOnward() string {
+	if x != nil {
+		return x.Onward
+	}
+	return ""
+}
+
+func (x *ConsentState) GetRequest() []byte {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *ConsentState) GetAnswer() Deed {
+	if x != nil {
+		return x.Answer
+	}
+	return Deed_DEED_UNSPECIFIED
+}
+
+func (x *ConsentState) GetAnsweredBy() []byte {
+	if x != nil {
+		return x.AnsweredBy
+	}
+	return nil
+}
+
+// HistoryEvent is one statement in the life of an alert.
+type HistoryEvent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When it was said, microseconds since 1970 UTC.
+	At int64 `protobuf:"varint,1,opt,name=at,proto3" json:"at,omitempty"`
+	// Who said it.
+	Party string `protobuf:"bytes,2,opt,name=party,proto3" json:"party,omitempty"`
+	// Channel id.
+	Channel string `protobuf:"bytes,3,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Epoch.
+	Epoch uint64 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Number.
+	Seq uint64 `protobuf:"varint,5,opt,name=seq,proto3" json:"seq,omitempty"`
+	// Its leaf, 32 bytes.
+	Digest []byte `protobuf:"bytes,6,opt,name=digest,proto3" json:"digest,omitempty"`
+	// Version of the alert that it is or is about.
+	Version uint32 `protobuf:"varint,7,opt,name=version,proto3" json:"version,omitempty"`
+	// A version of the alert: what it does.
+	Lifecycle Lifecycle `protobuf:"varint,8,opt,name=lifecycle,proto3,enum=karaula.v1.Lifecycle" json:"lifecycle,omitempty"`
+	// A hit: its id, as UUID text.
+	Hit string `protobuf:"bytes,9,opt,name=hit,proto3" json:"hit,omitempty"`
+	// An act, without its remark.
+	Act           *Act `protobuf:"bytes,10,opt,name=act,proto3" json:"act,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryEvent) Reset() {
+	*x = HistoryEvent{}
+	mi := &file_karaula_v1_node_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryEvent) ProtoMessage() {}
+
+func (x *HistoryEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryEvent.ProtoReflect.Descriptor instead.
+func (*HistoryEvent) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *HistoryEvent) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *HistoryEvent) GetParty() string {
+	if x != nil {
+		return x.Party
+	}
+	return ""
+}
+
+func (x *HistoryEvent) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *HistoryEvent) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *HistoryEvent) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *HistoryEvent) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *HistoryEvent) GetLifecycle() Lifecycle {
+	if x != nil {
+		return x.Lifecycle
+	}
+	return Lifecycle_LIFECYCLE_UNSPECIFIED
+}
+
+func (x *HistoryEvent) GetHit() string {
+	if x != nil {
+		return x.Hit
+	}
+	return ""
+}
+
+func (x *HistoryEvent) GetAct() *Act {
+	if x != nil {
+		return x.Act
+	}
+	return nil
+}
+
 // WatchRequest selects events.
 type WatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -867,7 +1782,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[10]
+	mi := &file_karaula_v1_node_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -879,7 +1794,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[10]
+	mi := &file_karaula_v1_node_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -892,7 +1807,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{10}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WatchRequest) GetChannel() string {
@@ -938,7 +1853,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[11]
+	mi := &file_karaula_v1_node_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -950,7 +1865,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[11]
+	mi := &file_karaula_v1_node_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -963,7 +1878,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{11}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WatchResponse) GetAt() int64 {
@@ -1017,7 +1932,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[12]
+	mi := &file_karaula_v1_node_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1029,7 +1944,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[12]
+	mi := &file_karaula_v1_node_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1042,7 +1957,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{12}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{23}
 }
 
 // StatusResponse gives it.
@@ -1072,7 +1987,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[13]
+	mi := &file_karaula_v1_node_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1084,7 +1999,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[13]
+	mi := &file_karaula_v1_node_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1097,7 +2012,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{13}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StatusResponse) GetParty() string {
@@ -1182,7 +2097,7 @@ type LinkStatus struct {
 
 func (x *LinkStatus) Reset() {
 	*x = LinkStatus{}
-	mi := &file_karaula_v1_node_proto_msgTypes[14]
+	mi := &file_karaula_v1_node_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1194,7 +2109,7 @@ func (x *LinkStatus) String() string {
 func (*LinkStatus) ProtoMessage() {}
 
 func (x *LinkStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[14]
+	mi := &file_karaula_v1_node_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1207,7 +2122,7 @@ func (x *LinkStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkStatus.ProtoReflect.Descriptor instead.
 func (*LinkStatus) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{14}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LinkStatus) GetParty() string {
@@ -1264,7 +2179,7 @@ type ChannelStatus struct {
 
 func (x *ChannelStatus) Reset() {
 	*x = ChannelStatus{}
-	mi := &file_karaula_v1_node_proto_msgTypes[15]
+	mi := &file_karaula_v1_node_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1276,7 +2191,7 @@ func (x *ChannelStatus) String() string {
 func (*ChannelStatus) ProtoMessage() {}
 
 func (x *ChannelStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[15]
+	mi := &file_karaula_v1_node_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1289,7 +2204,7 @@ func (x *ChannelStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChannelStatus.ProtoReflect.Descriptor instead.
 func (*ChannelStatus) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{15}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ChannelStatus) GetChannel() string {
@@ -1352,7 +2267,7 @@ type PartnerStatus struct {
 
 func (x *PartnerStatus) Reset() {
 	*x = PartnerStatus{}
-	mi := &file_karaula_v1_node_proto_msgTypes[16]
+	mi := &file_karaula_v1_node_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1364,7 +2279,7 @@ func (x *PartnerStatus) String() string {
 func (*PartnerStatus) ProtoMessage() {}
 
 func (x *PartnerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[16]
+	mi := &file_karaula_v1_node_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1377,7 +2292,7 @@ func (x *PartnerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartnerStatus.ProtoReflect.Descriptor instead.
 func (*PartnerStatus) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{16}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PartnerStatus) GetParty() string {
@@ -1453,7 +2368,7 @@ type KeyUseRequest struct {
 
 func (x *KeyUseRequest) Reset() {
 	*x = KeyUseRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[17]
+	mi := &file_karaula_v1_node_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1465,7 +2380,7 @@ func (x *KeyUseRequest) String() string {
 func (*KeyUseRequest) ProtoMessage() {}
 
 func (x *KeyUseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[17]
+	mi := &file_karaula_v1_node_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1478,7 +2393,7 @@ func (x *KeyUseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyUseRequest.ProtoReflect.Descriptor instead.
 func (*KeyUseRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{17}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *KeyUseRequest) GetKeys() [][]byte {
@@ -1525,7 +2440,7 @@ type KeyUseResponse struct {
 
 func (x *KeyUseResponse) Reset() {
 	*x = KeyUseResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[18]
+	mi := &file_karaula_v1_node_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1537,7 +2452,7 @@ func (x *KeyUseResponse) String() string {
 func (*KeyUseResponse) ProtoMessage() {}
 
 func (x *KeyUseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[18]
+	mi := &file_karaula_v1_node_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1550,7 +2465,7 @@ func (x *KeyUseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyUseResponse.ProtoReflect.Descriptor instead.
 func (*KeyUseResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{18}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *KeyUseResponse) GetUsages() []*KeyUsage {
@@ -1612,7 +2527,7 @@ type KeyUsage struct {
 
 func (x *KeyUsage) Reset() {
 	*x = KeyUsage{}
-	mi := &file_karaula_v1_node_proto_msgTypes[19]
+	mi := &file_karaula_v1_node_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1624,7 +2539,7 @@ func (x *KeyUsage) String() string {
 func (*KeyUsage) ProtoMessage() {}
 
 func (x *KeyUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[19]
+	mi := &file_karaula_v1_node_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1637,7 +2552,7 @@ func (x *KeyUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyUsage.ProtoReflect.Descriptor instead.
 func (*KeyUsage) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{19}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *KeyUsage) GetKey() []byte {
@@ -1751,7 +2666,7 @@ type WordCount struct {
 
 func (x *WordCount) Reset() {
 	*x = WordCount{}
-	mi := &file_karaula_v1_node_proto_msgTypes[20]
+	mi := &file_karaula_v1_node_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1763,7 +2678,7 @@ func (x *WordCount) String() string {
 func (*WordCount) ProtoMessage() {}
 
 func (x *WordCount) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[20]
+	mi := &file_karaula_v1_node_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1776,7 +2691,7 @@ func (x *WordCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WordCount.ProtoReflect.Descriptor instead.
 func (*WordCount) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{20}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *WordCount) GetWord() string {
@@ -1804,7 +2719,7 @@ type PruneKeysRequest struct {
 
 func (x *PruneKeysRequest) Reset() {
 	*x = PruneKeysRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[21]
+	mi := &file_karaula_v1_node_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1816,7 +2731,7 @@ func (x *PruneKeysRequest) String() string {
 func (*PruneKeysRequest) ProtoMessage() {}
 
 func (x *PruneKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[21]
+	mi := &file_karaula_v1_node_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1829,7 +2744,7 @@ func (x *PruneKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneKeysRequest.ProtoReflect.Descriptor instead.
 func (*PruneKeysRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{21}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PruneKeysRequest) GetDryRun() bool {
@@ -1850,7 +2765,7 @@ type PruneKeysResponse struct {
 
 func (x *PruneKeysResponse) Reset() {
 	*x = PruneKeysResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[22]
+	mi := &file_karaula_v1_node_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1862,7 +2777,7 @@ func (x *PruneKeysResponse) String() string {
 func (*PruneKeysResponse) ProtoMessage() {}
 
 func (x *PruneKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[22]
+	mi := &file_karaula_v1_node_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1875,7 +2790,7 @@ func (x *PruneKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneKeysResponse.ProtoReflect.Descriptor instead.
 func (*PruneKeysResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{22}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PruneKeysResponse) GetKeys() []*PrunedKey {
@@ -1898,7 +2813,7 @@ type PrunedKey struct {
 
 func (x *PrunedKey) Reset() {
 	*x = PrunedKey{}
-	mi := &file_karaula_v1_node_proto_msgTypes[23]
+	mi := &file_karaula_v1_node_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1910,7 +2825,7 @@ func (x *PrunedKey) String() string {
 func (*PrunedKey) ProtoMessage() {}
 
 func (x *PrunedKey) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[23]
+	mi := &file_karaula_v1_node_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1923,7 +2838,7 @@ func (x *PrunedKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrunedKey.ProtoReflect.Descriptor instead.
 func (*PrunedKey) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{23}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PrunedKey) GetKey() []byte {
@@ -1951,7 +2866,7 @@ type CheckupRequest struct {
 
 func (x *CheckupRequest) Reset() {
 	*x = CheckupRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[24]
+	mi := &file_karaula_v1_node_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1963,7 +2878,7 @@ func (x *CheckupRequest) String() string {
 func (*CheckupRequest) ProtoMessage() {}
 
 func (x *CheckupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[24]
+	mi := &file_karaula_v1_node_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1976,7 +2891,7 @@ func (x *CheckupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckupRequest.ProtoReflect.Descriptor instead.
 func (*CheckupRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{24}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CheckupRequest) GetRoundTrips() bool {
@@ -1997,7 +2912,7 @@ type CheckupResponse struct {
 
 func (x *CheckupResponse) Reset() {
 	*x = CheckupResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[25]
+	mi := &file_karaula_v1_node_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2009,7 +2924,7 @@ func (x *CheckupResponse) String() string {
 func (*CheckupResponse) ProtoMessage() {}
 
 func (x *CheckupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[25]
+	mi := &file_karaula_v1_node_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2022,7 +2937,7 @@ func (x *CheckupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckupResponse.ProtoReflect.Descriptor instead.
 func (*CheckupResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{25}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CheckupResponse) GetChecks() []*Check {
@@ -2051,7 +2966,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_karaula_v1_node_proto_msgTypes[26]
+	mi := &file_karaula_v1_node_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2063,7 +2978,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[26]
+	mi := &file_karaula_v1_node_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2076,7 +2991,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{26}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Check) GetId() string {
@@ -2125,7 +3040,7 @@ type TestLinkRequest struct {
 
 func (x *TestLinkRequest) Reset() {
 	*x = TestLinkRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[27]
+	mi := &file_karaula_v1_node_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2137,7 +3052,7 @@ func (x *TestLinkRequest) String() string {
 func (*TestLinkRequest) ProtoMessage() {}
 
 func (x *TestLinkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[27]
+	mi := &file_karaula_v1_node_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2150,7 +3065,7 @@ func (x *TestLinkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestLinkRequest.ProtoReflect.Descriptor instead.
 func (*TestLinkRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{27}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *TestLinkRequest) GetParty() string {
@@ -2181,7 +3096,7 @@ type TestLinkResponse struct {
 
 func (x *TestLinkResponse) Reset() {
 	*x = TestLinkResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[28]
+	mi := &file_karaula_v1_node_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2193,7 +3108,7 @@ func (x *TestLinkResponse) String() string {
 func (*TestLinkResponse) ProtoMessage() {}
 
 func (x *TestLinkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[28]
+	mi := &file_karaula_v1_node_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2206,7 +3121,7 @@ func (x *TestLinkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestLinkResponse.ProtoReflect.Descriptor instead.
 func (*TestLinkResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{28}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *TestLinkResponse) GetRoundTrip() int64 {
@@ -2256,7 +3171,7 @@ var File_karaula_v1_node_proto protoreflect.FileDescriptor
 const file_karaula_v1_node_proto_rawDesc = "" +
 	"\n" +
 	"\x15karaula/v1/node.proto\x12\n" +
-	"karaula.v1\x1a\x16karaula/v1/alert.proto\x1a\x17karaula/v1/lookup.proto\x1a\x18karaula/v1/receipt.proto\x1a\x16karaula/v1/terms.proto\"k\n" +
+	"karaula.v1\x1a\x16karaula/v1/alert.proto\x1a\x17karaula/v1/common.proto\x1a\x16karaula/v1/inner.proto\x1a\x17karaula/v1/lookup.proto\x1a\x18karaula/v1/receipt.proto\x1a\x16karaula/v1/terms.proto\"k\n" +
 	"\vSendRequest\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12)\n" +
 	"\x06alerts\x18\x02 \x03(\v2\x11.karaula.v1.AlertR\x06alerts\x12\x17\n" +
@@ -2281,7 +3196,7 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x05limit\x18\x04 \x01(\rR\x05limit\"X\n" +
 	"\fListResponse\x12,\n" +
 	"\x06alerts\x18\x01 \x03(\v2\x14.karaula.v1.AlertRowR\x06alerts\x12\x1a\n" +
-	"\bcomplete\x18\x02 \x01(\bR\bcomplete\"\xd3\x03\n" +
+	"\bcomplete\x18\x02 \x01(\bR\bcomplete\"\x88\x04\n" +
 	"\bAlertRow\x12\x19\n" +
 	"\balert_id\x18\x01 \x01(\tR\aalertId\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\rR\aversion\x12)\n" +
@@ -2302,7 +3217,8 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\aurgency\x18\x0e \x01(\tR\aurgency\x12\x1e\n" +
 	"\n" +
 	"repudiated\x18\x14 \x01(\bR\n" +
-	"repudiated\"\x8d\x01\n" +
+	"repudiated\x123\n" +
+	"\tlifecycle\x18\x15 \x01(\x0e2\x15.karaula.v1.LifecycleR\tlifecycle\"\x8d\x01\n" +
 	"\bDelivery\x12\x14\n" +
 	"\x05party\x18\x01 \x01(\tR\x05party\x12/\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x19.karaula.v1.DeliveryStateR\x05state\x12$\n" +
@@ -2315,7 +3231,78 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\fShowResponse\x12&\n" +
 	"\x03row\x18\x01 \x01(\v2\x14.karaula.v1.AlertRowR\x03row\x12'\n" +
 	"\x05alert\x18\x02 \x01(\v2\x11.karaula.v1.AlertR\x05alert\x12\x16\n" +
-	"\x06clause\x18\x03 \x01(\tR\x06clause\"i\n" +
+	"\x06clause\x18\x03 \x01(\tR\x06clause\"\xb3\x01\n" +
+	"\rChangeRequest\x12\x19\n" +
+	"\balert_id\x18\x01 \x01(\tR\aalertId\x12\x18\n" +
+	"\achannel\x18\x02 \x01(\tR\achannel\x123\n" +
+	"\tlifecycle\x18\x03 \x01(\x0e2\x15.karaula.v1.LifecycleR\tlifecycle\x12\x18\n" +
+	"\aexpires\x18\x04 \x01(\x03R\aexpires\x12\x1e\n" +
+	"\n" +
+	"assessment\x18\x05 \x01(\tR\n" +
+	"assessment\"~\n" +
+	"\x0eChangeResponse\x12\x18\n" +
+	"\achannel\x18\x01 \x01(\tR\achannel\x12$\n" +
+	"\x04sent\x18\x02 \x01(\v2\x10.karaula.v1.SentR\x04sent\x12,\n" +
+	"\areaders\x18\x03 \x03(\v2\x12.karaula.v1.ReaderR\areaders\"\x99\x01\n" +
+	"\rSayActRequest\x12\x19\n" +
+	"\balert_id\x18\x01 \x01(\tR\aalertId\x12\x16\n" +
+	"\x06origin\x18\x02 \x01(\tR\x06origin\x12\x18\n" +
+	"\achannel\x18\x03 \x01(\tR\achannel\x12!\n" +
+	"\x03act\x18\x04 \x01(\v2\x0f.karaula.v1.ActR\x03act\x12\x18\n" +
+	"\aanswers\x18\x05 \x01(\fR\aanswers\"l\n" +
+	"\x0eSayActResponse\x12\x18\n" +
+	"\achannel\x18\x01 \x01(\tR\achannel\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x10\n" +
+	"\x03seq\x18\x03 \x01(\x04R\x03seq\x12\x18\n" +
+	"\aalready\x18\x04 \x01(\bR\aalready\"C\n" +
+	"\x0eHistoryRequest\x12\x19\n" +
+	"\balert_id\x18\x01 \x01(\tR\aalertId\x12\x16\n" +
+	"\x06origin\x18\x02 \x01(\tR\x06origin\"\x8d\x01\n" +
+	"\x0fHistoryResponse\x12,\n" +
+	"\x05state\x18\x01 \x01(\v2\x16.karaula.v1.AlertStateR\x05state\x120\n" +
+	"\x06events\x18\x02 \x03(\v2\x18.karaula.v1.HistoryEventR\x06events\x12\x1a\n" +
+	"\bcomplete\x18\x03 \x01(\bR\bcomplete\"\xf2\x02\n" +
+	"\n" +
+	"AlertState\x12\x16\n" +
+	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\rR\aversion\x12\x16\n" +
+	"\x06status\x18\x03 \x01(\tR\x06status\x12\x16\n" +
+	"\x06broken\x18\x04 \x03(\rR\x06broken\x12+\n" +
+	"\x05flags\x18\x05 \x03(\v2\x15.karaula.v1.PartyDeedR\x05flags\x12+\n" +
+	"\x05deeds\x18\x06 \x03(\v2\x15.karaula.v1.PartyDeedR\x05deeds\x12-\n" +
+	"\x05links\x18\a \x03(\v2\x17.karaula.v1.LinkedAlertR\x05links\x12+\n" +
+	"\x04hits\x18\b \x03(\v2\x17.karaula.v1.LinkedAlertR\x04hits\x12\x16\n" +
+	"\x06errors\x18\t \x01(\rR\x06errors\x124\n" +
+	"\bconsents\x18\n" +
+	" \x03(\v2\x18.karaula.v1.ConsentStateR\bconsents\"\x83\x01\n" +
+	"\tPartyDeed\x12\x14\n" +
+	"\x05party\x18\x01 \x01(\tR\x05party\x12$\n" +
+	"\x04deed\x18\x02 \x01(\x0e2\x10.karaula.v1.DeedR\x04deed\x12*\n" +
+	"\x06ground\x18\x03 \x01(\x0e2\x12.karaula.v1.GroundR\x06ground\x12\x0e\n" +
+	"\x02at\x18\x04 \x01(\x03R\x02at\"t\n" +
+	"\vLinkedAlert\x12\x14\n" +
+	"\x05party\x18\x01 \x01(\tR\x05party\x12\x19\n" +
+	"\balert_id\x18\x02 \x01(\tR\aalertId\x124\n" +
+	"\brelation\x18\x03 \x01(\x0e2\x18.karaula.v1.LinkRelationR\brelation\"\xa1\x01\n" +
+	"\fConsentState\x12\x14\n" +
+	"\x05party\x18\x01 \x01(\tR\x05party\x12\x16\n" +
+	"\x06onward\x18\x02 \x01(\tR\x06onward\x12\x18\n" +
+	"\arequest\x18\x03 \x01(\fR\arequest\x12(\n" +
+	"\x06answer\x18\x04 \x01(\x0e2\x10.karaula.v1.DeedR\x06answer\x12\x1f\n" +
+	"\vanswered_by\x18\x05 \x01(\fR\n" +
+	"answeredBy\"\x92\x02\n" +
+	"\fHistoryEvent\x12\x0e\n" +
+	"\x02at\x18\x01 \x01(\x03R\x02at\x12\x14\n" +
+	"\x05party\x18\x02 \x01(\tR\x05party\x12\x18\n" +
+	"\achannel\x18\x03 \x01(\tR\achannel\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12\x10\n" +
+	"\x03seq\x18\x05 \x01(\x04R\x03seq\x12\x16\n" +
+	"\x06digest\x18\x06 \x01(\fR\x06digest\x12\x18\n" +
+	"\aversion\x18\a \x01(\rR\aversion\x123\n" +
+	"\tlifecycle\x18\b \x01(\x0e2\x15.karaula.v1.LifecycleR\tlifecycle\x12\x10\n" +
+	"\x03hit\x18\t \x01(\tR\x03hit\x12!\n" +
+	"\x03act\x18\n" +
+	" \x01(\v2\x0f.karaula.v1.ActR\x03act\"i\n" +
 	"\fWatchRequest\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12)\n" +
 	"\x04type\x18\x02 \x01(\x0e2\x15.karaula.v1.AlertTypeR\x04type\x12\x14\n" +
@@ -2422,17 +3409,23 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\fknown_serial\x18\x05 \x01(\x04R\vknownSerial\x12\x1e\n" +
 	"\n" +
 	"agreements\x18\x06 \x03(\tR\n" +
-	"agreements*\x9f\x01\n" +
+	"agreements*\xf3\x01\n" +
 	"\rDeliveryState\x12\x1e\n" +
 	"\x1aDELIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16DELIVERY_STATE_WAITING\x10\x01\x12\x1b\n" +
 	"\x17DELIVERY_STATE_ACCEPTED\x10\x02\x12\x1a\n" +
 	"\x16DELIVERY_STATE_REFUSED\x10\x03\x12\x19\n" +
-	"\x15DELIVERY_STATE_LAPSED\x10\x042\x96\x05\n" +
+	"\x15DELIVERY_STATE_LAPSED\x10\x04\x12\x17\n" +
+	"\x13DELIVERY_STATE_SEEN\x10\x05\x12\x18\n" +
+	"\x14DELIVERY_STATE_ACTED\x10\x06\x12\x1f\n" +
+	"\x1bDELIVERY_STATE_NOT_EXECUTED\x10\a2\xdc\x06\n" +
 	"\vNodeService\x129\n" +
 	"\x04Send\x12\x17.karaula.v1.SendRequest\x1a\x18.karaula.v1.SendResponse\x129\n" +
 	"\x04List\x12\x17.karaula.v1.ListRequest\x1a\x18.karaula.v1.ListResponse\x129\n" +
 	"\x04Show\x12\x17.karaula.v1.ShowRequest\x1a\x18.karaula.v1.ShowResponse\x12?\n" +
+	"\x06Change\x12\x19.karaula.v1.ChangeRequest\x1a\x1a.karaula.v1.ChangeResponse\x12?\n" +
+	"\x06SayAct\x12\x19.karaula.v1.SayActRequest\x1a\x1a.karaula.v1.SayActResponse\x12B\n" +
+	"\aHistory\x12\x1a.karaula.v1.HistoryRequest\x1a\x1b.karaula.v1.HistoryResponse\x12?\n" +
 	"\x06LookUp\x12\x19.karaula.v1.LookUpRequest\x1a\x1a.karaula.v1.LookUpResponse\x12>\n" +
 	"\x05Watch\x12\x18.karaula.v1.WatchRequest\x1a\x19.karaula.v1.WatchResponse0\x01\x12?\n" +
 	"\x06Status\x12\x19.karaula.v1.StatusRequest\x1a\x1a.karaula.v1.StatusResponse\x12?\n" +
@@ -2457,7 +3450,7 @@ func file_karaula_v1_node_proto_rawDescGZIP() []byte {
 }
 
 var file_karaula_v1_node_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_karaula_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_karaula_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_karaula_v1_node_proto_goTypes = []any{
 	(DeliveryState)(0),        // 0: karaula.v1.DeliveryState
 	(*SendRequest)(nil),       // 1: karaula.v1.SendRequest
@@ -2470,84 +3463,124 @@ var file_karaula_v1_node_proto_goTypes = []any{
 	(*Delivery)(nil),          // 8: karaula.v1.Delivery
 	(*ShowRequest)(nil),       // 9: karaula.v1.ShowRequest
 	(*ShowResponse)(nil),      // 10: karaula.v1.ShowResponse
-	(*WatchRequest)(nil),      // 11: karaula.v1.WatchRequest
-	(*WatchResponse)(nil),     // 12: karaula.v1.WatchResponse
-	(*StatusRequest)(nil),     // 13: karaula.v1.StatusRequest
-	(*StatusResponse)(nil),    // 14: karaula.v1.StatusResponse
-	(*LinkStatus)(nil),        // 15: karaula.v1.LinkStatus
-	(*ChannelStatus)(nil),     // 16: karaula.v1.ChannelStatus
-	(*PartnerStatus)(nil),     // 17: karaula.v1.PartnerStatus
-	(*KeyUseRequest)(nil),     // 18: karaula.v1.KeyUseRequest
-	(*KeyUseResponse)(nil),    // 19: karaula.v1.KeyUseResponse
-	(*KeyUsage)(nil),          // 20: karaula.v1.KeyUsage
-	(*WordCount)(nil),         // 21: karaula.v1.WordCount
-	(*PruneKeysRequest)(nil),  // 22: karaula.v1.PruneKeysRequest
-	(*PruneKeysResponse)(nil), // 23: karaula.v1.PruneKeysResponse
-	(*PrunedKey)(nil),         // 24: karaula.v1.PrunedKey
-	(*CheckupRequest)(nil),    // 25: karaula.v1.CheckupRequest
-	(*CheckupResponse)(nil),   // 26: karaula.v1.CheckupResponse
-	(*Check)(nil),             // 27: karaula.v1.Check
-	(*TestLinkRequest)(nil),   // 28: karaula.v1.TestLinkRequest
-	(*TestLinkResponse)(nil),  // 29: karaula.v1.TestLinkResponse
-	(*Alert)(nil),             // 30: karaula.v1.Alert
-	(AlertType)(0),            // 31: karaula.v1.AlertType
-	(VerdictClass)(0),         // 32: karaula.v1.VerdictClass
-	(Code)(0),                 // 33: karaula.v1.Code
-	(KeyUse)(0),               // 34: karaula.v1.KeyUse
-	(*LookUpRequest)(nil),     // 35: karaula.v1.LookUpRequest
-	(*LookUpResponse)(nil),    // 36: karaula.v1.LookUpResponse
+	(*ChangeRequest)(nil),     // 11: karaula.v1.ChangeRequest
+	(*ChangeResponse)(nil),    // 12: karaula.v1.ChangeResponse
+	(*SayActRequest)(nil),     // 13: karaula.v1.SayActRequest
+	(*SayActResponse)(nil),    // 14: karaula.v1.SayActResponse
+	(*HistoryRequest)(nil),    // 15: karaula.v1.HistoryRequest
+	(*HistoryResponse)(nil),   // 16: karaula.v1.HistoryResponse
+	(*AlertState)(nil),        // 17: karaula.v1.AlertState
+	(*PartyDeed)(nil),         // 18: karaula.v1.PartyDeed
+	(*LinkedAlert)(nil),       // 19: karaula.v1.LinkedAlert
+	(*ConsentState)(nil),      // 20: karaula.v1.ConsentState
+	(*HistoryEvent)(nil),      // 21: karaula.v1.HistoryEvent
+	(*WatchRequest)(nil),      // 22: karaula.v1.WatchRequest
+	(*WatchResponse)(nil),     // 23: karaula.v1.WatchResponse
+	(*StatusRequest)(nil),     // 24: karaula.v1.StatusRequest
+	(*StatusResponse)(nil),    // 25: karaula.v1.StatusResponse
+	(*LinkStatus)(nil),        // 26: karaula.v1.LinkStatus
+	(*ChannelStatus)(nil),     // 27: karaula.v1.ChannelStatus
+	(*PartnerStatus)(nil),     // 28: karaula.v1.PartnerStatus
+	(*KeyUseRequest)(nil),     // 29: karaula.v1.KeyUseRequest
+	(*KeyUseResponse)(nil),    // 30: karaula.v1.KeyUseResponse
+	(*KeyUsage)(nil),          // 31: karaula.v1.KeyUsage
+	(*WordCount)(nil),         // 32: karaula.v1.WordCount
+	(*PruneKeysRequest)(nil),  // 33: karaula.v1.PruneKeysRequest
+	(*PruneKeysResponse)(nil), // 34: karaula.v1.PruneKeysResponse
+	(*PrunedKey)(nil),         // 35: karaula.v1.PrunedKey
+	(*CheckupRequest)(nil),    // 36: karaula.v1.CheckupRequest
+	(*CheckupResponse)(nil),   // 37: karaula.v1.CheckupResponse
+	(*Check)(nil),             // 38: karaula.v1.Check
+	(*TestLinkRequest)(nil),   // 39: karaula.v1.TestLinkRequest
+	(*TestLinkResponse)(nil),  // 40: karaula.v1.TestLinkResponse
+	(*Alert)(nil),             // 41: karaula.v1.Alert
+	(AlertType)(0),            // 42: karaula.v1.AlertType
+	(VerdictClass)(0),         // 43: karaula.v1.VerdictClass
+	(Code)(0),                 // 44: karaula.v1.Code
+	(Lifecycle)(0),            // 45: karaula.v1.Lifecycle
+	(*Act)(nil),               // 46: karaula.v1.Act
+	(Deed)(0),                 // 47: karaula.v1.Deed
+	(Ground)(0),               // 48: karaula.v1.Ground
+	(LinkRelation)(0),         // 49: karaula.v1.LinkRelation
+	(KeyUse)(0),               // 50: karaula.v1.KeyUse
+	(*LookUpRequest)(nil),     // 51: karaula.v1.LookUpRequest
+	(*LookUpResponse)(nil),    // 52: karaula.v1.LookUpResponse
 }
 var file_karaula_v1_node_proto_depIdxs = []int32{
-	30, // 0: karaula.v1.SendRequest.alerts:type_name -> karaula.v1.Alert
+	41, // 0: karaula.v1.SendRequest.alerts:type_name -> karaula.v1.Alert
 	3,  // 1: karaula.v1.SendResponse.sent:type_name -> karaula.v1.Sent
 	4,  // 2: karaula.v1.SendResponse.readers:type_name -> karaula.v1.Reader
 	4,  // 3: karaula.v1.SendResponse.others:type_name -> karaula.v1.Reader
-	31, // 4: karaula.v1.ListRequest.type:type_name -> karaula.v1.AlertType
+	42, // 4: karaula.v1.ListRequest.type:type_name -> karaula.v1.AlertType
 	7,  // 5: karaula.v1.ListResponse.alerts:type_name -> karaula.v1.AlertRow
-	31, // 6: karaula.v1.AlertRow.type:type_name -> karaula.v1.AlertType
-	32, // 7: karaula.v1.AlertRow.class:type_name -> karaula.v1.VerdictClass
-	33, // 8: karaula.v1.AlertRow.code:type_name -> karaula.v1.Code
+	42, // 6: karaula.v1.AlertRow.type:type_name -> karaula.v1.AlertType
+	43, // 7: karaula.v1.AlertRow.class:type_name -> karaula.v1.VerdictClass
+	44, // 8: karaula.v1.AlertRow.code:type_name -> karaula.v1.Code
 	8,  // 9: karaula.v1.AlertRow.deliveries:type_name -> karaula.v1.Delivery
-	0,  // 10: karaula.v1.Delivery.state:type_name -> karaula.v1.DeliveryState
-	33, // 11: karaula.v1.Delivery.code:type_name -> karaula.v1.Code
-	7,  // 12: karaula.v1.ShowResponse.row:type_name -> karaula.v1.AlertRow
-	30, // 13: karaula.v1.ShowResponse.alert:type_name -> karaula.v1.Alert
-	31, // 14: karaula.v1.WatchRequest.type:type_name -> karaula.v1.AlertType
-	7,  // 15: karaula.v1.WatchResponse.alert:type_name -> karaula.v1.AlertRow
-	15, // 16: karaula.v1.StatusResponse.links:type_name -> karaula.v1.LinkStatus
-	16, // 17: karaula.v1.StatusResponse.channels:type_name -> karaula.v1.ChannelStatus
-	17, // 18: karaula.v1.ChannelStatus.partners:type_name -> karaula.v1.PartnerStatus
-	20, // 19: karaula.v1.KeyUseResponse.usages:type_name -> karaula.v1.KeyUsage
-	34, // 20: karaula.v1.KeyUsage.use:type_name -> karaula.v1.KeyUse
-	21, // 21: karaula.v1.KeyUsage.types:type_name -> karaula.v1.WordCount
-	24, // 22: karaula.v1.PruneKeysResponse.keys:type_name -> karaula.v1.PrunedKey
-	34, // 23: karaula.v1.PrunedKey.use:type_name -> karaula.v1.KeyUse
-	27, // 24: karaula.v1.CheckupResponse.checks:type_name -> karaula.v1.Check
-	1,  // 25: karaula.v1.NodeService.Send:input_type -> karaula.v1.SendRequest
-	5,  // 26: karaula.v1.NodeService.List:input_type -> karaula.v1.ListRequest
-	9,  // 27: karaula.v1.NodeService.Show:input_type -> karaula.v1.ShowRequest
-	35, // 28: karaula.v1.NodeService.LookUp:input_type -> karaula.v1.LookUpRequest
-	11, // 29: karaula.v1.NodeService.Watch:input_type -> karaula.v1.WatchRequest
-	13, // 30: karaula.v1.NodeService.Status:input_type -> karaula.v1.StatusRequest
-	18, // 31: karaula.v1.NodeService.KeyUse:input_type -> karaula.v1.KeyUseRequest
-	22, // 32: karaula.v1.NodeService.PruneKeys:input_type -> karaula.v1.PruneKeysRequest
-	25, // 33: karaula.v1.NodeService.Checkup:input_type -> karaula.v1.CheckupRequest
-	28, // 34: karaula.v1.NodeService.TestLink:input_type -> karaula.v1.TestLinkRequest
-	2,  // 35: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
-	6,  // 36: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
-	10, // 37: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
-	36, // 38: karaula.v1.NodeService.LookUp:output_type -> karaula.v1.LookUpResponse
-	12, // 39: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
-	14, // 40: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
-	19, // 41: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
-	23, // 42: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
-	26, // 43: karaula.v1.NodeService.Checkup:output_type -> karaula.v1.CheckupResponse
-	29, // 44: karaula.v1.NodeService.TestLink:output_type -> karaula.v1.TestLinkResponse
-	35, // [35:45] is the sub-list for method output_type
-	25, // [25:35] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	45, // 10: karaula.v1.AlertRow.lifecycle:type_name -> karaula.v1.Lifecycle
+	0,  // 11: karaula.v1.Delivery.state:type_name -> karaula.v1.DeliveryState
+	44, // 12: karaula.v1.Delivery.code:type_name -> karaula.v1.Code
+	7,  // 13: karaula.v1.ShowResponse.row:type_name -> karaula.v1.AlertRow
+	41, // 14: karaula.v1.ShowResponse.alert:type_name -> karaula.v1.Alert
+	45, // 15: karaula.v1.ChangeRequest.lifecycle:type_name -> karaula.v1.Lifecycle
+	3,  // 16: karaula.v1.ChangeResponse.sent:type_name -> karaula.v1.Sent
+	4,  // 17: karaula.v1.ChangeResponse.readers:type_name -> karaula.v1.Reader
+	46, // 18: karaula.v1.SayActRequest.act:type_name -> karaula.v1.Act
+	17, // 19: karaula.v1.HistoryResponse.state:type_name -> karaula.v1.AlertState
+	21, // 20: karaula.v1.HistoryResponse.events:type_name -> karaula.v1.HistoryEvent
+	18, // 21: karaula.v1.AlertState.flags:type_name -> karaula.v1.PartyDeed
+	18, // 22: karaula.v1.AlertState.deeds:type_name -> karaula.v1.PartyDeed
+	19, // 23: karaula.v1.AlertState.links:type_name -> karaula.v1.LinkedAlert
+	19, // 24: karaula.v1.AlertState.hits:type_name -> karaula.v1.LinkedAlert
+	20, // 25: karaula.v1.AlertState.consents:type_name -> karaula.v1.ConsentState
+	47, // 26: karaula.v1.PartyDeed.deed:type_name -> karaula.v1.Deed
+	48, // 27: karaula.v1.PartyDeed.ground:type_name -> karaula.v1.Ground
+	49, // 28: karaula.v1.LinkedAlert.relation:type_name -> karaula.v1.LinkRelation
+	47, // 29: karaula.v1.ConsentState.answer:type_name -> karaula.v1.Deed
+	45, // 30: karaula.v1.HistoryEvent.lifecycle:type_name -> karaula.v1.Lifecycle
+	46, // 31: karaula.v1.HistoryEvent.act:type_name -> karaula.v1.Act
+	42, // 32: karaula.v1.WatchRequest.type:type_name -> karaula.v1.AlertType
+	7,  // 33: karaula.v1.WatchResponse.alert:type_name -> karaula.v1.AlertRow
+	26, // 34: karaula.v1.StatusResponse.links:type_name -> karaula.v1.LinkStatus
+	27, // 35: karaula.v1.StatusResponse.channels:type_name -> karaula.v1.ChannelStatus
+	28, // 36: karaula.v1.ChannelStatus.partners:type_name -> karaula.v1.PartnerStatus
+	31, // 37: karaula.v1.KeyUseResponse.usages:type_name -> karaula.v1.KeyUsage
+	50, // 38: karaula.v1.KeyUsage.use:type_name -> karaula.v1.KeyUse
+	32, // 39: karaula.v1.KeyUsage.types:type_name -> karaula.v1.WordCount
+	35, // 40: karaula.v1.PruneKeysResponse.keys:type_name -> karaula.v1.PrunedKey
+	50, // 41: karaula.v1.PrunedKey.use:type_name -> karaula.v1.KeyUse
+	38, // 42: karaula.v1.CheckupResponse.checks:type_name -> karaula.v1.Check
+	1,  // 43: karaula.v1.NodeService.Send:input_type -> karaula.v1.SendRequest
+	5,  // 44: karaula.v1.NodeService.List:input_type -> karaula.v1.ListRequest
+	9,  // 45: karaula.v1.NodeService.Show:input_type -> karaula.v1.ShowRequest
+	11, // 46: karaula.v1.NodeService.Change:input_type -> karaula.v1.ChangeRequest
+	13, // 47: karaula.v1.NodeService.SayAct:input_type -> karaula.v1.SayActRequest
+	15, // 48: karaula.v1.NodeService.History:input_type -> karaula.v1.HistoryRequest
+	51, // 49: karaula.v1.NodeService.LookUp:input_type -> karaula.v1.LookUpRequest
+	22, // 50: karaula.v1.NodeService.Watch:input_type -> karaula.v1.WatchRequest
+	24, // 51: karaula.v1.NodeService.Status:input_type -> karaula.v1.StatusRequest
+	29, // 52: karaula.v1.NodeService.KeyUse:input_type -> karaula.v1.KeyUseRequest
+	33, // 53: karaula.v1.NodeService.PruneKeys:input_type -> karaula.v1.PruneKeysRequest
+	36, // 54: karaula.v1.NodeService.Checkup:input_type -> karaula.v1.CheckupRequest
+	39, // 55: karaula.v1.NodeService.TestLink:input_type -> karaula.v1.TestLinkRequest
+	2,  // 56: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
+	6,  // 57: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
+	10, // 58: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
+	12, // 59: karaula.v1.NodeService.Change:output_type -> karaula.v1.ChangeResponse
+	14, // 60: karaula.v1.NodeService.SayAct:output_type -> karaula.v1.SayActResponse
+	16, // 61: karaula.v1.NodeService.History:output_type -> karaula.v1.HistoryResponse
+	52, // 62: karaula.v1.NodeService.LookUp:output_type -> karaula.v1.LookUpResponse
+	23, // 63: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
+	25, // 64: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
+	30, // 65: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
+	34, // 66: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
+	37, // 67: karaula.v1.NodeService.Checkup:output_type -> karaula.v1.CheckupResponse
+	40, // 68: karaula.v1.NodeService.TestLink:output_type -> karaula.v1.TestLinkResponse
+	56, // [56:69] is the sub-list for method output_type
+	43, // [43:56] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_karaula_v1_node_proto_init() }
@@ -2556,6 +3589,8 @@ func file_karaula_v1_node_proto_init() {
 		return
 	}
 	file_karaula_v1_alert_proto_init()
+	file_karaula_v1_common_proto_init()
+	file_karaula_v1_inner_proto_init()
 	file_karaula_v1_lookup_proto_init()
 	file_karaula_v1_receipt_proto_init()
 	file_karaula_v1_terms_proto_init()
@@ -2565,7 +3600,7 @@ func file_karaula_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_karaula_v1_node_proto_rawDesc), len(file_karaula_v1_node_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   29,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

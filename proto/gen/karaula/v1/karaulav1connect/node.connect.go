@@ -41,6 +41,12 @@ const (
 	NodeServiceListProcedure = "/karaula.v1.NodeService/List"
 	// NodeServiceShowProcedure is the fully-qualified name of the NodeService's Show RPC.
 	NodeServiceShowProcedure = "/karaula.v1.NodeService/Show"
+	// NodeServiceChangeProcedure is the fully-qualified name of the NodeService's Change RPC.
+	NodeServiceChangeProcedure = "/karaula.v1.NodeService/Change"
+	// NodeServiceSayActProcedure is the fully-qualified name of the NodeService's SayAct RPC.
+	NodeServiceSayActProcedure = "/karaula.v1.NodeService/SayAct"
+	// NodeServiceHistoryProcedure is the fully-qualified name of the NodeService's History RPC.
+	NodeServiceHistoryProcedure = "/karaula.v1.NodeService/History"
 	// NodeServiceLookUpProcedure is the fully-qualified name of the NodeService's LookUp RPC.
 	NodeServiceLookUpProcedure = "/karaula.v1.NodeService/LookUp"
 	// NodeServiceWatchProcedure is the fully-qualified name of the NodeService's Watch RPC.
@@ -65,6 +71,12 @@ type NodeServiceClient interface {
 	List(context.Context, *connect.Request[v1.ListRequest]) (*connect.Response[v1.ListResponse], error)
 	// Show opens one alert; the look is recorded.
 	Show(context.Context, *connect.Request[v1.ShowRequest]) (*connect.Response[v1.ShowResponse], error)
+	// Change extends or withdraws an own alert.
+	Change(context.Context, *connect.Request[v1.ChangeRequest]) (*connect.Response[v1.ChangeResponse], error)
+	// SayAct says what people did, or have to say, about a partner's alert.
+	SayAct(context.Context, *connect.Request[v1.SayActRequest]) (*connect.Response[v1.SayActResponse], error)
+	// History tells the life of an alert: versions, acts, hits. No content; the look is recorded.
+	History(context.Context, *connect.Request[v1.HistoryRequest]) (*connect.Response[v1.HistoryResponse], error)
 	// LookUp says whether there is anything about plates, documents, persons; each look-up is recorded.
 	LookUp(context.Context, *connect.Request[v1.LookUpRequest]) (*connect.Response[v1.LookUpResponse], error)
 	// Watch streams what happens until the caller leaves.
@@ -108,6 +120,24 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			httpClient,
 			baseURL+NodeServiceShowProcedure,
 			connect.WithSchema(nodeServiceMethods.ByName("Show")),
+			connect.WithClientOptions(opts...),
+		),
+		change: connect.NewClient[v1.ChangeRequest, v1.ChangeResponse](
+			httpClient,
+			baseURL+NodeServiceChangeProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("Change")),
+			connect.WithClientOptions(opts...),
+		),
+		sayAct: connect.NewClient[v1.SayActRequest, v1.SayActResponse](
+			httpClient,
+			baseURL+NodeServiceSayActProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("SayAct")),
+			connect.WithClientOptions(opts...),
+		),
+		history: connect.NewClient[v1.HistoryRequest, v1.HistoryResponse](
+			httpClient,
+			baseURL+NodeServiceHistoryProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("History")),
 			connect.WithClientOptions(opts...),
 		),
 		lookUp: connect.NewClient[v1.LookUpRequest, v1.LookUpResponse](
@@ -160,6 +190,9 @@ type nodeServiceClient struct {
 	send      *connect.Client[v1.SendRequest, v1.SendResponse]
 	list      *connect.Client[v1.ListRequest, v1.ListResponse]
 	show      *connect.Client[v1.ShowRequest, v1.ShowResponse]
+	change    *connect.Client[v1.ChangeRequest, v1.ChangeResponse]
+	sayAct    *connect.Client[v1.SayActRequest, v1.SayActResponse]
+	history   *connect.Client[v1.HistoryRequest, v1.HistoryResponse]
 	lookUp    *connect.Client[v1.LookUpRequest, v1.LookUpResponse]
 	watch     *connect.Client[v1.WatchRequest, v1.WatchResponse]
 	status    *connect.Client[v1.StatusRequest, v1.StatusResponse]
@@ -182,6 +215,21 @@ func (c *nodeServiceClient) List(ctx context.Context, req *connect.Request[v1.Li
 // Show calls karaula.v1.NodeService.Show.
 func (c *nodeServiceClient) Show(ctx context.Context, req *connect.Request[v1.ShowRequest]) (*connect.Response[v1.ShowResponse], error) {
 	return c.show.CallUnary(ctx, req)
+}
+
+// Change calls karaula.v1.NodeService.Change.
+func (c *nodeServiceClient) Change(ctx context.Context, req *connect.Request[v1.ChangeRequest]) (*connect.Response[v1.ChangeResponse], error) {
+	return c.change.CallUnary(ctx, req)
+}
+
+// SayAct calls karaula.v1.NodeService.SayAct.
+func (c *nodeServiceClient) SayAct(ctx context.Context, req *connect.Request[v1.SayActRequest]) (*connect.Response[v1.SayActResponse], error) {
+	return c.sayAct.CallUnary(ctx, req)
+}
+
+// History calls karaula.v1.NodeService.History.
+func (c *nodeServiceClient) History(ctx context.Context, req *connect.Request[v1.HistoryRequest]) (*connect.Response[v1.HistoryResponse], error) {
+	return c.history.CallUnary(ctx, req)
 }
 
 // LookUp calls karaula.v1.NodeService.LookUp.
@@ -227,6 +275,12 @@ type NodeServiceHandler interface {
 	List(context.Context, *connect.Request[v1.ListRequest]) (*connect.Response[v1.ListResponse], error)
 	// Show opens one alert; the look is recorded.
 	Show(context.Context, *connect.Request[v1.ShowRequest]) (*connect.Response[v1.ShowResponse], error)
+	// Change extends or withdraws an own alert.
+	Change(context.Context, *connect.Request[v1.ChangeRequest]) (*connect.Response[v1.ChangeResponse], error)
+	// SayAct says what people did, or have to say, about a partner's alert.
+	SayAct(context.Context, *connect.Request[v1.SayActRequest]) (*connect.Response[v1.SayActResponse], error)
+	// History tells the life of an alert: versions, acts, hits. No content; the look is recorded.
+	History(context.Context, *connect.Request[v1.HistoryRequest]) (*connect.Response[v1.HistoryResponse], error)
 	// LookUp says whether there is anything about plates, documents, persons; each look-up is recorded.
 	LookUp(context.Context, *connect.Request[v1.LookUpRequest]) (*connect.Response[v1.LookUpResponse], error)
 	// Watch streams what happens until the caller leaves.
@@ -266,6 +320,24 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 		NodeServiceShowProcedure,
 		svc.Show,
 		connect.WithSchema(nodeServiceMethods.ByName("Show")),
+		connect.WithHandlerOptions(opts...),
+	)
+	nodeServiceChangeHandler := connect.NewUnaryHandler(
+		NodeServiceChangeProcedure,
+		svc.Change,
+		connect.WithSchema(nodeServiceMethods.ByName("Change")),
+		connect.WithHandlerOptions(opts...),
+	)
+	nodeServiceSayActHandler := connect.NewUnaryHandler(
+		NodeServiceSayActProcedure,
+		svc.SayAct,
+		connect.WithSchema(nodeServiceMethods.ByName("SayAct")),
+		connect.WithHandlerOptions(opts...),
+	)
+	nodeServiceHistoryHandler := connect.NewUnaryHandler(
+		NodeServiceHistoryProcedure,
+		svc.History,
+		connect.WithSchema(nodeServiceMethods.ByName("History")),
 		connect.WithHandlerOptions(opts...),
 	)
 	nodeServiceLookUpHandler := connect.NewUnaryHandler(
@@ -318,6 +390,12 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 			nodeServiceListHandler.ServeHTTP(w, r)
 		case NodeServiceShowProcedure:
 			nodeServiceShowHandler.ServeHTTP(w, r)
+		case NodeServiceChangeProcedure:
+			nodeServiceChangeHandler.ServeHTTP(w, r)
+		case NodeServiceSayActProcedure:
+			nodeServiceSayActHandler.ServeHTTP(w, r)
+		case NodeServiceHistoryProcedure:
+			nodeServiceHistoryHandler.ServeHTTP(w, r)
 		case NodeServiceLookUpProcedure:
 			nodeServiceLookUpHandler.ServeHTTP(w, r)
 		case NodeServiceWatchProcedure:
@@ -351,6 +429,18 @@ func (UnimplementedNodeServiceHandler) List(context.Context, *connect.Request[v1
 
 func (UnimplementedNodeServiceHandler) Show(context.Context, *connect.Request[v1.ShowRequest]) (*connect.Response[v1.ShowResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.Show is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) Change(context.Context, *connect.Request[v1.ChangeRequest]) (*connect.Response[v1.ChangeResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.Change is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) SayAct(context.Context, *connect.Request[v1.SayActRequest]) (*connect.Response[v1.SayActResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.SayAct is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) History(context.Context, *connect.Request[v1.HistoryRequest]) (*connect.Response[v1.HistoryResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.History is not implemented"))
 }
 
 func (UnimplementedNodeServiceHandler) LookUp(context.Context, *connect.Request[v1.LookUpRequest]) (*connect.Response[v1.LookUpResponse], error) {

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+
+	"karaula/gateway/book"
+	"karaula/gateway/desk"
+	"karaula/internal/alert"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// historyResult is the life of an alert.
+type historyResult struct {
+	ID       string         `json:"id"`
+	Origin   string         `json:"origin"`
+	Version  uint32         `json:"version"`          // the one that counts
+	Status   string         `json:"status"`           // current, withdrawn, expired
+	Broken   []uint32       `json:"broken,omitempty"` // versions that do not continue the one before
+	Flags    []deedLine     `json:"flags,omitempty"`
+	Deeds    []deedLine     `json:"deeds,omitempty"` // the last of each party
+	Links    []relatedLine  `json:"links,omitempty"`
+	Hits     []relatedLine  `json:"hits,omitempty"`
+	Errors   uint32         `json:"errors,omitempty"` // error notices
+	Consents []consentLine  `json:"consents,omitempty"`
+	Events   []historyEvent `json:"events"` // in the order of their times
+	Complete bool           `json:"complete"`
+}
+
+type deedLine struct {
+	Party  string    `json:"party"`
+	Deed   string    `json:"deed"`
+	Ground string    `json:"ground,omitempty"`
+	At     time.Time `json:"at"`
+}
+
+type relatedLine struct {
+	Party    string `json:"party"`
+	Alert    string `json:"alert"`
+	Relation string `json:"relation,omitempty"`
+}
+
+type consentLine struct {
+	Party   string `json:"party"`
+	Onward  string `json:"onward"`
+	Request string `json:"request"` // digest of the request
+	Answer  string `json:"answer"`  // waiting, consent, no-consent
+}
+
+type historyEvent struct {
+	At      time.Time `json:"at"`
+	Party   string    `json:"party"`
+	Channel string    `json:"channel"`
+	Epoch   uint64    `json:"epoch"`
+	Number  uint64    `json:"number"`
+	Version uint32    `json:"version,omitempty"`
+	What    string    `json:"what"`
+	Hit     string    `json:"hit,omitempty"`
+	Other   string    `json:"other,omitempty"`
+	Digest  string    `json:"digest"`
+}
+
+func (r historyResult) page(p *page) {
+	fields := []field{
+		{"alert", fmt.Sprintf("%s of %s", r.ID, r.Origin)},
+		{"status", fmt.Sprintf("%s, version %d", r.Status, r.Version)},
+	}
+	if len(r.Broken) > 0 {
+		fields = append(fields, field{"broken", fmt.Sprintf("versions %v do not continue the one before them", r.Broken)})
+	}
+	for _, f := range r.Flags {
+		fields = append(fields, field{"flag", fmt.Sprintf("not executable in %s: %s", f.Party, f.Ground)})
+	}
+	for _, l := range r.Links {
+		fields = append(fields, field{"link", fmt.Sprintf("%s with %s, says %s", l.Relation, l.Alert, l.Party)})
+	}
+	for _, c := range r.Consents {
+		fields = append(fields, field{"consent", fmt.Sprintf("%s wants to pass it on to %s: %s", c.Party, c.Onward, c.Answer)})
+	}
+	p.fields(fields...)
+	p.blank()
+	rows := make([][]string, 0, len(r.Events))
+	for _, e := range r.Events {
+		what := e.What
+		if e.Other != "" {
+			what += " " + e.Other
+		}
+		rows = append(rows, []string{e.At.Format(shortTime), e.Party, e.Channel, fmt.Sprint(e.Number), fmt.Sprint(e.Version), what})
+	}
+	p.table([]string{"said", "by", "channel", "number", "version", "what"}, rows)
+}
+
+func newAlertHistory(a *app) *cobra.Command {
+	var dir, from string
+	c := &cobra.Command{
+		Use:   "history ID --dir DIR",
+		Short: "show the life of an alert: versions, acts, hits",
+		Long: `Shows what was said about an alert by its originator and by everybody else, in the
+order of time, and where it stands. No content is shown; the look is recorded.`,
+		Example: `  karaula alert history 01920000-0000-7000-8000-000000000000 --dir al`,
+		Args:    positional("ID"),
+	}
+	c.Flags().StringVar(&from, "from", "", "the party that said it, where several have used the same id")
+	dirFlag(c, &dir)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		node, err := client(dir)
+		if err != nil {
+			return err
+		}
+		resp, err := node.History(c.Context(), connect.NewRequest(&karaulav1.HistoryRequest{AlertId: args[0], Origin: from}))
+		if err != nil {
+			return desk.FromConnect(err)
+		}
+		r := newHistory(args[0], resp.Msg)
+		if !r.Complete {
+			a.note("history is still being read after the start; this is not complete")
+		}
+		return a.show(r)
+	}
+	return c
+}
+
+func newHistory(id string, m *karaulav1.HistoryResponse) historyResult {
+	s := m.GetState()
+	r := historyResult{
+		ID: id, Origin: s.GetOrigin(), Version: s.GetVersion(), Status: s.GetStatus(), Broken: s.GetBroken(),
+		Flags: deedLines(s.GetFlags()), Deeds: deedLines(s.GetDeeds()), Links: relatedLines(s.GetLinks()), Hits: relatedLines(s.GetHits()),
+		Errors: s.GetErrors(), Events: []historyEvent{}, Complete: m.GetComplete(),
+	}
+	for _, c := range s.GetConsents() {
+		answer := "waiting"
+		if c.GetAnswer() != 0 {
+			answer = alert.ActText(&karaulav1.Act{Deed: c.GetAnswer()})
+		}
+		r.Consents = append(r.Consents, consentLine{c.GetParty(), c.GetOnward(), fmt.Sprintf("%x", c.GetRequest()), answer})
+	}
+	for _, e := range m.GetEvents() {
+		line := historyEvent{
+			At: micro(e.GetAt()), Party: e.GetParty(), Channel: e.GetChannel(), Epoch: e.GetEpoch(), Number: e.GetSeq(),
+			Version: e.GetVersion(), Hit: e.GetHit(), Digest: fmt.Sprintf("%x", e.GetDigest()),
+		}
+		switch {
+		case e.GetAct() != nil:
+			line.What = alert.ActText(e.GetAct())
+			if other := e.GetAct().GetOther(); len(other) == 16 {
+				line.Other = book.IDText([16]byte(other))
+			}
+		case e.GetHit() != "":
+			line.What, line.Other = "hit", e.GetHit()
+		default:
+			line.What = alert.LifecycleWord(e.GetLifecycle())
+		}
+		r.Events = append(r.Events, line)
+	}
+	return r
+}
+
+func deedLines(list []*karaulav1.PartyDeed) []deedLine {
+	var out []deedLine
+	for _, x := range list {
+		line := deedLine{
+			Party: x.GetParty(), Deed: alert.ActText(&karaulav1.Act{Deed: x.GetDeed()}), At: micro(x.GetAt()),
+		}
+		if x.GetGround() != 0 {
+			line.Ground = alert.GroundWord(x.GetGround())
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+func relatedLines(list []*karaulav1.LinkedAlert) []relatedLine {
+	var out []relatedLine
+	for _, x := range list {
+		line := relatedLine{Party: x.GetParty(), Alert: x.GetAlertId()}
+		if x.GetRelation() != 0 {
+			line.Relation = alert.RelationWord(x.GetRelation())
+		}
+		out = append(out, line)
+	}
+	return out
+}
