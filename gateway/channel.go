@@ -97,6 +97,9 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 		return nil, err
 	}
 	c.writer = w
+	if why := c.fellBehind(); why != nil {
+		w.Halt(why)
+	}
 	c.enterOwn()
 	if err := c.openEars(ctx); err != nil {
 		c.close(ctx)

@@ -23,7 +23,14 @@ const (
 func (c *channel) maySpeak(size uint64) error {
 	c.mu.Lock()
 	compared, since := len(c.compared) > 0, c.g.o.Now().Sub(c.openedAt)
+	var waits error
+	if c.g.restored != nil && size == 0 {
+		waits = c.unheard()
+	}
 	c.mu.Unlock()
+	if waits != nil {
+		return waits
+	}
 	if compared || c.g.alone {
 		return nil
 	}

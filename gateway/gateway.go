@@ -25,6 +25,7 @@ import (
 	"karaula/internal/agreement"
 	"karaula/internal/border"
 	"karaula/internal/envelope"
+	"karaula/internal/node"
 	"karaula/internal/problem"
 	"karaula/internal/register"
 	"karaula/internal/subject"
@@ -79,6 +80,8 @@ type Gateway struct {
 	beat    atomic.Int64 // when the main loop last went round, microseconds since 1970
 	attend  time.Time    // when partners were last attended to; of the main loop
 
+	restored *node.Restored // nil if the folder was never restored
+
 	alone bool // tests only: no partner is needed for a comparison
 
 	ready     chan struct{}
@@ -97,6 +100,10 @@ func New(o Options) (*Gateway, error) {
 		sealSeats: make(chan struct{}, runtime.GOMAXPROCS(0)), openSeats: make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
 	g.checker = &border.Checker{Self: g.self, Skew: o.Config.ClockSkew, Opener: g.opener}
+	var err error
+	if g.restored, err = o.Layout.LoadRestored(); err != nil {
+		return nil, err
+	}
 	m, err := newMetrics(o.Metrics)
 	if err != nil {
 		return nil, err

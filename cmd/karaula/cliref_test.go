@@ -17,6 +17,7 @@ import (
 
 	"karaula/internal/agreement"
 	"karaula/internal/checkup"
+	"karaula/internal/node"
 )
 
 // results are the JSON objects that commands print, by command.
@@ -26,6 +27,8 @@ var results = map[string]result{
 	"karaula alert extend":      sendResult{},
 	"karaula alert withdraw":    sendResult{},
 	"karaula alert history":     historyResult{},
+	"karaula backup":            backupResult{},
+	"karaula restore":           restoreResult{},
 	"karaula party add":         partyAddResult{},
 	"karaula party list":        partyListResult{},
 	"karaula party show":        partyShowResult{},
@@ -194,6 +197,7 @@ func fieldDocs(t *testing.T) map[string]string {
 	packages := map[string]string{
 		reflect.TypeFor[initResult]().PkgPath():                       ".",
 		reflect.TypeFor[demoEvent]().Field(0).Type.PkgPath():          "internal/demo",
+		reflect.TypeFor[node.KnownLedger]().PkgPath():                 "../../internal/node",
 		reflect.TypeFor[agreement.Finding]().PkgPath():                "../../internal/agreement",
 		reflect.TypeFor[benchResult]().Field(0).Type.Elem().PkgPath(): "internal/bench",
 		reflect.TypeFor[checkup.Check]().PkgPath():                    "../../internal/checkup",

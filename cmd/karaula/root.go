@@ -17,6 +17,8 @@ var commands = []func(*app) *cobra.Command{
 	newParty,
 	newCard,
 	newKey,
+	newBackup,
+	newRestore,
 	newAgreement,
 	newRun,
 	newBroker,

@@ -43,6 +43,9 @@ func (l Layout) Journal(channel string) string { return l.in("gateway", "journal
 // Index is the gateway's sealed index of alerts, which can be made again.
 func (l Layout) Index() string { return l.in("gateway", "index") }
 
+// Restored says from which backup the folder was restored; not there if it never was.
+func (l Layout) Restored() string { return l.in("gateway", "restored") }
+
 // BrokerKeys are the keys of the broker: secret, but open no content.
 func (l Layout) BrokerKeys() string { return l.in("broker", "keys") }
 

@@ -170,3 +170,36 @@ func TestWhatIsRepudiatedIsShown(t *testing.T) {
 	}))
 	halted(t, w.AL, "the own card revokes the key")
 }
+
+// Keys are rotated while the partner is away and a backlog waits for it: what
+// was sealed before, between and behind is read in order when it comes back.
+func TestKeysRotateWithABacklog(t *testing.T) {
+	t.Parallel()
+	w, r := makeWorld(t), records()
+	start(t, w)
+	send(t, w.AL, r["al"], 2)
+	send(t, w.ME, r["me"], 2)
+	must(t, w.Settle(patient(t)))
+	must(t, w.ME.Kill(Whole))
+	send(t, w.AL, r["al"], 3)
+	command(t, w.AL, nil, "key", "rotate")
+	send(t, w.AL, r["al"], 3)
+	command(t, w.AL, nil, "key", "rotate")
+	send(t, w.AL, r["al"], 3)
+	must(t, w.ME.Start(patient(t), Whole))
+	knows(t, w.ME, "al", 3)
+	send(t, w.ME, r["me"], 2)
+
+	// And the other way round: the partner that was away has rotated, too.
+	must(t, w.ME.Stop())
+	command(t, w.ME, nil, "key", "rotate")
+	send(t, w.AL, r["al"], 2) // sealed to keys that me has put aside
+	must(t, w.ME.Start(patient(t), Whole))
+	knows(t, w.AL, "me", 2)
+	send(t, w.ME, r["me"], 2)
+	send(t, w.AL, r["al"], 1)
+	f := settleAndWalk(t, w, r, Expect{})
+	if f.Alerts["al"] != 14 || f.Alerts["me"] != 6 {
+		t.Errorf("al said %d and me %d alerts", f.Alerts["al"], f.Alerts["me"])
+	}
+}

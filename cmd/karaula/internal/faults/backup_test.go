@@ -1,0 +1,105 @@
+package faults
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"filippo.io/age"
+
+	"karaula/internal/node"
+)
+
+// backup makes a backup of a node and gives the command words that restore it.
+func backup(t *testing.T, n *Node) func(dir string) []string {
+	t.Helper()
+	id, err := age.GenerateHybridIdentity()
+	must(t, err)
+	temp := t.TempDir()
+	file, key := filepath.Join(temp, "backup"), filepath.Join(temp, "identity")
+	must(t, os.WriteFile(key, []byte(id.String()+"\n"), 0o600))
+	command(t, n, nil, "backup", "--out", file, "--recipient", id.Recipient().String())
+	return func(dir string) []string { return []string{"restore", file, "--identity", key, "--dir", dir} }
+}
+
+// restored makes the node run from a folder made from a backup, as on a new
+// machine; the old folder is gone.
+func restored(t *testing.T, n *Node, restore func(dir string) []string) {
+	t.Helper()
+	must(t, os.RemoveAll(n.Dir))
+	dir := n.Dir
+	n.Dir = filepath.Join(filepath.Dir(dir), "new-"+n.Party)
+	a, err := (&Node{Party: n.Party, Dir: n.Dir, Bin: n.Bin}).Run(patient(t), "", restore(n.Dir)[:4]...)
+	must(t, err)
+	if a.Code != 0 {
+		t.Fatalf("restore: exit code %d: %s", a.Code, a.Err)
+	}
+}
+
+// A backup is made while both speak and keys are rotated; the machine is lost.
+// What was restored is older than what the partner holds: it receives everything
+// again, and says nothing on a channel that it has spoken on.
+func TestARestoredNodeForksNothing(t *testing.T) {
+	t.Parallel()
+	w, r := makeWorld(t), records()
+	start(t, w)
+	send(t, w.AL, r["al"], 4)
+	send(t, w.ME, r["me"], 3)
+	command(t, w.AL, nil, "key", "rotate")
+	restore := backup(t, w.AL)
+	send(t, w.AL, r["al"], 3)
+	send(t, w.ME, r["me"], 2)
+	must(t, w.Settle(patient(t)))
+	must(t, w.AL.Kill(Whole))
+	restored(t, w.AL, restore)
+
+	// With nobody to ask it knows from the backup that it had spoken.
+	w.ToME.Cut()
+	w.ToAL.Cut()
+	must(t, w.AL.Start(patient(t), Whole))
+	halted(t, w.AL, "restored from a backup made when number")
+	must(t, w.ToME.Mend())
+	must(t, w.ToAL.Mend())
+	send(t, w.ME, r["me"], 2)
+	caughtUp(t, w, w.AL)
+	halted(t, w.AL, "restored from a backup made when number")
+	s, err := w.AL.Status(t.Context())
+	must(t, err)
+	if s.Said() != 0 {
+		t.Errorf("it has said %d statements", s.Said())
+	}
+	must(t, w.Stop())
+	walk(t, w, r, Expect{OutLost: map[string]bool{"al": true}})
+}
+
+// A backup from before anything was said knows of nothing: the partners do.
+func TestARestoredNodeAsksThePartners(t *testing.T) {
+	t.Parallel()
+	w, r := makeWorld(t), records()
+	restore := backup(t, w.AL)
+	start(t, w)
+	send(t, w.AL, r["al"], 3)
+	send(t, w.ME, r["me"], 2)
+	must(t, w.Settle(patient(t)))
+	must(t, w.AL.Stop())
+	restored(t, w.AL, restore)
+	w.ToME.Cut()
+	w.ToAL.Cut()
+	must(t, w.AL.Start(patient(t), Whole))
+	_, file := Alerts(1)
+	a, err := w.AL.Run(patient(t), file, "alert", "send", "-", "--channel", Channel, "--wait", "3s")
+	must(t, err)
+	if a.Code != 7 || a.Out != "" || !strings.Contains(a.Err, "restored from a backup, and me has not said yet") {
+		t.Errorf("exit code %d, %s%s", a.Code, a.Out, a.Err)
+	}
+	must(t, w.ToME.Mend())
+	must(t, w.ToAL.Mend())
+	halted(t, w.AL, "me holds")
+	caughtUp(t, w, w.AL)
+	if _, err := os.Stat(node.Layout{Dir: w.AL.Dir}.Restored()); err != nil {
+		t.Error(err)
+	}
+	must(t, w.Stop())
+	walk(t, w, r, Expect{OutLost: map[string]bool{"al": true}})
+}
