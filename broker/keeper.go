@@ -181,7 +181,7 @@ func (k *Keeper) consumer(ctx context.Context, ch Channel, partner PartnerOf, re
 	case err != nil && !missing:
 		return err
 	case missing && partner.Fetch:
-		if _, err := k.js.CreateConsumer(ctx, stream, consumerConfig(name, partner.Since, replicas)); err != nil {
+		if _, err := k.js.CreateConsumer(ctx, stream, consumerConfig(name, partner.Joined, replicas)); err != nil {
 			return err
 		}
 		kept.Made = append(kept.Made, label)
@@ -206,8 +206,11 @@ func (k *Keeper) consumer(ctx context.Context, ch Channel, partner PartnerOf, re
 }
 
 // consumerConfig is how every partner reads: in order, by pull, acknowledging
-// everything up to a number. Somebody who joined later reads from then on.
-func consumerConfig(name string, since time.Time, replicas int) jetstream.ConsumerConfig {
+// everything up to a number. Somebody who joined later gets nothing of what is
+// there before its consumer is: its first statement is the one that brings the
+// version with which it came in. Only the gateway can tell which that is, and
+// sets the consumer back to it when the partner asks.
+func consumerConfig(name string, joined bool, replicas int) jetstream.ConsumerConfig {
 	cfg := jetstream.ConsumerConfig{
 		Durable:           name,
 		DeliverPolicy:     jetstream.DeliverAllPolicy,
@@ -219,8 +222,8 @@ func consumerConfig(name string, since time.Time, replicas int) jetstream.Consum
 		MaxRequestExpires: subject.MaxRequestExpires,
 		Replicas:          replicas,
 	}
-	if !since.IsZero() {
-		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &since
+	if joined {
+		cfg.DeliverPolicy = jetstream.DeliverNewPolicy
 	}
 	return cfg
 }

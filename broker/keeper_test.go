@@ -131,7 +131,7 @@ func TestKeeperLeavesARewoundConsumerAlone(t *testing.T) {
 	if err := js.DeleteConsumer(t.Context(), "OUT_b01-al-me", "me"); err != nil {
 		t.Fatal(err)
 	}
-	cfg := consumerConfig("me", time.Time{}, 1)
+	cfg := consumerConfig("me", false, 1)
 	cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, 2
 	if _, err := js.CreateConsumer(t.Context(), "OUT_b01-al-me", cfg); err != nil {
 		t.Fatal(err)
@@ -180,13 +180,7 @@ func TestKeeperLetsALateJoinerReadFromThenOn(t *testing.T) {
 	s.start(t)
 	gw := s.own(t, subject.RoleGateway, s.gateway)
 	say(t, gw, "k1.b01-al-me.al.vehicle", []byte("before"))
-	js := s.js(t, subject.RoleGateway, s.gateway)
-	st, err := js.Stream(t.Context(), "OUT_b01-al-me")
-	if err != nil {
-		t.Fatal(err)
-	}
-	joined := st.CachedInfo().State.LastTime.Add(time.Nanosecond)
-	s.plan.Channels[0].Partners = append(s.plan.Channels[0].Partners, PartnerOf{Code: "xk", Fetch: true, Since: joined})
+	s.plan.Channels[0].Partners = append(s.plan.Channels[0].Partners, PartnerOf{Code: "xk", Fetch: true, Joined: true})
 	s.apply(t)
 	say(t, gw, "k1.b01-al-me.al.vehicle", []byte("after"))
 	if got := take(t, pull(t, s.mustDial(t, s.xk, "xk"), "b01-al-me", "xk", longPull)); string(got.Data) != "after" {

@@ -8,7 +8,6 @@ import (
 	"net"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/nats-io/nkeys"
 
@@ -95,9 +94,9 @@ type Say struct {
 // PartnerOf is another party of a channel, as a reader of what the owner says.
 type PartnerOf struct {
 	Code   string
-	Fetch  bool      // may fetch now; false while suspended, and when closed
-	Closed bool      // will never fetch again: its consumer may go
-	Since  time.Time // joined by a later version, reads from then on; zero = from the beginning
+	Fetch  bool // may fetch now; false while suspended, and when closed
+	Closed bool // will never fetch again: its consumer may go
+	Joined bool // came in by a later version: reads from then on, not from the beginning
 }
 
 // Limits of every broker, docs/spec/federation.md.

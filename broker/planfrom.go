@@ -191,7 +191,7 @@ func (c channelAt) channel(linked func(string) bool) Channel {
 		_, leaving := c.cv.Leaving[code]
 		now := slices.Contains(c.cv.Parties, code)
 		ch.Partners = append(ch.Partners, PartnerOf{
-			Code: code, Since: c.since(code),
+			Code: code, Joined: c.joined(code),
 			// Who has left is not given what is said from then on, so it pulls
 			// nothing any more; the link service has what was said before.
 			Fetch:  open && now && linked(code) && c.cv.Suspended[c.self] == nil,
@@ -267,17 +267,16 @@ func (c channelAt) readers() []string {
 	return out
 }
 
-// since is when a party came in by a later version than the channel's first;
-// zero for a party from the beginning.
-func (c channelAt) since(code string) time.Time {
-	var since time.Time
-	had := false
+// joined reports whether a party came in by a later version than the channel's
+// first.
+func (c channelAt) joined(code string) bool {
+	joined, had := false, false
 	for i, text := range c.texts() {
 		_, has := text.Party(code)
-		if has && !had && i > 0 {
-			since = text.ValidFrom
+		if has && !had {
+			joined = i > 0
 		}
 		had = has
 	}
-	return since
+	return joined
 }

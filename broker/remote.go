@@ -118,11 +118,15 @@ func (r *remote) server(what string) string {
 	return "$SYS.REQ.SERVER." + r.sys.ConnectedServerId() + "." + what
 }
 
-// Reload implements control.
+// Reload implements control. A partner that is new has its rights with the
+// second reading only ([Embedded.Reload]), and which are new to this server is
+// not known here.
 func (r *remote) Reload() error {
-	if err := r.ask(r.server("RELOAD"), struct{}{}, nil); err != nil {
-		return problem.Wrap(problem.KindOf(err), err, "it has not taken its new configuration").
-			WithHint("settings of store and listener change only with a restart of nats-server")
+	for range 2 {
+		if err := r.ask(r.server("RELOAD"), struct{}{}, nil); err != nil {
+			return problem.Wrap(problem.KindOf(err), err, "it has not taken its new configuration").
+				WithHint("settings of store and listener change only with a restart of nats-server")
+		}
 	}
 	return nil
 }

@@ -35,6 +35,7 @@ type channel struct {
 	id      string
 	mode    karaulav1.Mode
 	first   [32]byte
+	joined  [32]byte // the text with which self came in; zero: the first one
 	parties []string
 	out     *stream.Log
 	writer  *outbox.Writer
@@ -62,7 +63,7 @@ type channel struct {
 // while the broker's keeper has not made its streams yet.
 func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*channel, error) {
 	c := &channel{
-		g: g, id: cv.ID, mode: cv.Channel.Mode, first: cv.First, parties: cv.Parties,
+		g: g, id: cv.ID, mode: cv.Channel.Mode, first: cv.First, joined: cv.Joined, parties: cv.Parties,
 		out: stream.Open(g.js, subject.Out(cv.ID)), ears: map[string]*inbox.Inbox{},
 		receipts: map[string][]*karaulav1.LedgerReceipt{}, notices: map[uint64]bool{},
 		compared: map[string]bool{}, openedAt: g.o.Now(), attended: newAttention(), judged: make(chan struct{}, 1),
@@ -144,8 +145,10 @@ func (c *channel) ledger(origin string) ledger.ID {
 // openEars reads back what every partner said, and starts to listen.
 func (c *channel) openEars(ctx context.Context) error {
 	for _, p := range c.partners() {
+		led := border.NewLedger(c.ledger(p), c.id, p, c.mode)
+		led.Joined = c.joined
 		ear, err := inbox.Open(ctx, inbox.Config{
-			Ledger:  border.NewLedger(c.ledger(p), c.id, p, c.mode),
+			Ledger:  led,
 			Checker: c.g.checker,
 			In:      stream.Open(c.g.js, subject.InStream(c.id, p)), Verdicts: c.g.verdicts, Quarantine: c.g.quarantine,
 			Register: c.g.o.Register, Partner: c.g.partner(p), VerdictKey: verdictKey(c.g.o.Keys.Keys()), Keys: c.g.o.Keys.Generation,
@@ -183,7 +186,7 @@ func (c *channel) onSaid(s outbox.Said) {
 	st := s.Parsed.Statement
 	c.mu.Lock()
 	c.saidAt = max(c.saidAt, st.GetSaidAt())
-	c.numbers.note(st, s.StreamSeq)
+	c.numbers.note(s.Parsed, s.StreamSeq)
 	live := c.live
 	switch st.GetKind() {
 	case karaulav1.Kind_KIND_RECEIPT:
@@ -203,7 +206,7 @@ func (c *channel) onSaid(s outbox.Said) {
 		return
 	}
 	e := c.entry(s.Parsed, s.StreamSeq)
-	e.Readers = c.partners()
+	e.Readers = readers(st)
 	if s.Inner == nil {
 		c.openOwn(e, s.Parsed)
 		return
@@ -213,6 +216,21 @@ func (c *channel) onSaid(s outbox.Said) {
 	if c.g.bus.Heard() {
 		c.g.bus.Tell(c.g.desk.Event(e))
 	}
+}
+
+// readers gives the parties that a statement was sealed to, but for its origin.
+func readers(st *karaulav1.Statement) []string {
+	var out []string
+	for _, part := range st.GetParts() {
+		for _, r := range part.GetRecipients() {
+			use := r.GetUse()
+			receive := use == karaulav1.KeyUse_KEY_USE_SEAL || use == karaulav1.KeyUse_KEY_USE_EXERCISE_SEAL
+			if receive && !contains(out, r.GetParty()) {
+				out = append(out, r.GetParty())
+			}
+		}
+	}
+	return out
 }
 
 // noteReceipt remembers an own receipt. Called with c.mu held.

@@ -247,7 +247,7 @@ func (g *Gateway) syncChannels(ctx context.Context, wanted map[string]*register.
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for id, c := range g.channels {
-		if cv := wanted[id]; cv == nil || !slices.Equal(cv.Parties, c.parties) || c.setBack() {
+		if cv := wanted[id]; cv == nil || !slices.Equal(cv.Parties, c.parties) || cv.Joined != c.joined || c.setBack() {
 			delete(g.channels, id)
 			g.work.Go(func() { g.closeChannel(c) })
 		}

@@ -6,27 +6,53 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"karaula/gateway/inbox"
+	"karaula/internal/envelope"
+	"karaula/internal/ledger"
 	"karaula/internal/notice"
+	"karaula/internal/register"
+	"karaula/internal/signedtext"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
-// numbers remembers where the own statements of a channel stand in its stream,
-// and which of them call for an answer. Guarded by the channel's mu.
+// numbers remembers of the own statements of a channel, in the epoch in force,
+// their leaves, where they stand in its stream, which of them call for an answer,
+// and from where on each text rules. Guarded by the channel's mu.
 type numbers struct {
+	epoch      uint64
+	leaves     ledger.History
 	streamSeqs []uint64 // by number - 1
 	answerable []uint64 // ascending
+	reigns     register.Reigns
 }
 
 // note enters an own statement. Called with c.mu held.
-func (n *numbers) note(st *karaulav1.Statement, streamSeq uint64) {
-	if st.GetSeq() == uint64(len(n.streamSeqs))+1 {
-		n.streamSeqs = append(n.streamSeqs, streamSeq)
+func (n *numbers) note(p *envelope.Parsed, streamSeq uint64) {
+	st := p.Statement
+	if st.GetEpoch() > n.epoch {
+		*n = numbers{epoch: st.GetEpoch(), reigns: n.reigns}
 	}
+	if st.GetEpoch() != n.epoch || st.GetSeq() != uint64(len(n.streamSeqs))+1 {
+		return
+	}
+	n.streamSeqs = append(n.streamSeqs, streamSeq)
+	n.leaves.Append(p.Leaf)
+	n.reigns = n.reigns.Note(n.epoch, st.GetSeq(), textBehind(st))
 	switch st.GetKind() {
 	case karaulav1.Kind_KIND_RECEIPT, karaulav1.Kind_KIND_HEARTBEAT:
 	default:
 		n.answerable = append(n.answerable, st.GetSeq())
 	}
+}
+
+// textBehind gives the text that rules behind an own statement.
+func textBehind(st *karaulav1.Statement) [32]byte {
+	var b karaulav1.AgreementBody
+	if st.GetKind() == karaulav1.Kind_KIND_AGREEMENT && proto.Unmarshal(st.GetBody(), &b) == nil {
+		if text, _, err := signedtext.Split(b.GetAgreement()); err == nil {
+			return signedtext.Digest(text)
+		}
+	}
+	return [32]byte(st.GetAgreement())
 }
 
 // streamSeq gives the place of an own statement in the stream.
@@ -39,6 +65,15 @@ func (c *channel) streamSeq(seq uint64) (uint64, bool) {
 	return c.numbers.streamSeqs[seq-1], true
 }
 
+// placeOf gives the place in the stream from which on an own statement and what
+// follows is found; behind the last one if it has not been said.
+func (c *channel) placeOf(seq uint64) uint64 {
+	if at, ok := c.streamSeq(seq); ok {
+		return at
+	}
+	return c.endSeq() + 1
+}
+
 // endSeq gives the place of the last own statement in the stream.
 func (c *channel) endSeq() uint64 {
 	c.mu.Lock()
@@ -49,6 +84,49 @@ func (c *channel) endSeq() uint64 {
 	return 0
 }
 
+// leaf gives the leaf of an own statement.
+func (c *channel) leaf(epoch, seq uint64) ([32]byte, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if epoch != c.numbers.epoch {
+		return [32]byte{}, false
+	}
+	return c.numbers.leaves.Leaf(seq)
+}
+
+// edge gives the right edge of a ledger's tree at a size.
+func (c *channel) edge(origin string, epoch, size uint64) ([][32]byte, bool) {
+	if origin != c.g.self {
+		return c.ear(origin).Edge(epoch, size)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t, ok := c.numbers.leaves.Tree(size)
+	if !ok || epoch != c.numbers.epoch {
+		return nil, false
+	}
+	return t.Frontier(), true
+}
+
+// reigns gives the texts that rule a ledger, and from where on.
+func (c *channel) reigns(origin string) register.Reigns {
+	if origin != c.g.self {
+		return c.ear(origin).Reigns()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.numbers.reigns)
+}
+
+// readsFrom gives the first own number of an epoch that is a partner's to read;
+// what it may not read yet begins behind the last one.
+func (c *channel) readsFrom(view *register.View, party string, head *karaulav1.Head) uint64 {
+	if from, ok := view.ReadsFrom(c.reigns(c.g.self), party, head.GetEpoch()); ok {
+		return from
+	}
+	return head.GetSize() + 1
+}
+
 // unjudged counts own statements above a number that call for an answer.
 func (c *channel) unjudged(judgedTo uint64) uint64 {
 	c.mu.Lock()
@@ -57,9 +135,12 @@ func (c *channel) unjudged(judgedTo uint64) uint64 {
 	return uint64(len(c.numbers.answerable[i:]))
 }
 
-// backlog counts own statements that a partner has not judged yet.
+// backlog counts own statements that are a partner's to read and that it has not
+// judged yet.
 func (c *channel) backlog(party string) uint64 {
-	return c.unjudged(c.g.book.JudgedTo(c.ledger(c.g.self), party, c.writer.Head().GetEpoch()))
+	head := c.writer.Head()
+	before := c.readsFrom(c.g.o.Register.View(), party, head) - 1
+	return c.unjudged(max(before, c.g.book.JudgedTo(c.ledger(c.g.self), party, head.GetEpoch())))
 }
 
 // ear gives the ear for a partner; nil before it is open.

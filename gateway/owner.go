@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"karaula/gateway/link"
 	"karaula/gateway/stream"
 	"karaula/internal/card"
@@ -99,7 +101,8 @@ func (o owner) AgreementFile(partner string, digest [32]byte) ([]byte, bool) {
 }
 
 // Rewind implements link.Owner: the partner's consumer is set back to the
-// statement's place in the stream; a pull that waits goes on from there.
+// statement's place in the stream, or to where the partner came in if that is
+// later; a pull that waits goes on from there.
 func (o owner) Rewind(
 	ctx context.Context,
 	partner, channel string,
@@ -113,15 +116,40 @@ func (o owner) Rewind(
 	if epoch != head.GetEpoch() {
 		return nil, problem.New(problem.NotFound, "epoch %d is not the one in force", epoch)
 	}
-	at, ok := c.streamSeq(from)
-	if !ok {
-		at = c.endSeq() + 1 // nothing newer than what it has: from here on
-	}
-	if _, err := o.g.js.ResetConsumerToSequence(ctx, subject.Out(channel), subject.Consumer(partner), at); err != nil {
+	first := c.readsFrom(o.g.o.Register.View(), partner, head)
+	from = max(from, first)
+	if err := o.setBack(ctx, c, partner, c.placeOf(first), c.placeOf(from)); err != nil {
+		o.g.log.Warn("redelivery is not possible now", "party", partner, "channel", channel, "why", err.Error())
 		return nil, fmt.Errorf("consumer of %s on channel %s: %w", partner, channel, err)
 	}
 	o.g.log.Info("redelivery asked for", "party", partner, "channel", channel, "from", from)
 	return &karaulav1.RewindReply{Epoch: epoch, FromSeq: from, LastSeq: head.GetSize()}, nil
+}
+
+// setBack has a partner's consumer deliver from a place in the stream on. first
+// is the first place that is the partner's to read. The consumer of who came in
+// later was made before anybody knew that place: it is made anew from there, so
+// that it can never give anything from before.
+func (o owner) setBack(ctx context.Context, c *channel, partner string, first, at uint64) error {
+	name, durable := subject.Out(c.id), subject.Consumer(partner)
+	have, err := o.g.js.Consumer(ctx, name, durable)
+	if err != nil {
+		return err
+	}
+	cfg := have.CachedInfo().Config
+	bound := cfg.DeliverPolicy == jetstream.DeliverAllPolicy ||
+		cfg.DeliverPolicy == jetstream.DeliverByStartSequencePolicy && cfg.OptStartSeq == first
+	if !bound {
+		cfg.DeliverPolicy, cfg.OptStartSeq, cfg.OptStartTime = jetstream.DeliverByStartSequencePolicy, first, nil
+		if err := o.g.js.DeleteConsumer(ctx, name, durable); err != nil {
+			return err
+		}
+		if _, err := o.g.js.CreateConsumer(ctx, name, cfg); err != nil {
+			return err // the keeper makes it again
+		}
+	}
+	_, err = o.g.js.ResetConsumerToSequence(ctx, name, durable, at)
+	return err
 }
 
 // common finds an open channel that the partner is a party to.
@@ -143,7 +171,8 @@ func (o owner) Envelopes(
 	}
 	var out [][]byte
 	size := 0
-	for seq := from; seq <= to; seq++ {
+	view, reigns := o.g.o.Register.View(), c.reigns(origin)
+	for seq := from; seq <= to && view.MayRead(reigns, partner, epoch, seq); seq++ {
 		raw, err := c.statement(ctx, origin, epoch, seq)
 		if err == nil && raw != nil && stub {
 			raw, err = envelope.Stub(raw)
@@ -163,24 +192,18 @@ func (o owner) Envelopes(
 }
 
 // Frontier implements link.Owner.
-func (o owner) Frontier(ctx context.Context, partner string, led [32]byte, epoch, size uint64) ([][]byte, error) {
+func (o owner) Frontier(_ context.Context, partner string, led [32]byte, epoch, size uint64) ([][]byte, error) {
 	c, origin, err := o.ledgerOf(partner, led)
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := c.leaf(ctx, origin, epoch, size); size > 0 && !ok {
-		return nil, problem.New(problem.NotFound, "the ledger has no %d statements here", size)
-	}
-	var tree ledger.Tree
-	for seq := uint64(1); seq <= size; seq++ {
-		leaf, ok := c.leaf(ctx, origin, epoch, seq)
-		if !ok {
-			return nil, problem.New(problem.NotFound, "the ledger has no %d statements here", size)
-		}
-		tree.Append(leaf)
+	view, reigns := o.g.o.Register.View(), c.reigns(origin)
+	edge, ok := c.edge(origin, epoch, size)
+	if !ok || !view.MayRead(reigns, partner, epoch, size) && !view.MayRead(reigns, partner, epoch, size+1) {
+		return nil, problem.New(problem.NotFound, "no right edge of %d statements is here for %s", size, partner)
 	}
 	var out [][]byte
-	for _, h := range tree.Frontier() {
+	for _, h := range edge {
 		out = append(out, h[:])
 	}
 	return out, nil
@@ -221,20 +244,4 @@ func (c *channel) statement(ctx context.Context, origin string, epoch, seq uint6
 		return nil, err
 	}
 	return m.Data, nil
-}
-
-// leaf gives the leaf of a statement.
-func (c *channel) leaf(ctx context.Context, origin string, epoch, seq uint64) ([32]byte, bool) {
-	if origin != c.g.self {
-		return c.ear(origin).LeafAt(epoch, seq)
-	}
-	raw, err := c.statement(ctx, origin, epoch, seq)
-	if err != nil || raw == nil {
-		return [32]byte{}, false
-	}
-	p, err := envelope.Parse(raw)
-	if err != nil {
-		return [32]byte{}, false
-	}
-	return p.Leaf, true
 }

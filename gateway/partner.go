@@ -14,6 +14,7 @@ import (
 	"karaula/internal/agreement"
 	"karaula/internal/card"
 	"karaula/internal/keyring"
+	"karaula/internal/ledger"
 	"karaula/internal/problem"
 	"karaula/internal/register"
 	"karaula/internal/subject"
@@ -393,6 +394,45 @@ func (p *partner) FetchAgreement(ctx context.Context, digest [32]byte) error {
 	}
 	_, err = p.g.o.Register.AddAgreement(file)
 	return err
+}
+
+// FetchEdge implements inbox.Partner: whoever shares the channel may have the
+// right edge of its ledgers, so if the origin does not give the right one, the
+// others are asked.
+func (p *partner) FetchEdge(
+	ctx context.Context, channel string, led [32]byte, epoch, size uint64, root [32]byte,
+) ([][32]byte, error) {
+	edge, err := p.edge(ctx, led, epoch, size, root)
+	cv, ok := p.g.o.Register.View().Channel(channel)
+	if err == nil || !ok {
+		return edge, err
+	}
+	for _, code := range cv.Parties {
+		other := p.g.partner(code)
+		if other == nil || other == p {
+			continue
+		}
+		if edge, otherErr := other.edge(ctx, led, epoch, size, root); otherErr == nil {
+			return edge, nil
+		}
+	}
+	return nil, err
+}
+
+// edge asks for a right edge and checks it.
+func (p *partner) edge(ctx context.Context, led [32]byte, epoch, size uint64, root [32]byte) ([][32]byte, error) {
+	client := p.asker()
+	if client == nil {
+		return nil, problem.New(problem.Unreachable, "the link to %s is down", p.code)
+	}
+	edge, err := client.GetFrontier(ctx, led, epoch, size)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := ledger.FromFrontier(size, edge, root); err != nil {
+		return nil, problem.Wrap(problem.Verification, err, "%s gives a right edge that is none", p.code)
+	}
+	return edge, nil
 }
 
 // Rewind implements inbox.Partner.

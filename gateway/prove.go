@@ -44,12 +44,9 @@ func (p *partner) prove(ctx context.Context, c *channel, own, theirs *karaulav1.
 		st.Statement.GetSeq() != seq {
 		return errUnproven
 	}
-	// The journal is asked again, and our own words are read with time of their
-	// own: the partner chooses when it answers.
+	// The journal is asked again: the partner chooses when it answers.
 	if now := c.writer.Head(); epoch == now.GetEpoch() && seq <= now.GetSize() {
-		reading, cancel := context.WithTimeout(ctx, proveTimeout)
-		defer cancel()
-		leaf, known := c.leaf(reading, p.g.self, epoch, seq)
+		leaf, known := c.leaf(epoch, seq)
 		switch {
 		case !known: // just signed, or our own broker does not answer
 			return problem.New(problem.Unreachable, "our own statement %d on channel %s cannot be read now", seq, c.id)

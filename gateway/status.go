@@ -102,6 +102,9 @@ func (g *Gateway) channelStatus(cv *register.ChannelView, s *karaulav1.StatusRes
 		ps := &karaulav1.PartnerStatus{Party: p, JudgedTo: g.book.JudgedTo(c.ledger(g.self), p, head.GetEpoch())}
 		ps.Received, ps.Judged, ps.Held, ps.Quarantined, ps.Contested = c.ear(p).Status()
 		ps.Backlog = c.backlog(p)
+		if why := c.ear(p).Unbegun(); why != "" {
+			s.Warnings = append(s.Warnings, fmt.Sprintf("what %s says on channel %s cannot be read yet: %s", p, c.id, why))
+		}
 		if ps.GetContested() {
 			s.Warnings = append(s.Warnings, fmt.Sprintf("%s has contradicted itself on channel %s", p, c.id))
 		}

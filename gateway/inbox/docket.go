@@ -45,6 +45,14 @@ func (d *docket) judgedTo() uint64 {
 	return d.last
 }
 
+// begin has the docket begin behind a size: what was said before is not this
+// party's, and no receipt of it speaks of that.
+func (d *docket) begin(epoch, size uint64, root [32]byte) {
+	if size > 0 {
+		d.epoch, d.last, d.receipted, d.toldRoot = epoch, size, size, root
+	}
+}
+
 // enter takes in one verdict.
 func (d *docket) enter(it *item, j Judged) {
 	pos := it.placement.Position

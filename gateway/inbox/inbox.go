@@ -15,12 +15,14 @@ package inbox
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"karaula/gateway/stream"
 	"karaula/internal/border"
+	"karaula/internal/ledger"
 	"karaula/internal/register"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
@@ -32,6 +34,9 @@ type Partner interface {
 	FetchCard(ctx context.Context, serial uint64, digest [32]byte) error
 	// FetchAgreement gets a text and takes it into the register.
 	FetchAgreement(ctx context.Context, digest [32]byte) error
+	// FetchEdge gets the right edge of a ledger of the channel at a size, of which
+	// the root is known, from whoever has it.
+	FetchEdge(ctx context.Context, channel string, led [32]byte, epoch, size uint64, root [32]byte) ([][32]byte, error)
 	// Rewind asks for redelivery of a channel from a number on.
 	Rewind(ctx context.Context, channel string, epoch, from uint64) error
 }
@@ -88,10 +93,12 @@ type Inbox struct {
 
 	mu          sync.Mutex // guards what follows
 	led         *border.Ledger
-	leaves      map[uint64][][32]byte // by epoch
-	streamSeqs  map[uint64][]uint64   // by epoch: places in the IN stream
-	expected    uint64                // size that the partner says its ledger has
-	progressAt  time.Time             // when the ledger last grew, or was said to have grown
+	leaves      map[uint64]*ledger.History // by epoch
+	streamSeqs  map[uint64][]uint64        // by epoch: places in the IN stream of the leaves that are held
+	reigns      register.Reigns            // texts of the agreement, and from where on each rules
+	expected    uint64                     // size that the partner says its ledger has
+	edgeTrouble string                     // why the ledger has not begun here
+	progressAt  time.Time                  // when the ledger last grew, or was said to have grown
 	inEnd       uint64
 	quarantined uint64
 	docket      docket
@@ -157,29 +164,29 @@ func (b *Inbox) Next() border.Position {
 func (b *Inbox) Status() (received, judged, held, quarantined uint64, contested bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.led.Tree.Size(), b.docket.judgedTo(), uint64(len(b.docket.held)), b.quarantined, b.led.Contested != nil
+	return uint64(len(b.streamSeqs[b.led.Epoch])), b.docket.judgedTo(), uint64(len(b.docket.held)), b.quarantined, b.led.Contested != nil
 }
 
 // LeafAt implements [border.History].
 func (b *Inbox) LeafAt(epoch, seq uint64) ([32]byte, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	leaves := b.leaves[epoch]
-	if seq == 0 || seq > uint64(len(leaves)) {
-		return [32]byte{}, false
+	if h := b.leaves[epoch]; h != nil {
+		return h.Leaf(seq)
 	}
-	return leaves[seq-1], true
+	return [32]byte{}, false
 }
 
 // StreamSeq gives the place of a statement in the node's own IN stream.
 func (b *Inbox) StreamSeq(epoch, seq uint64) (uint64, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	at := b.streamSeqs[epoch]
-	if seq == 0 || seq > uint64(len(at)) {
-		return 0, false
+	if h := b.leaves[epoch]; h != nil {
+		if i, ok := h.Ordinal(seq); ok {
+			return b.streamSeqs[epoch][i], true
+		}
 	}
-	return at[seq-1], true
+	return 0, false
 }
 
 // Expect is told how much the partner says it has said. If that does not
@@ -188,6 +195,9 @@ func (b *Inbox) StreamSeq(epoch, seq uint64) (uint64, bool) {
 func (b *Inbox) Expect(epoch, size uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.led.Tree.Size() == 0 && b.led.Joined != ([32]byte{}) && epoch > b.led.Epoch {
+		b.led.Epoch, b.expected = epoch, 0 // where a ledger begins for who came in later is for its origin to say
+	}
 	if epoch == b.led.Epoch && size > b.led.Tree.Size() && size > b.expected {
 		b.expected, b.progressAt = size, b.cfg.Now()
 	}
@@ -204,15 +214,37 @@ func (b *Inbox) overdue(now time.Time) bool {
 func (b *Inbox) RootAt(epoch, size uint64) ([32]byte, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	leaves := b.leaves[epoch]
-	if size > uint64(len(leaves)) {
-		return [32]byte{}, false
+	if t, ok := b.treeLocked(epoch, size); ok {
+		return t.Root(), true
 	}
-	tree := border.NewLedger(b.led.ID, "", "", 0).Tree
-	for _, leaf := range leaves[:size] {
-		tree.Append(leaf)
+	return [32]byte{}, false
+}
+
+// Edge gives the right edge of an epoch's tree at a size; false if what is held
+// here does not reach it.
+func (b *Inbox) Edge(epoch, size uint64) ([][32]byte, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t, ok := b.treeLocked(epoch, size)
+	if !ok {
+		return nil, false
 	}
-	return tree.Root(), true
+	return t.Frontier(), true
+}
+
+// treeLocked gives the tree of an epoch at a size. Called with b.mu held.
+func (b *Inbox) treeLocked(epoch, size uint64) (*ledger.Tree, bool) {
+	if h := b.leaves[epoch]; h != nil {
+		return h.Tree(size)
+	}
+	return nil, false
+}
+
+// Reigns gives the texts of the agreement that rule this ledger, and from where on.
+func (b *Inbox) Reigns() register.Reigns {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.reigns)
 }
 
 // Accepted implements [border.History].

@@ -35,6 +35,7 @@ type desk struct {
 	cancel context.CancelFunc
 
 	verdictKey []byte
+	joined     [32]byte // the text with which me came in
 
 	mu       sync.Mutex
 	judged   []inbox.Judged
@@ -43,6 +44,7 @@ type desk struct {
 	rewinds  []uint64
 	receipts []*karaulav1.LedgerReceipt
 	fetched  []uint64
+	edge     func(size uint64) ([][32]byte, error) // what partners give as a right edge
 	clock    time.Time
 }
 
@@ -63,9 +65,11 @@ func (d *desk) open() {
 	d.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	d.cancel = cancel
+	led := border.NewLedger(d.voice.ID, channel, "al", karaulav1.Mode_MODE_ACTUAL)
+	led.Joined = d.joined
 	var err error
 	d.inbox, err = inbox.Open(ctx, inbox.Config{
-		Ledger:  border.NewLedger(d.voice.ID, channel, "al", karaulav1.Mode_MODE_ACTUAL),
+		Ledger:  led,
 		Checker: &border.Checker{Self: "me", Skew: 5 * time.Minute, Opener: opener{d.w.Parties["me"]}},
 		In: stream.Open(
 			d.broker.JS,
@@ -138,6 +142,15 @@ func (d *desk) FetchCard(_ context.Context, serial uint64, _ [32]byte) error {
 
 func (d *desk) FetchAgreement(context.Context, [32]byte) error {
 	return problem.New(problem.NotFound, "no such text")
+}
+
+func (d *desk) FetchEdge(_ context.Context, _ string, _ [32]byte, _, size uint64, _ [32]byte) ([][32]byte, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.edge == nil {
+		return nil, problem.New(problem.NotFound, "no such edge")
+	}
+	return d.edge(size)
 }
 
 func (d *desk) Rewind(_ context.Context, _ string, _, from uint64) error {

@@ -7,6 +7,7 @@ import (
 
 	"karaula/gateway/stream"
 	"karaula/internal/border"
+	"karaula/internal/ledger"
 	"karaula/internal/problem"
 	"karaula/internal/register"
 	"karaula/internal/subject"
@@ -111,8 +112,8 @@ func (b *Inbox) takeIn(ctx context.Context, batch []Delivery) {
 			if later, ok := b.fromAhead(work); ok {
 				batch = append(batch, later)
 			}
-		case border.Known:
-			if b.handled > 0 && d.StreamSeq > b.handled && b.aside.take(ctx, b.cfg.Now()) {
+		case border.Before, border.Known:
+			if p.Kind == border.Known && b.handled > 0 && d.StreamSeq > b.handled && b.aside.take(ctx, b.cfg.Now()) {
 				b.cfg.OnTrouble(p) // the partner has published it once more
 			}
 			if d.StreamSeq == b.handled+1 {
@@ -151,6 +152,9 @@ func (b *Inbox) place(
 ) (border.Placement, bool) {
 	for {
 		p := b.cfg.Checker.Place(d.Data, b.cfg.Register.View(), work, hist)
+		if p.Kind == border.NeedEdge {
+			return b.placeBehind(ctx, d, p, work, hist), true
+		}
 		if p.Kind != border.NeedCard {
 			return p, true
 		}
@@ -211,6 +215,12 @@ func (b *Inbox) keepAhead(d Delivery, p border.Placement) {
 // fromAhead gives the kept message that continues the ledger, if there is one.
 func (b *Inbox) fromAhead(work *border.Ledger) (Delivery, bool) {
 	seq := work.Next().Seq
+	for at, old := range b.ahead { // a ledger may begin behind some that were kept
+		if at < seq {
+			delete(b.ahead, at)
+			b.aheadBytes -= len(old.Data)
+		}
+	}
 	d, ok := b.ahead[seq]
 	if ok {
 		delete(b.ahead, seq)
@@ -321,7 +331,9 @@ func (b *Inbox) tryStore(ctx context.Context, chunk []placed) ([]uint64, error) 
 	msgs, want := make([]stream.Msg, len(chunk)), make([][]byte, len(chunk))
 	for i, p := range chunk {
 		want[i] = p.bytes()
-		msgs[i] = stream.Msg{Subject: subject.In(b.led.Channel, b.led.Origin), Data: want[i]}
+		msgs[i] = stream.Msg{
+			Subject: subject.In(b.led.Channel, b.led.Origin), Data: want[i], Header: edgeHeader(&p.placement),
+		}
 	}
 	last, err := b.cfg.In.Append(ctx, msgs, b.inEnd)
 	if err == nil {
@@ -355,7 +367,7 @@ func (b *Inbox) settle(ctx context.Context, chunk []placed, at []uint64) {
 	b.mu.Lock()
 	for i, p := range chunk {
 		b.led.Advance(&p.placement)
-		b.remember(p.placement, at[i])
+		b.remember(&p.placement, at[i])
 		items[i] = &item{placement: p.placement, before: p.before, root: b.led.Tree.Root(), streamSeq: at[i]}
 	}
 	b.mu.Unlock()
@@ -365,9 +377,21 @@ func (b *Inbox) settle(ctx context.Context, chunk []placed, at []uint64) {
 	}
 }
 
-// remember keeps the leaf and the place of a statement. Called with b.mu held.
-func (b *Inbox) remember(p border.Placement, streamSeq uint64) {
-	b.progressAt = b.cfg.Now()
-	b.streamSeqs[p.Position.Epoch] = append(b.streamSeqs[p.Position.Epoch], streamSeq)
-	b.leaves[p.Position.Epoch] = append(b.leaves[p.Position.Epoch], p.Leaf)
+// remember keeps the leaf and the place of a statement that the ledger has just
+// taken in. Called with b.mu held.
+func (b *Inbox) remember(p *border.Placement, streamSeq uint64) {
+	b.progressAt, b.edgeTrouble = b.cfg.Now(), ""
+	epoch := p.Position.Epoch
+	h := b.leaves[epoch]
+	if h == nil {
+		h = &ledger.History{}
+		b.leaves[epoch] = h
+	}
+	if t := p.Begins(); t != nil {
+		h.GoOnBehind(t)
+		b.docket.begin(epoch, t.Size(), t.Root())
+	}
+	h.Append(p.Leaf)
+	b.streamSeqs[epoch] = append(b.streamSeqs[epoch], streamSeq)
+	b.reigns = b.reigns.Note(epoch, p.Position.Seq, b.led.Agreement)
 }

@@ -2,9 +2,12 @@ package inbox
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"karaula/gateway/stream"
 	"karaula/internal/border"
+	"karaula/internal/ledger"
 	"karaula/internal/problem"
 	"karaula/internal/subject"
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -18,7 +21,7 @@ func Open(ctx context.Context, cfg Config, receipts []*karaulav1.LedgerReceipt) 
 		cfg:        cfg,
 		mail:       make(chan Delivery, mailLength),
 		led:        cfg.Ledger,
-		leaves:     map[uint64][][32]byte{},
+		leaves:     map[uint64]*ledger.History{},
 		streamSeqs: map[uint64][]uint64{},
 		ahead:      map[uint64]Delivery{},
 		acks:       make(chan Delivery, 1),
@@ -64,6 +67,17 @@ type past struct {
 	contest map[uint64]*karaulav1.Contest            // by epoch, the first contradiction
 }
 
+// first gives the first epoch that has a verdict; 1 if none has.
+func (p *past) first() uint64 {
+	first := uint64(1)
+	for i, epoch := range slices.Sorted(maps.Keys(p.settled)) {
+		if i == 0 {
+			first = max(epoch, 1)
+		}
+	}
+	return first
+}
+
 // readVerdicts reads the verdict stream. Records that this gateway has not made
 // count for nothing.
 func (b *Inbox) readVerdicts(ctx context.Context) (*past, error) {
@@ -103,10 +117,14 @@ func (p *past) add(rec *karaulav1.VerdictRecord) {
 func (b *Inbox) readBack(ctx context.Context, before *past) ([]*item, error) {
 	var open []*item
 	view := b.cfg.Register.View()
+	if b.led.Joined != ([32]byte{}) {
+		b.led.Epoch = before.first()
+	}
 	b.led.Contested = before.contest[b.led.Epoch]
 	err := b.cfg.In.Read(ctx, 1, "", func(m stream.Stored) error {
 		b.inEnd = m.Seq
 		b.led.Settled = before.settled[b.led.Epoch] // what has its place only because it lies here, has none
+		b.led.Edge = edgeOf(m.Header)
 		p := b.cfg.Checker.Place(m.Data, view, b.led, b)
 		if p.Kind != border.Next {
 			b.cfg.Logger.Warn("stepped over stored bytes without a place", "stream", b.cfg.In.Name(),
@@ -116,10 +134,10 @@ func (b *Inbox) readBack(ctx context.Context, before *past) ([]*item, error) {
 		it := &item{placement: p, before: b.led.Clone(), streamSeq: m.Seq}
 		it.before.Settled = 0
 		b.led.Advance(&p)
-		if p.OpensEpoch() {
+		if p.OpensEpoch() || p.Begins() != nil {
 			b.led.Contested = before.contest[b.led.Epoch]
 		}
-		b.remember(p, m.Seq)
+		b.remember(&p, m.Seq)
 		it.root = b.led.Tree.Root()
 		if !b.replay(it, before.judged[p.Position]) {
 			it.sleep()
@@ -127,7 +145,7 @@ func (b *Inbox) readBack(ctx context.Context, before *past) ([]*item, error) {
 		}
 		return nil
 	})
-	b.led.Settled = 0
+	b.led.Settled, b.led.Edge = 0, nil
 	return open, err
 }
 

@@ -24,6 +24,7 @@ import (
 	"karaula/internal/agreement"
 	"karaula/internal/card"
 	"karaula/internal/envelope"
+	"karaula/internal/ledger"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
@@ -43,7 +44,8 @@ type Opener interface {
 type History interface {
 	// LeafAt gives the leaf of a statement that has its place.
 	LeafAt(epoch, seq uint64) (leaf [32]byte, ok bool)
-	// RootAt gives the Merkle root over the first size statements of an epoch.
+	// RootAt gives the Merkle root over the first size statements of an epoch, as
+	// far as this party can know it.
 	RootAt(epoch, size uint64) (root [32]byte, ok bool)
 	// Accepted gives the place at which this version of this alert was accepted.
 	Accepted(alert [16]byte, version uint32) (at Position, ok bool)
@@ -85,11 +87,18 @@ const (
 	// NeedCard: signed under a card that is not known here. Ask the link service
 	// for Want and place again; if it can't be had, treat it as Quarantine.
 	NeedCard
+	// NeedEdge: the ledger begins here for this party, behind statements that it
+	// never had. Get the right edge that [Placement.Behind] describes from anybody,
+	// put it into [Ledger.Edge] and place again; NeedEdge again means that it was
+	// not the right one.
+	NeedEdge
+	// Before: said before this party came in. Drop; it is neither kept nor counted.
+	Before
 )
 
 // String gives the kind's word, for logs and metrics.
 func (k Kind) String() string {
-	return [...]string{"quarantine", "next", "known", "ahead", "fork", "need-card"}[k]
+	return [...]string{"quarantine", "next", "known", "ahead", "fork", "need-card", "need-edge", "before"}[k]
 }
 
 // Wanted names a card that has to be fetched.
@@ -120,6 +129,9 @@ type Placement struct {
 	Contest *karaulav1.Contest
 
 	opens         bool              // first statement of a new epoch
+	enters        bool              // from here on this party is in
+	root          [32]byte          // in a NeedEdge: its prev_root
+	behind        *ledger.Tree      // of a ledger that begins here for this party: what was said before
 	backwards     bool              // said before its predecessor
 	nextCard      *card.Card        // rules from the next number on
 	nextAgreement *agreement.Signed // rules from the next number on
@@ -136,6 +148,16 @@ func (p *Placement) AgreementNext() *agreement.Signed { return p.nextAgreement }
 // OpensEpoch reports whether the statement begins a new epoch: numbers of the
 // epoch before it beyond the head that it names are void.
 func (p *Placement) OpensEpoch() bool { return p.opens }
+
+// Behind gives size and root of what was said before a statement with which a
+// ledger begins for a party that came in later: both from that statement.
+func (p *Placement) Behind() (size uint64, root [32]byte) {
+	return p.Position.Seq - 1, p.root
+}
+
+// Begins gives the right edge behind which the ledger begins with a statement
+// that is Next; nil if it goes on from what is here.
+func (p *Placement) Begins() *ledger.Tree { return p.behind }
 
 // Verdict is the answer to one statement.
 type Verdict struct {

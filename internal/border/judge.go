@@ -124,7 +124,7 @@ func (j *judging) run(list []step) Verdict {
 	}
 	if p.Parsed != nil {
 		j.st = p.Parsed.Statement
-		copy(v.Agreement[:], j.st.GetAgreement())
+		v.Agreement = j.named()
 	}
 	for _, s := range list {
 		if out := s.check(j); out != nil {
@@ -168,10 +168,20 @@ func (j *judging) checkRevoked() *outcome {
 	return nil
 }
 
+// named gives the digest of the text under which a statement is judged: the one
+// that it names; and for a party that comes in with the text that it brings, that
+// one, because the former is not its own.
+func (j *judging) named() [32]byte {
+	if j.p.behind != nil && j.p.nextAgreement != nil {
+		return j.p.nextAgreement.Agreement.Digest
+	}
+	return [32]byte(j.st.GetAgreement())
+}
+
 // checkAgreement finds the text, which must be the one in force at this place.
 func (j *judging) checkAgreement() *outcome {
-	digest := [32]byte(j.st.GetAgreement())
-	if j.led.Agreement != ([32]byte{}) && digest != j.led.Agreement {
+	digest := j.named()
+	if j.p.behind == nil && j.led.Agreement != ([32]byte{}) && digest != j.led.Agreement {
 		return refuse(karaulav1.Code_CODE_AGREEMENT_NOT_IN_FORCE, "another text of the agreement is in force at this number")
 	}
 	entry, ok := j.view.AgreementByDigest(digest)

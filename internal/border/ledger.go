@@ -24,6 +24,15 @@ type Ledger struct {
 	Card       [32]byte
 	CardSerial uint64
 	Agreement  [32]byte
+	// Joined is the digest of the text with which this party came in; zero if it
+	// was there from the first. Until that text has come, or a later one, the
+	// ledger has a place only for what was said while this party was in.
+	Joined [32]byte
+	// Entered is set once it has.
+	Entered bool
+	// Edge is the right edge behind which the ledger may begin, if somebody has
+	// given one. It needs no trust.
+	Edge [][32]byte
 	// Settled numbers of this epoch had their place before the replay that is
 	// going on: a key that was revoked later does not unsettle them. Zero for
 	// what arrives.
@@ -57,9 +66,13 @@ func (l *Ledger) Advance(p *Placement) {
 	if p.Kind != Next {
 		return
 	}
-	if p.opens {
+	if p.opens || p.behind != nil && p.Position.Epoch != l.Epoch {
 		l.Epoch, l.Tree, l.SaidAt, l.Settled, l.Contested = p.Position.Epoch, &ledger.Tree{}, 0, 0, nil
 	}
+	if p.behind != nil { // what was in force before is not known here
+		l.Tree, l.Edge, l.SaidAt, l.Agreement = p.behind.Clone(), nil, 0, [32]byte{}
+	}
+	l.Entered = l.Entered || p.enters
 	l.Tree.Append(p.Leaf)
 	l.Card, l.CardSerial = p.Card.Digest, p.Card.Serial
 	if p.Parsed == nil {

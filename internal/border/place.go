@@ -38,6 +38,11 @@ func (c *Checker) PlacePiece(piece *Piece, view *register.View, led *Ledger, his
 	switch {
 	case at.Epoch == 0 || at.Seq == 0:
 		return w.quarantine(karaulav1.Code_CODE_OUT_OF_ORDER, "epochs and numbers begin at 1")
+	case w.begins():
+		return w.begin()
+	case w.before():
+		w.p.Kind, w.p.Detail = Before, "said before this party came in"
+		return w.p
 	case at.before(next):
 		return w.past()
 	case at == next:
@@ -129,12 +134,14 @@ func (w *placing) inside() {
 	}
 	st := w.said.st
 	w.p.Parsed = w.said.parsed
+	w.p.enters = w.later(st.GetAgreement())
 	w.p.backwards = st.GetSaidAt() < w.led.SaidAt && !w.p.opens
 	switch st.GetKind() { //nolint:exhaustive // the others bring nothing
 	case karaulav1.Kind_KIND_CARD:
 		w.p.nextCard = nextCard(w.said.parsed, w.p.Card)
 	case karaulav1.Kind_KIND_AGREEMENT:
 		w.p.nextAgreement = nextAgreement(w.said.parsed, w.led)
+		w.p.enters = w.p.enters || w.brings()
 	case karaulav1.Kind_KIND_EPOCH:
 		if !w.p.opens {
 			w.p.Code, w.p.Detail = karaulav1.Code_CODE_WRONG_EPOCH, "an epoch is opened by its first statement only"

@@ -173,7 +173,7 @@ func (u *run) place(raw Raw, piece *border.Piece) error {
 		u.find(Unknown, p.Position, raw.Where, p.Code, "%s", p.Detail)
 		u.stopped = true
 		u.out.Unplaced++
-	case border.Quarantine:
+	case border.Quarantine, border.NeedEdge, border.Before: // a replay has no text that it came in by
 		u.find(Stranger, p.Position, raw.Where, p.Code, "not a statement of this ledger: %s", p.Detail)
 	}
 	return nil

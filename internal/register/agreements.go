@@ -122,7 +122,8 @@ func (s *state) mayKeep(t *text) error {
 			"agreement %s names another root key for %s than its own card; it was not taken in", a.ID, s.self).
 			WithHint("the party line of %s must hold the root of DIR/%s.card", s.self, s.self)
 	}
-	if before := s.text(a.ID, a.Supersedes); a.Version > 1 && before == nil && len(s.texts[a.ID]) > 0 && s.bound(a.ID) {
+	before, known := s.text(a.ID, a.Supersedes), s.text(a.ID, a.Digest) != nil
+	if a.Version > 1 && before == nil && !known && len(s.texts[a.ID]) > 0 && s.bound(a.ID) {
 		return problem.New(problem.NotFound,
 			"the text that version %d of %s supersedes is not here; it was not taken in", a.Version, a.ID).
 			WithHint("add the versions in their order")

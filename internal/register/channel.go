@@ -21,6 +21,9 @@ type ChannelView struct {
 	Agreement *agreement.Agreement
 	// First is the digest of the agreement's version 1, for ledger ids.
 	First [32]byte
+	// Joined is the digest of the text with which self came in, and zero if that
+	// is the first one: what was said before it is not self's to read.
+	Joined [32]byte
 	// Parties read everything said here: those of the text that have not
 	// withdrawn, in its order. A party that suspended is one of them.
 	Parties []string
@@ -124,7 +127,7 @@ func (v *View) channelView(e *Entry, channel string) *ChannelView {
 	def, _ := a.Channel(channel)
 	c := &ChannelView{
 		ID: channel, Channel: *def, Agreement: a, First: a.First, Suspended: e.Suspensions,
-		Leaving: map[string]time.Time{}, EndsAt: e.EndsAt, ClosesAt: e.ClosesAt(),
+		Leaving: map[string]time.Time{}, EndsAt: e.EndsAt, ClosesAt: e.ClosesAt(), Joined: v.joined(e, channel),
 	}
 	for _, p := range a.Parties {
 		if at, out := e.Withdrawals[p.Code]; out && !v.at.Before(at) {
@@ -148,6 +151,26 @@ func (v *View) channelView(e *Entry, channel string) *ChannelView {
 		}
 	}
 	return c
+}
+
+// joined finds the text with which self came into a channel: the first of the
+// unbroken row of complete texts up to this one that have self among the readers.
+func (v *View) joined(upTo *Entry, channel string) [32]byte {
+	var first *agreement.Agreement
+	for _, e := range v.entries(upTo.Agreement.ID) {
+		_, has := e.Agreement.Channel(channel)
+		switch {
+		case !e.Complete || !has || e.Agreement.Version > upTo.Agreement.Version:
+		case !reads(e.Agreement, v.s.self):
+			first = nil
+		case first == nil:
+			first = e.Agreement
+		}
+	}
+	if first == nil || first.Version == 1 {
+		return [32]byte{}
+	}
+	return first.Digest
 }
 
 // leaves notes until when a former reader may fetch the rest.
