@@ -48,7 +48,7 @@ partner. Of a node that does not run only folder and machine are looked at, and
 what was skipped is said.
 
 Ends with exit code 10 if anything warns or fails. The ids of the checks are stable;
-docs/operating.md has a line for each.`,
+docs/alarms.md has a line for each.`,
 		Example: "  karaula doctor --dir al\n  karaula doctor --dir al --output json",
 		Args:    positional(),
 	}

@@ -63,7 +63,7 @@ func (n *Node) checks(ctx context.Context) []checkup.Check {
 		list = append(list, checkup.Listens(ctx, n.listens(), own, n.cert))
 	}
 	if n.Agent == nil {
-		return append(list, checkup.Skip(checkup.BrokerPlan, "", "the broker runs apart; its own /readyz says so"))
+		return append(list, checkup.Skip(checkup.BrokerPlan, "", "the broker runs apart; its log says if its plan is not in force"))
 	}
 	return append(append(list, n.drift(ctx)), n.floods(now)...)
 }
