@@ -49,6 +49,11 @@ cluster: KARAULA_KILLS ?= 100
 cluster: ## kill the processes of a node with three servers at length: KARAULA_KILLS=100
 	KARAULA_KILLS=$(KARAULA_KILLS) go test -count=1 -timeout=2h -v -run Cluster ./cmd/karaula/internal/faults
 
+.PHONY: hostile
+hostile: KARAULA_HOSTILE ?= 20
+hostile: ## be a partner with valid keys that means harm: KARAULA_HOSTILE=20 times as much as in the tests
+	KARAULA_HOSTILE=$(KARAULA_HOSTILE) go test -count=1 -timeout=2h -v ./cmd/karaula/internal/hostile
+
 .PHONY: bench
 bench: ## measure end to end, beside the floor
 	go run ./cmd/karaula bench

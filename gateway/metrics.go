@@ -14,6 +14,7 @@ type metrics struct {
 	requests    *prometheus.CounterVec
 	lag         *prometheus.HistogramVec
 	receipted   *prometheus.HistogramVec
+	troubles    *prometheus.CounterVec
 }
 
 // lagBuckets are seconds, from two nodes in a room to a partner that was away.
@@ -46,12 +47,16 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Help:    "Time from an own alert's said_at to the partner's receipt here, by channel and partner.",
 			Buckets: lagBuckets,
 		}, []string{"channel", "party"}),
+		troubles: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "karaula_link_troubles_total",
+			Help: "What was wrong with a partner's broker, its deliveries or its gateway's answers, by partner and code.",
+		}, []string{"party", "code"}),
 	}
 	if reg == nil {
 		return m, nil
 	}
 	var errs []error
-	all := []prometheus.Collector{m.published, m.judged, m.quarantined, m.requests, m.lag, m.receipted}
+	all := []prometheus.Collector{m.published, m.judged, m.quarantined, m.requests, m.lag, m.receipted, m.troubles}
 	for _, c := range all {
 		errs = append(errs, reg.Register(c))
 	}

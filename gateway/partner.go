@@ -150,7 +150,7 @@ func (p *partner) dial(ctx context.Context, c *card.Card) bool {
 		Card: c, Self: p.g.self, Certificate: p.g.o.Keys.Keys().TLS, Nkey: p.g.o.Keys.Keys().NATS, Patient: true,
 		OnUp:      func() { p.up() },
 		OnDown:    func() { p.enter("down", "the connection was lost") },
-		OnTrouble: func(t link.Trouble) { p.note(string(t)) },
+		OnTrouble: func(t link.Trouble) { p.count(string(t)); p.note(string(t)) },
 		OnDenied:  p.denied,
 	})
 	if err != nil {
@@ -217,6 +217,9 @@ func (p *partner) news(what string, err error) bool {
 	return was != err.Error()
 }
 
+// count counts a trouble by its code.
+func (p *partner) count(code string) { p.g.metrics.troubles.WithLabelValues(p.code, code).Inc() }
+
 func (p *partner) note(trouble string) {
 	p.mu.Lock()
 	p.trouble = trouble
@@ -260,6 +263,9 @@ func (p *partner) greet(ctx context.Context) {
 		return
 	}
 	theirs, err := client.Hello(ctx, p.g.standing(view, p.code))
+	if code := answerCode(err); code != "" {
+		p.count(code)
+	}
 	if errors.Is(err, link.ErrUnknownKey) { // it has a new card that has not reached us yet
 		if err = p.FetchCard(ctx, 0, [32]byte{}); err == nil {
 			theirs, err = client.Hello(ctx, p.g.standing(view, p.code))
@@ -278,6 +284,22 @@ func (p *partner) greet(ctx context.Context) {
 	p.mu.Unlock()
 	if err == nil {
 		p.learn(ctx, theirs)
+	}
+}
+
+// answerCode says in a word what is wrong with an answer of a partner's gateway;
+// "" where nothing is, or nobody answered.
+func answerCode(err error) string {
+	var refused *link.Refused
+	switch {
+	case errors.As(err, &refused):
+		return "answer-" + string(refused.Code)
+	case errors.Is(err, link.ErrUnknownKey):
+		return "answer-unknown-key"
+	case problem.Is(err, problem.Verification):
+		return "answer-not-valid"
+	default:
+		return ""
 	}
 }
 
@@ -350,7 +372,14 @@ func (p *partner) pull(ctx context.Context, nc *nats.Conn, channel string) {
 	}
 	puller = link.NewPuller(nc, link.PullOptions{
 		Self: p.g.self, Channel: channel, Handle: handle,
-		OnState: func(s link.State) { p.g.log.Debug("fetching", "party", p.code, "channel", channel, "state", string(s)) },
+		OnState: func(s link.State) {
+			p.g.log.Debug("fetching", "party", p.code, "channel", channel, "state", string(s))
+			switch s {
+			case link.StateRefused, link.StateOverrun, link.StateJunk:
+				p.count("fetch-" + string(s))
+			default: // what happens without anybody's fault
+			}
+		},
 	})
 	p.mu.Lock()
 	p.pullers[channel] = puller

@@ -128,13 +128,15 @@ func natsOptions(o *DialOptions, d *dialer) nats.Options {
 	opts.CustomReconnectDelayCB = func(int) time.Duration { return wait.next() }
 	opts.ConnectedCB = func(*nats.Conn) { up() }
 	opts.ReconnectedCB = func(*nats.Conn) { up() }
-	opts.DisconnectedErrCB = func(_ *nats.Conn, err error) {
-		if errors.Is(err, errProtocol) {
-			o.trouble(TroubleProtocol)
+	// The guard tells of its own cuts: the client forgets why a connection ended
+	// that ended while it was being made.
+	d.offence = func() { o.trouble(TroubleProtocol) }
+	opts.DisconnectedErrCB = func(*nats.Conn, error) { call(o.OnDown) }
+	opts.ReconnectErrCB = func(_ *nats.Conn, err error) {
+		if t := troubleOf(d, err); t != TroubleProtocol {
+			o.trouble(t)
 		}
-		call(o.OnDown)
 	}
-	opts.ReconnectErrCB = func(_ *nats.Conn, err error) { o.trouble(troubleOf(d, err)) }
 	opts.AsyncErrorCB = func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		o.trouble(troubleOf(d, err))
 		if subj, ok := deniedSubject(err); ok && o.OnDenied != nil {

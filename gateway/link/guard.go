@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"net"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"karaula/internal/subject"
@@ -15,6 +18,8 @@ const (
 	maxInfoLine    = 32 << 10           // bytes of an INFO line
 	maxFrame       = subject.MaxPayload // bytes of headers and payload of one message
 	writeTimeout   = 10 * time.Second   // a partner that does not read is cut off
+	maxAsides      = 2000               // lines within asideSpan that are no message
+	asideSpan      = 10 * time.Second
 )
 
 // errProtocol says that the other side does not speak the NATS protocol as
@@ -31,12 +36,18 @@ var errProtocol = errors.New("the partner's broker broke the NATS protocol")
 // at once; a line that never ends grows for ever.
 // The guard is stricter than the library's parser, so that the two never
 // disagree about where a message ends: no control character in a line, CRLF
-// after every line and payload, sizes of at most seven digits.
+// after every line and payload, sizes of at most seven digits, no command that
+// it does not know. Lines that are no message each cost the library an answer, a
+// parse or an entry in a queue without an end; too many of them end the link.
 type guard struct {
 	net.Conn
 	line []byte // the control line so far, without its end
 	skip int    // bytes of payload still to pass
 	tail int    // bytes of the CRLF after a payload still to pass
+
+	offence func()    // called once, at the first offence; may be nil
+	asides  int       // lines that were no message
+	since   time.Time // from when they count
 }
 
 // Read passes bytes on, or fails at the first that breaks a rule. Bytes of
@@ -45,6 +56,8 @@ type guard struct {
 func (g *guard) Read(p []byte) (int, error) {
 	n, err := g.Conn.Read(p)
 	if perr := g.inspect(p[:n]); perr != nil {
+		call(g.offence)
+		g.offence = nil
 		return 0, perr
 	}
 	return n, err
@@ -101,7 +114,26 @@ func (g *guard) grow(b []byte) error {
 		return errProtocol
 	}
 	g.line = append(g.line, b...)
+	if !plausible(g.line) {
+		return errProtocol
+	}
 	return nil
+}
+
+// commands are the words with which a server's line may begin.
+var commands = []string{"MSG", "HMSG", "PING", "PONG", "+OK", "-ERR", "INFO"}
+
+// plausible reports whether a line that begins like this may become one: the
+// client gets it piece by piece, and must not be the first to stumble.
+func plausible(line []byte) bool {
+	word, _, whole := bytes.Cut(line[:min(len(line), 8)], []byte{' '})
+	word, cr := bytes.CutSuffix(word, []byte{'\r'})
+	return slices.ContainsFunc(commands, func(c string) bool {
+		if whole || cr {
+			return strings.EqualFold(c, string(word))
+		}
+		return len(word) <= len(c) && strings.EqualFold(c[:len(word)], string(word))
+	})
 }
 
 // endLine judges a whole control line and learns how much payload follows.
@@ -120,23 +152,43 @@ func (g *guard) endLine() error {
 	if len(fields) == 0 {
 		return errProtocol
 	}
-	var least, most int
-	switch {
-	case bytes.EqualFold(fields[0], []byte("MSG")):
-		least, most = 4, 5
-	case bytes.EqualFold(fields[0], []byte("HMSG")):
-		least, most = 5, 6
+	switch word := string(bytes.ToUpper(fields[0])); {
+	case word == "MSG" && (len(fields) == 4 || len(fields) == 5):
+		return g.announce(fields, 1)
+	case word == "HMSG" && (len(fields) == 5 || len(fields) == 6):
+		return g.announce(fields, 2)
+	case word == "MSG", word == "HMSG":
+		return errProtocol
 	default:
-		return nil // PING, PONG, +OK, -ERR, INFO: the line is all there is
+		return g.aside(time.Now())
 	}
-	if len(fields) < least || len(fields) > most {
+}
+
+// announce learns how much follows a line whose last fields are sizes: of the
+// headers where there are two, and of everything.
+func (g *guard) announce(fields [][]byte, sizes int) error {
+	if _, err := strconv.ParseInt(string(fields[2]), 10, 64); err != nil { // the subscription
 		return errProtocol
 	}
 	size, err := parseSize(fields[len(fields)-1])
 	if err != nil {
 		return err
 	}
+	if headers, err := parseSize(fields[len(fields)-sizes]); err != nil || headers > size {
+		return errProtocol
+	}
 	g.skip, g.tail = size, 2
+	return nil
+}
+
+// aside counts a line that is all there is.
+func (g *guard) aside(now time.Time) error {
+	if d := now.Sub(g.since); d > asideSpan || d < 0 {
+		g.asides, g.since = 0, now
+	}
+	if g.asides++; g.asides > maxAsides {
+		return errProtocol
+	}
 	return nil
 }
 

@@ -48,6 +48,7 @@ type dialer struct {
 	tls     *tls.Config
 	timeout time.Duration
 	ctx     context.Context // ends when the first Dial is given up; nil afterwards
+	offence func()          // told of every connection that the guard cuts; may be nil
 
 	mu   sync.Mutex
 	last error // why the newest attempt failed; nil after a success
@@ -82,7 +83,7 @@ func (d *dialer) dial(network, address string) (net.Conn, error) {
 		_ = raw.Close()
 		return nil, fmt.Errorf("TLS: %w", err)
 	}
-	return &guard{Conn: conn}, nil
+	return &guard{Conn: conn, offence: d.offence}, nil
 }
 
 // note keeps why the newest attempt failed.

@@ -20,7 +20,7 @@ type rule struct {
 // testRooms hold what tests of several packages share.
 var testRooms = []string{
 	"internal/testworld", "internal/testbroker", "internal/signedtext/texttest", "docs/spec/vectors",
-	"cmd/karaula/internal/faults",
+	"cmd/karaula/internal/faults", "cmd/karaula/internal/hostile",
 }
 
 // prefixed gives the import paths of rooms.

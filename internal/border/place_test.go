@@ -42,6 +42,10 @@ func unplaced() []codeCase {
 			d.Set = func(st *karaulav1.Statement) { st.Card = s.Parties["xk"].Card.Digest[:] }
 			return s.me.Say(d)
 		}, kind: dropped, want: "refused unknown-key"},
+		{
+			name: "another card with a serial that is known", kind: dropped, want: "refused unknown-key",
+			make: set(func(st *karaulav1.Statement) { st.Card = make([]byte, 32) }),
+		},
 		{name: "a key that the card does not have", make: func(s *scene) []byte {
 			d := vehicle()
 			d.Key = &s.Parties["xk"].Gateway.Sign

@@ -1,6 +1,7 @@
 package register
 
 import (
+	"bytes"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -20,8 +21,9 @@ const maxNotices = 1000
 
 // AddNotice takes in a party's notice about an agreement that is here. It must
 // be signed by the party's root, or, where the act allows that, by a notice
-// key of a card that is here and that no card has revoked. The same notice
-// again changes nothing; another one with its serial is a Conflict and is kept
+// key of the party's newest card here: who finds a key that the party has
+// retired must not be able to suspend. A notice that was taken in before stays,
+// until a card revokes its key. The same notice again changes nothing; another one with its serial is a Conflict and is kept
 // as evidence. A lower serial than the highest one is taken in: for each party
 // and agreement the highest serial in effect rules, whatever came first.
 //
@@ -37,7 +39,12 @@ func (r *Register) AddNotice(file []byte) error {
 
 func (e *editor) addNotice(claimed *notice.Notice, file []byte) error {
 	s := e.state
-	n, err := s.openNotice(claimed, file)
+	for _, other := range s.notices[claimed.Party] {
+		if other.Serial == claimed.Serial && bytes.Equal(other.Signed, file) {
+			return nil
+		}
+	}
+	n, err := s.openNotice(claimed, file, newest)
 	if err != nil {
 		return err
 	}
@@ -67,8 +74,8 @@ func (e *editor) addNotice(claimed *notice.Notice, file []byte) error {
 
 // openNotice verifies a notice with what is known about its party and checks
 // that it is about something here.
-func (s *state) openNotice(claimed *notice.Notice, file []byte) (*notice.Notice, error) {
-	verifiers := s.noticeKeys(claimed.Party, claimed.Serial)
+func (s *state) openNotice(claimed *notice.Notice, file []byte, of cards) (*notice.Notice, error) {
+	verifiers := s.noticeKeys(claimed.Party, claimed.Serial, of)
 	if len(verifiers) == 0 {
 		return nil, problem.New(problem.NotFound, "no key of %q is known that could sign a notice", claimed.Party).
 			WithHint("karaula party add CARD --dir DIR")
@@ -122,8 +129,17 @@ func (s *state) rootKeys(party string, serial uint64) []string {
 	return keys
 }
 
+// cards says whose notice keys count: those of a party's newest card, by which
+// a notice comes in, or of any, by which one stays.
+type cards bool
+
+const (
+	newest cards = true
+	every  cards = false
+)
+
 // noticeKeys gives the verifiers of a party's roots and notice keys.
-func (s *state) noticeKeys(party string, serial uint64) []note.Verifier {
+func (s *state) noticeKeys(party string, serial uint64, of cards) []note.Verifier {
 	var out []note.Verifier
 	seen := map[string]bool{}
 	add := func(v note.Verifier) {
@@ -137,7 +153,11 @@ func (s *state) noticeKeys(party string, serial uint64) []note.Verifier {
 			add(v)
 		}
 	}
-	for _, c := range s.counting(party) {
+	counting := s.counting(party)
+	if of == newest && len(counting) > 1 {
+		counting = counting[len(counting)-1:]
+	}
+	for _, c := range counting {
 		for _, k := range c.Keys {
 			if k.Use != karaulav1.KeyUse_KEY_USE_NOTICE || s.revoked(party, k.ID) {
 				continue
@@ -203,7 +223,7 @@ func (s *state) loadNotices(r *Register) error {
 	for again := true; again; {
 		s.notices, s.damaged = map[string][]*notice.Notice{}, s.damaged[:damaged]
 		for _, f := range files {
-			n, err := s.openNotice(f.claimed, f.body)
+			n, err := s.openNotice(f.claimed, f.body, every)
 			if err != nil {
 				s.damaged = append(s.damaged, Damage{f.path, err})
 				continue

@@ -118,6 +118,38 @@ func TestAddNoticeRefuses(t *testing.T) {
 	}
 }
 
+// Who finds a notice key that the party has retired, without revoking it, cannot
+// suspend with it; what the party itself has suspended with it stays so.
+func TestARetiredNoticeKeySignsNothingNew(t *testing.T) {
+	t.Parallel()
+	me := who(t, "me")
+	r := node(t, "al", "me")
+	text := draft(t, "b01", "al,me", someTypes)
+	add(t, r, signAll(t, text))
+	before := me.noticeFile(t, 1, notice.Suspend, text, start)
+	must(t, r.AddNotice(before))
+	other, err := keysOf(me)
+	must(t, err)
+	_, err = r.AddCard(me.cardFile(t, 2, func(c *card.Card) {
+		for i, k := range c.Keys {
+			if k.Use == karaulav1.KeyUse_KEY_USE_NOTICE {
+				c.Keys[i] = other
+			}
+		}
+	}), AddCardOptions{})
+	must(t, err)
+	for _, act := range []notice.Act{notice.Suspend, notice.Resume, notice.Object} {
+		err := r.AddNotice(me.noticeFile(t, 2, act, text, start.Add(-day))) // whatever time it gives itself
+		if !problem.Is(err, problem.Verification) {
+			t.Errorf("%s by a retired key: %v", act, err)
+		}
+	}
+	must(t, r.AddNotice(before))
+	if got := r.View().Notices("me"); len(got) != 1 || got[0].Act != notice.Suspend {
+		t.Errorf("notices after the key was retired: %v", got)
+	}
+}
+
 // keysOf makes another notice key line for a party.
 func keysOf(a *actor) (card.Key, error) {
 	g, err := a.fresh()

@@ -70,6 +70,15 @@ func New(t testing.TB, codes ...string) *World {
 	return w
 }
 
+// Adopt takes in a party that was made elsewhere: its code, root, gateway keys and
+// card. The world's registers do not know it by that.
+func (w *World) Adopt(p *Party) *Party {
+	p.w, p.Cards = w, append(p.Cards, p.Card)
+	w.Parties[p.Code] = p
+	w.codes = append(w.codes, p.Code)
+	return p
+}
+
 func (w *World) newParty(code string, port int) *Party {
 	w.T.Helper()
 	p := &Party{Code: code, Root: w.NewRoot(code), Next: w.NewRoot(code), w: w}

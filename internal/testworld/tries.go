@@ -295,10 +295,11 @@ func asideTries() []Try {
 			Name: "number zero", Draft: set(func(st *karaulav1.Statement) { st.Seq = 0 }),
 			Want: "refused out-of-order",
 		},
-		{
-			Name: "another card with a serial that is known", Want: "refused unknown-key",
-			Draft: set(func(st *karaulav1.Statement) { st.Card = make([]byte, 32) }),
-		},
+		{Name: "a key that its card does not name", Draft: with(func(v *Voice, d *Draft) {
+			key := v.Party.Gateway.Sign
+			key.ID = [16]byte(Random(16))
+			d.Key = &key
+		}), Want: "refused unknown-key"},
 		{Name: "the link key", Draft: with(func(v *Voice, d *Draft) {
 			d.Key = &v.Party.Gateway.Link
 		}), Want: "refused key-not-valid"},
@@ -314,8 +315,8 @@ func asideTries() []Try {
 			d.Envelope = func(e *karaulav1.Envelope) { e.Signatures[0].Sig[5] ^= 1 }
 		}), Want: "refused bad-signature"},
 		{
-			Name: "an epoch that begins without EPOCH", Draft: set(func(st *karaulav1.Statement) { st.Epoch = 2 }),
-			Want: "refused wrong-epoch",
+			Name: "an epoch that begins without EPOCH", Want: "refused wrong-epoch",
+			Draft: set(func(st *karaulav1.Statement) { st.Epoch, st.Seq = st.GetEpoch()+1, 1 }),
 		},
 	}
 	for i := range aside {

@@ -233,6 +233,22 @@ func (n *Node) Clean() {
 	}
 }
 
+// PID gives the id of a part's process; 0 if it does not run, or has ended.
+func (n *Node) PID(part Part) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	p := n.procs[part]
+	if p == nil {
+		return 0
+	}
+	select {
+	case <-p.done:
+		return 0
+	default:
+		return p.cmd.Process.Pid
+	}
+}
+
 // Tail gives the end of the node's log, for messages.
 func (n *Node) Tail(size int) string {
 	raw, err := os.ReadFile(n.Log)

@@ -44,42 +44,59 @@ func makeWorldWith(dir, bin string, cluster *Cluster) (*World, error) {
 	w := &World{Dir: dir, Cluster: cluster}
 	made := map[string]*setup.Made{}
 	for _, party := range []string{"al", "me"} {
-		listen, err := FreePort()
+		cluster := cluster
+		if party != "al" {
+			cluster = nil
+		}
+		var cfg *node.Config
+		n, proxy, m, err := MakeNode(dir, bin, party, func(c *node.Config) error {
+			cfg = c
+			if cluster == nil {
+				return nil
+			}
+			return cluster.plan(c)
+		})
 		if err != nil {
 			return nil, err
-		}
-		proxy, err := NewProxy(listen)
-		if err != nil {
-			return nil, err
-		}
-		n := &Node{
-			Party: party, Dir: filepath.Join(dir, party), Bin: bin, Listen: listen,
-			Log: filepath.Join(dir, party+".log"),
 		}
 		if party == "al" {
 			w.AL, w.ToAL = n, proxy
 		} else {
 			w.ME, w.ToME = n, proxy
 		}
-		cfg := node.Default()
-		cfg.Party, cfg.Name, cfg.Listen = party, "Border police of "+party+" (invented)", listen
-		cfg.Advertise, cfg.Officers = []string{proxy.Addr()}, setup.Operator()
-		cfg.Log.Level = "info"
-		if cluster != nil && party == "al" {
-			if err := cluster.plan(cfg); err != nil {
-				return nil, err
-			}
-		}
-		if made[party], err = setup.Make(setup.Options{Dir: n.Dir, Config: cfg, Now: time.Now()}); err != nil {
-			return nil, err
-		}
-		if cluster != nil && party == "al" {
+		if cluster != nil {
 			if err := cluster.layOut(context.Background(), n, cfg); err != nil {
 				return nil, err
 			}
 		}
+		made[party] = m
 	}
 	return w, w.agree(made)
+}
+
+// MakeNode makes the node of a party in a folder below dir, and a proxy before it
+// that its card names. What else its configuration says, edit may change.
+func MakeNode(dir, bin, party string, edit func(*node.Config) error) (*Node, *Proxy, *setup.Made, error) {
+	listen, err := FreePort()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	proxy, err := NewProxy(listen)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	n := &Node{
+		Party: party, Dir: filepath.Join(dir, party), Bin: bin, Listen: listen, Log: filepath.Join(dir, party+".log"),
+	}
+	cfg := node.Default()
+	cfg.Party, cfg.Name, cfg.Listen = party, "Border police of "+party+" (invented)", listen
+	cfg.Advertise, cfg.Officers = []string{proxy.Addr()}, setup.Operator()
+	cfg.Log.Level = "info"
+	if err := edit(cfg); err != nil {
+		return nil, nil, nil, err
+	}
+	made, err := setup.Make(setup.Options{Dir: n.Dir, Config: cfg, Now: time.Now()})
+	return n, proxy, made, err
 }
 
 // agree has both parties sign the agreement and take in everything.

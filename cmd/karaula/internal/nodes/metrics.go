@@ -79,3 +79,25 @@ func (c *numbers) Collect(out chan<- prometheus.Metric) {
 	set(c.build, 1, c.n.o.Version, runtime.Version())
 	set(c.up, float64(c.n.started.Unix()))
 }
+
+// barred collects how often the broker has thrown out a partner that floods it,
+// when somebody asks.
+type barred struct {
+	n    *Node
+	desc *prometheus.Desc
+}
+
+func newBarred(n *Node) *barred {
+	return &barred{n, prometheus.NewDesc("karaula_partner_barred_total",
+		"How often the own broker has barred a partner that sent too much, by partner.", []string{"party"}, nil)}
+}
+
+// Describe implements prometheus.Collector.
+func (b *barred) Describe(out chan<- *prometheus.Desc) { out <- b.desc }
+
+// Collect implements prometheus.Collector.
+func (b *barred) Collect(out chan<- prometheus.Metric) {
+	for party, times := range b.n.Agent.Status().Floods {
+		out <- prometheus.MustNewConstMetric(b.desc, prometheus.CounterValue, float64(times), party)
+	}
+}

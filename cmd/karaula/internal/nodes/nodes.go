@@ -189,7 +189,7 @@ func (n *Node) startBroker(ctx context.Context) error {
 		return err
 	}
 	n.run(ctx, n.Agent.Run)
-	return nil
+	return n.reg.Register(newBarred(n))
 }
 
 func (n *Node) startGateway(ctx context.Context) error {
