@@ -16,6 +16,7 @@ import (
 	"karaula/internal/envelope"
 	"karaula/internal/problem"
 	"karaula/internal/register"
+	"karaula/internal/seal"
 	"karaula/internal/subject"
 	"karaula/internal/terms"
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -259,11 +260,12 @@ func (g *Gateway) open(ctx context.Context, e book.Entry) (*desk.Opened, error) 
 		return nil, problem.New(problem.Verification, "the alert was refused at the border (%s); its content is not shown",
 			terms.CodeWord(e.Code))
 	}
-	inner, commitment, err := g.openEntry(ctx, e)
+	inner, frame, err := g.openEntry(ctx, e)
 	if err != nil {
 		return nil, err
 	}
-	return &desk.Opened{Inner: inner, Commitment: commitment, Clause: g.clause(e)}, nil
+	commitment := seal.Commitment(frame)
+	return &desk.Opened{Inner: inner, Frame: frame, Commitment: commitment[:], Clause: g.clause(e)}, nil
 }
 
 // clause names the clause under which an entry was said.

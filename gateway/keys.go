@@ -58,7 +58,7 @@ func (o opener) Open(rec *karaulav1.Recipient, sealed []byte, i, n int) ([]byte,
 }
 
 // openMain opens the main part of an own or accepted statement, and gives the
-// sealed message and the commitment. It has passed the border check before, or
+// sealed message and the frame that it is in. It has passed the border check before, or
 // was said here; but whoever runs the broker may have changed it since then.
 func (o opener) openMain(p *envelope.Parsed, self string) (*karaulav1.Inner, []byte, error) {
 	for i, part := range p.Statement.GetParts() {
@@ -83,7 +83,7 @@ func (o opener) openMain(p *envelope.Parsed, self string) (*karaulav1.Inner, []b
 				return nil, nil, problem.New(problem.Verification, "what was sealed is not what the statement commits to")
 			}
 			inner, err := unframe(frame)
-			return inner, part.GetCommitment(), err
+			return inner, frame, err
 		}
 	}
 	return nil, nil, problem.New(problem.NotFound, "nothing in it is sealed to this party")

@@ -65,6 +65,11 @@ var results = map[string]result{
 	"karaula alert show":        alertShowResult{},
 	"karaula lookup":            lookUpResult{},
 	"karaula alert watch":       watchEvent{},
+	"karaula audit replay":      replayEvent{},
+	"karaula audit as-of":       asOfResult{},
+	"karaula audit export":      exportResult{},
+	"karaula audit prove":       proofResult{},
+	"karaula verify":            verifyResult{},
 	"karaula status":            statusResult{},
 	"karaula doctor":            doctorResult{},
 	"karaula link test":         linkTestResult{},
@@ -76,7 +81,7 @@ var results = map[string]result{
 // oneALine are the commands that print one object a line, as things happen.
 var oneALine = map[string]bool{
 	"karaula run": true, "karaula broker run": true, "karaula broker agent": true, "karaula gateway run": true,
-	"karaula alert watch": true, "karaula demo": true,
+	"karaula alert watch": true, "karaula audit replay": true, "karaula demo": true,
 }
 
 // reference writes what docs/cli.md says about every command.

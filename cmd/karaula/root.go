@@ -25,6 +25,8 @@ var commands = []func(*app) *cobra.Command{
 	newGateway,
 	newAlert,
 	newLookUp,
+	newAudit,
+	newVerify,
 	newStatus,
 	newDoctor,
 	newLink,

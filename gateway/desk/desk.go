@@ -33,6 +33,7 @@ type Officer struct {
 // Opened is an own or received alert with its content.
 type Opened struct {
 	Inner      *karaulav1.Inner
+	Frame      []byte // in which it was sealed
 	Commitment []byte // of the frame it was sealed in
 	Clause     string
 }
@@ -57,6 +58,10 @@ type Config struct {
 	Records *Records
 	// OfficerKey is the national key of officers' pseudonyms, 32 bytes.
 	OfficerKey []byte
+	// ReadLedger gives what the streams hold of a ledger, in their order.
+	ReadLedger func(ctx context.Context, channel, origin string, fn func(*karaulav1.StoredPiece) error) error
+	// Skew is how far two clocks may be apart.
+	Skew time.Duration
 	// Status gives links, channels and warnings.
 	Status func(ctx context.Context) *karaulav1.StatusResponse
 	// KeyUse counts what the own keys are used for.
@@ -73,7 +78,8 @@ type Config struct {
 
 // Desk implements NodeService.
 type Desk struct {
-	cfg Config
+	cfg    Config
+	audits audits
 }
 
 var _ karaulav1connect.NodeServiceHandler = (*Desk)(nil)

@@ -190,3 +190,6 @@ func (s *span) cut() Input {
 	}
 	return out
 }
+
+// Name is the name of the statement in a bundle.
+func (p Place) Name() string { return statementName(p.Channel, p.Origin, p.Epoch, p.Seq) }

@@ -3171,7 +3171,7 @@ var File_karaula_v1_node_proto protoreflect.FileDescriptor
 const file_karaula_v1_node_proto_rawDesc = "" +
 	"\n" +
 	"\x15karaula/v1/node.proto\x12\n" +
-	"karaula.v1\x1a\x16karaula/v1/alert.proto\x1a\x17karaula/v1/common.proto\x1a\x16karaula/v1/inner.proto\x1a\x17karaula/v1/lookup.proto\x1a\x18karaula/v1/receipt.proto\x1a\x16karaula/v1/terms.proto\"k\n" +
+	"karaula.v1\x1a\x16karaula/v1/audit.proto\x1a\x16karaula/v1/alert.proto\x1a\x17karaula/v1/common.proto\x1a\x16karaula/v1/inner.proto\x1a\x17karaula/v1/lookup.proto\x1a\x18karaula/v1/receipt.proto\x1a\x16karaula/v1/terms.proto\"k\n" +
 	"\vSendRequest\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12)\n" +
 	"\x06alerts\x18\x02 \x03(\v2\x11.karaula.v1.AlertR\x06alerts\x12\x17\n" +
@@ -3418,7 +3418,7 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x15DELIVERY_STATE_LAPSED\x10\x04\x12\x17\n" +
 	"\x13DELIVERY_STATE_SEEN\x10\x05\x12\x18\n" +
 	"\x14DELIVERY_STATE_ACTED\x10\x06\x12\x1f\n" +
-	"\x1bDELIVERY_STATE_NOT_EXECUTED\x10\a2\xdc\x06\n" +
+	"\x1bDELIVERY_STATE_NOT_EXECUTED\x10\a2\xe9\a\n" +
 	"\vNodeService\x129\n" +
 	"\x04Send\x12\x17.karaula.v1.SendRequest\x1a\x18.karaula.v1.SendResponse\x129\n" +
 	"\x04List\x12\x17.karaula.v1.ListRequest\x1a\x18.karaula.v1.ListResponse\x129\n" +
@@ -3430,7 +3430,10 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x05Watch\x12\x18.karaula.v1.WatchRequest\x1a\x19.karaula.v1.WatchResponse0\x01\x12?\n" +
 	"\x06Status\x12\x19.karaula.v1.StatusRequest\x1a\x1a.karaula.v1.StatusResponse\x12?\n" +
 	"\x06KeyUse\x12\x19.karaula.v1.KeyUseRequest\x1a\x1a.karaula.v1.KeyUseResponse\x12H\n" +
-	"\tPruneKeys\x12\x1c.karaula.v1.PruneKeysRequest\x1a\x1d.karaula.v1.PruneKeysResponse\x12B\n" +
+	"\tPruneKeys\x12\x1c.karaula.v1.PruneKeysRequest\x1a\x1d.karaula.v1.PruneKeysResponse\x12<\n" +
+	"\x05Audit\x12\x18.karaula.v1.AuditRequest\x1a\x19.karaula.v1.AuditResponse\x12M\n" +
+	"\n" +
+	"ReadLedger\x12\x1d.karaula.v1.ReadLedgerRequest\x1a\x1e.karaula.v1.ReadLedgerResponse0\x01\x12B\n" +
 	"\aCheckup\x12\x1a.karaula.v1.CheckupRequest\x1a\x1b.karaula.v1.CheckupResponse\x12E\n" +
 	"\bTestLink\x12\x1b.karaula.v1.TestLinkRequest\x1a\x1c.karaula.v1.TestLinkResponseB\x8c\x01\n" +
 	"\x0ecom.karaula.v1B\tNodeProtoP\x01Z&karaula/proto/gen/karaula/v1;karaulav1\xa2\x02\x03KXX\xaa\x02\n" +
@@ -3452,59 +3455,63 @@ func file_karaula_v1_node_proto_rawDescGZIP() []byte {
 var file_karaula_v1_node_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_karaula_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_karaula_v1_node_proto_goTypes = []any{
-	(DeliveryState)(0),        // 0: karaula.v1.DeliveryState
-	(*SendRequest)(nil),       // 1: karaula.v1.SendRequest
-	(*SendResponse)(nil),      // 2: karaula.v1.SendResponse
-	(*Sent)(nil),              // 3: karaula.v1.Sent
-	(*Reader)(nil),            // 4: karaula.v1.Reader
-	(*ListRequest)(nil),       // 5: karaula.v1.ListRequest
-	(*ListResponse)(nil),      // 6: karaula.v1.ListResponse
-	(*AlertRow)(nil),          // 7: karaula.v1.AlertRow
-	(*Delivery)(nil),          // 8: karaula.v1.Delivery
-	(*ShowRequest)(nil),       // 9: karaula.v1.ShowRequest
-	(*ShowResponse)(nil),      // 10: karaula.v1.ShowResponse
-	(*ChangeRequest)(nil),     // 11: karaula.v1.ChangeRequest
-	(*ChangeResponse)(nil),    // 12: karaula.v1.ChangeResponse
-	(*SayActRequest)(nil),     // 13: karaula.v1.SayActRequest
-	(*SayActResponse)(nil),    // 14: karaula.v1.SayActResponse
-	(*HistoryRequest)(nil),    // 15: karaula.v1.HistoryRequest
-	(*HistoryResponse)(nil),   // 16: karaula.v1.HistoryResponse
-	(*AlertState)(nil),        // 17: karaula.v1.AlertState
-	(*PartyDeed)(nil),         // 18: karaula.v1.PartyDeed
-	(*LinkedAlert)(nil),       // 19: karaula.v1.LinkedAlert
-	(*ConsentState)(nil),      // 20: karaula.v1.ConsentState
-	(*HistoryEvent)(nil),      // 21: karaula.v1.HistoryEvent
-	(*WatchRequest)(nil),      // 22: karaula.v1.WatchRequest
-	(*WatchResponse)(nil),     // 23: karaula.v1.WatchResponse
-	(*StatusRequest)(nil),     // 24: karaula.v1.StatusRequest
-	(*StatusResponse)(nil),    // 25: karaula.v1.StatusResponse
-	(*LinkStatus)(nil),        // 26: karaula.v1.LinkStatus
-	(*ChannelStatus)(nil),     // 27: karaula.v1.ChannelStatus
-	(*PartnerStatus)(nil),     // 28: karaula.v1.PartnerStatus
-	(*KeyUseRequest)(nil),     // 29: karaula.v1.KeyUseRequest
-	(*KeyUseResponse)(nil),    // 30: karaula.v1.KeyUseResponse
-	(*KeyUsage)(nil),          // 31: karaula.v1.KeyUsage
-	(*WordCount)(nil),         // 32: karaula.v1.WordCount
-	(*PruneKeysRequest)(nil),  // 33: karaula.v1.PruneKeysRequest
-	(*PruneKeysResponse)(nil), // 34: karaula.v1.PruneKeysResponse
-	(*PrunedKey)(nil),         // 35: karaula.v1.PrunedKey
-	(*CheckupRequest)(nil),    // 36: karaula.v1.CheckupRequest
-	(*CheckupResponse)(nil),   // 37: karaula.v1.CheckupResponse
-	(*Check)(nil),             // 38: karaula.v1.Check
-	(*TestLinkRequest)(nil),   // 39: karaula.v1.TestLinkRequest
-	(*TestLinkResponse)(nil),  // 40: karaula.v1.TestLinkResponse
-	(*Alert)(nil),             // 41: karaula.v1.Alert
-	(AlertType)(0),            // 42: karaula.v1.AlertType
-	(VerdictClass)(0),         // 43: karaula.v1.VerdictClass
-	(Code)(0),                 // 44: karaula.v1.Code
-	(Lifecycle)(0),            // 45: karaula.v1.Lifecycle
-	(*Act)(nil),               // 46: karaula.v1.Act
-	(Deed)(0),                 // 47: karaula.v1.Deed
-	(Ground)(0),               // 48: karaula.v1.Ground
-	(LinkRelation)(0),         // 49: karaula.v1.LinkRelation
-	(KeyUse)(0),               // 50: karaula.v1.KeyUse
-	(*LookUpRequest)(nil),     // 51: karaula.v1.LookUpRequest
-	(*LookUpResponse)(nil),    // 52: karaula.v1.LookUpResponse
+	(DeliveryState)(0),         // 0: karaula.v1.DeliveryState
+	(*SendRequest)(nil),        // 1: karaula.v1.SendRequest
+	(*SendResponse)(nil),       // 2: karaula.v1.SendResponse
+	(*Sent)(nil),               // 3: karaula.v1.Sent
+	(*Reader)(nil),             // 4: karaula.v1.Reader
+	(*ListRequest)(nil),        // 5: karaula.v1.ListRequest
+	(*ListResponse)(nil),       // 6: karaula.v1.ListResponse
+	(*AlertRow)(nil),           // 7: karaula.v1.AlertRow
+	(*Delivery)(nil),           // 8: karaula.v1.Delivery
+	(*ShowRequest)(nil),        // 9: karaula.v1.ShowRequest
+	(*ShowResponse)(nil),       // 10: karaula.v1.ShowResponse
+	(*ChangeRequest)(nil),      // 11: karaula.v1.ChangeRequest
+	(*ChangeResponse)(nil),     // 12: karaula.v1.ChangeResponse
+	(*SayActRequest)(nil),      // 13: karaula.v1.SayActRequest
+	(*SayActResponse)(nil),     // 14: karaula.v1.SayActResponse
+	(*HistoryRequest)(nil),     // 15: karaula.v1.HistoryRequest
+	(*HistoryResponse)(nil),    // 16: karaula.v1.HistoryResponse
+	(*AlertState)(nil),         // 17: karaula.v1.AlertState
+	(*PartyDeed)(nil),          // 18: karaula.v1.PartyDeed
+	(*LinkedAlert)(nil),        // 19: karaula.v1.LinkedAlert
+	(*ConsentState)(nil),       // 20: karaula.v1.ConsentState
+	(*HistoryEvent)(nil),       // 21: karaula.v1.HistoryEvent
+	(*WatchRequest)(nil),       // 22: karaula.v1.WatchRequest
+	(*WatchResponse)(nil),      // 23: karaula.v1.WatchResponse
+	(*StatusRequest)(nil),      // 24: karaula.v1.StatusRequest
+	(*StatusResponse)(nil),     // 25: karaula.v1.StatusResponse
+	(*LinkStatus)(nil),         // 26: karaula.v1.LinkStatus
+	(*ChannelStatus)(nil),      // 27: karaula.v1.ChannelStatus
+	(*PartnerStatus)(nil),      // 28: karaula.v1.PartnerStatus
+	(*KeyUseRequest)(nil),      // 29: karaula.v1.KeyUseRequest
+	(*KeyUseResponse)(nil),     // 30: karaula.v1.KeyUseResponse
+	(*KeyUsage)(nil),           // 31: karaula.v1.KeyUsage
+	(*WordCount)(nil),          // 32: karaula.v1.WordCount
+	(*PruneKeysRequest)(nil),   // 33: karaula.v1.PruneKeysRequest
+	(*PruneKeysResponse)(nil),  // 34: karaula.v1.PruneKeysResponse
+	(*PrunedKey)(nil),          // 35: karaula.v1.PrunedKey
+	(*CheckupRequest)(nil),     // 36: karaula.v1.CheckupRequest
+	(*CheckupResponse)(nil),    // 37: karaula.v1.CheckupResponse
+	(*Check)(nil),              // 38: karaula.v1.Check
+	(*TestLinkRequest)(nil),    // 39: karaula.v1.TestLinkRequest
+	(*TestLinkResponse)(nil),   // 40: karaula.v1.TestLinkResponse
+	(*Alert)(nil),              // 41: karaula.v1.Alert
+	(AlertType)(0),             // 42: karaula.v1.AlertType
+	(VerdictClass)(0),          // 43: karaula.v1.VerdictClass
+	(Code)(0),                  // 44: karaula.v1.Code
+	(Lifecycle)(0),             // 45: karaula.v1.Lifecycle
+	(*Act)(nil),                // 46: karaula.v1.Act
+	(Deed)(0),                  // 47: karaula.v1.Deed
+	(Ground)(0),                // 48: karaula.v1.Ground
+	(LinkRelation)(0),          // 49: karaula.v1.LinkRelation
+	(KeyUse)(0),                // 50: karaula.v1.KeyUse
+	(*LookUpRequest)(nil),      // 51: karaula.v1.LookUpRequest
+	(*AuditRequest)(nil),       // 52: karaula.v1.AuditRequest
+	(*ReadLedgerRequest)(nil),  // 53: karaula.v1.ReadLedgerRequest
+	(*LookUpResponse)(nil),     // 54: karaula.v1.LookUpResponse
+	(*AuditResponse)(nil),      // 55: karaula.v1.AuditResponse
+	(*ReadLedgerResponse)(nil), // 56: karaula.v1.ReadLedgerResponse
 }
 var file_karaula_v1_node_proto_depIdxs = []int32{
 	41, // 0: karaula.v1.SendRequest.alerts:type_name -> karaula.v1.Alert
@@ -3561,23 +3568,27 @@ var file_karaula_v1_node_proto_depIdxs = []int32{
 	24, // 51: karaula.v1.NodeService.Status:input_type -> karaula.v1.StatusRequest
 	29, // 52: karaula.v1.NodeService.KeyUse:input_type -> karaula.v1.KeyUseRequest
 	33, // 53: karaula.v1.NodeService.PruneKeys:input_type -> karaula.v1.PruneKeysRequest
-	36, // 54: karaula.v1.NodeService.Checkup:input_type -> karaula.v1.CheckupRequest
-	39, // 55: karaula.v1.NodeService.TestLink:input_type -> karaula.v1.TestLinkRequest
-	2,  // 56: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
-	6,  // 57: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
-	10, // 58: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
-	12, // 59: karaula.v1.NodeService.Change:output_type -> karaula.v1.ChangeResponse
-	14, // 60: karaula.v1.NodeService.SayAct:output_type -> karaula.v1.SayActResponse
-	16, // 61: karaula.v1.NodeService.History:output_type -> karaula.v1.HistoryResponse
-	52, // 62: karaula.v1.NodeService.LookUp:output_type -> karaula.v1.LookUpResponse
-	23, // 63: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
-	25, // 64: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
-	30, // 65: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
-	34, // 66: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
-	37, // 67: karaula.v1.NodeService.Checkup:output_type -> karaula.v1.CheckupResponse
-	40, // 68: karaula.v1.NodeService.TestLink:output_type -> karaula.v1.TestLinkResponse
-	56, // [56:69] is the sub-list for method output_type
-	43, // [43:56] is the sub-list for method input_type
+	52, // 54: karaula.v1.NodeService.Audit:input_type -> karaula.v1.AuditRequest
+	53, // 55: karaula.v1.NodeService.ReadLedger:input_type -> karaula.v1.ReadLedgerRequest
+	36, // 56: karaula.v1.NodeService.Checkup:input_type -> karaula.v1.CheckupRequest
+	39, // 57: karaula.v1.NodeService.TestLink:input_type -> karaula.v1.TestLinkRequest
+	2,  // 58: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
+	6,  // 59: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
+	10, // 60: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
+	12, // 61: karaula.v1.NodeService.Change:output_type -> karaula.v1.ChangeResponse
+	14, // 62: karaula.v1.NodeService.SayAct:output_type -> karaula.v1.SayActResponse
+	16, // 63: karaula.v1.NodeService.History:output_type -> karaula.v1.HistoryResponse
+	54, // 64: karaula.v1.NodeService.LookUp:output_type -> karaula.v1.LookUpResponse
+	23, // 65: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
+	25, // 66: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
+	30, // 67: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
+	34, // 68: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
+	55, // 69: karaula.v1.NodeService.Audit:output_type -> karaula.v1.AuditResponse
+	56, // 70: karaula.v1.NodeService.ReadLedger:output_type -> karaula.v1.ReadLedgerResponse
+	37, // 71: karaula.v1.NodeService.Checkup:output_type -> karaula.v1.CheckupResponse
+	40, // 72: karaula.v1.NodeService.TestLink:output_type -> karaula.v1.TestLinkResponse
+	58, // [58:73] is the sub-list for method output_type
+	43, // [43:58] is the sub-list for method input_type
 	43, // [43:43] is the sub-list for extension type_name
 	43, // [43:43] is the sub-list for extension extendee
 	0,  // [0:43] is the sub-list for field type_name
@@ -3588,6 +3599,7 @@ func file_karaula_v1_node_proto_init() {
 	if File_karaula_v1_node_proto != nil {
 		return
 	}
+	file_karaula_v1_audit_proto_init()
 	file_karaula_v1_alert_proto_init()
 	file_karaula_v1_common_proto_init()
 	file_karaula_v1_inner_proto_init()

@@ -57,6 +57,10 @@ const (
 	NodeServiceKeyUseProcedure = "/karaula.v1.NodeService/KeyUse"
 	// NodeServicePruneKeysProcedure is the fully-qualified name of the NodeService's PruneKeys RPC.
 	NodeServicePruneKeysProcedure = "/karaula.v1.NodeService/PruneKeys"
+	// NodeServiceAuditProcedure is the fully-qualified name of the NodeService's Audit RPC.
+	NodeServiceAuditProcedure = "/karaula.v1.NodeService/Audit"
+	// NodeServiceReadLedgerProcedure is the fully-qualified name of the NodeService's ReadLedger RPC.
+	NodeServiceReadLedgerProcedure = "/karaula.v1.NodeService/ReadLedger"
 	// NodeServiceCheckupProcedure is the fully-qualified name of the NodeService's Checkup RPC.
 	NodeServiceCheckupProcedure = "/karaula.v1.NodeService/Checkup"
 	// NodeServiceTestLinkProcedure is the fully-qualified name of the NodeService's TestLink RPC.
@@ -87,6 +91,10 @@ type NodeServiceClient interface {
 	KeyUse(context.Context, *connect.Request[v1.KeyUseRequest]) (*connect.Response[v1.KeyUseResponse], error)
 	// PruneKeys destroys old keys to which nothing is sealed any more.
 	PruneKeys(context.Context, *connect.Request[v1.PruneKeysRequest]) (*connect.Response[v1.PruneKeysResponse], error)
+	// Audit begins an audit; it is recorded.
+	Audit(context.Context, *connect.Request[v1.AuditRequest]) (*connect.Response[v1.AuditResponse], error)
+	// ReadLedger gives what the streams hold of one ledger, for an audit.
+	ReadLedger(context.Context, *connect.Request[v1.ReadLedgerRequest]) (*connect.ServerStreamForClient[v1.ReadLedgerResponse], error)
 	// Checkup runs the node's checks and gives their outcomes.
 	Checkup(context.Context, *connect.Request[v1.CheckupRequest]) (*connect.Response[v1.CheckupResponse], error)
 	// TestLink makes one signed round trip to a partner's gateway and back.
@@ -170,6 +178,18 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(nodeServiceMethods.ByName("PruneKeys")),
 			connect.WithClientOptions(opts...),
 		),
+		audit: connect.NewClient[v1.AuditRequest, v1.AuditResponse](
+			httpClient,
+			baseURL+NodeServiceAuditProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("Audit")),
+			connect.WithClientOptions(opts...),
+		),
+		readLedger: connect.NewClient[v1.ReadLedgerRequest, v1.ReadLedgerResponse](
+			httpClient,
+			baseURL+NodeServiceReadLedgerProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("ReadLedger")),
+			connect.WithClientOptions(opts...),
+		),
 		checkup: connect.NewClient[v1.CheckupRequest, v1.CheckupResponse](
 			httpClient,
 			baseURL+NodeServiceCheckupProcedure,
@@ -187,19 +207,21 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 
 // nodeServiceClient implements NodeServiceClient.
 type nodeServiceClient struct {
-	send      *connect.Client[v1.SendRequest, v1.SendResponse]
-	list      *connect.Client[v1.ListRequest, v1.ListResponse]
-	show      *connect.Client[v1.ShowRequest, v1.ShowResponse]
-	change    *connect.Client[v1.ChangeRequest, v1.ChangeResponse]
-	sayAct    *connect.Client[v1.SayActRequest, v1.SayActResponse]
-	history   *connect.Client[v1.HistoryRequest, v1.HistoryResponse]
-	lookUp    *connect.Client[v1.LookUpRequest, v1.LookUpResponse]
-	watch     *connect.Client[v1.WatchRequest, v1.WatchResponse]
-	status    *connect.Client[v1.StatusRequest, v1.StatusResponse]
-	keyUse    *connect.Client[v1.KeyUseRequest, v1.KeyUseResponse]
-	pruneKeys *connect.Client[v1.PruneKeysRequest, v1.PruneKeysResponse]
-	checkup   *connect.Client[v1.CheckupRequest, v1.CheckupResponse]
-	testLink  *connect.Client[v1.TestLinkRequest, v1.TestLinkResponse]
+	send       *connect.Client[v1.SendRequest, v1.SendResponse]
+	list       *connect.Client[v1.ListRequest, v1.ListResponse]
+	show       *connect.Client[v1.ShowRequest, v1.ShowResponse]
+	change     *connect.Client[v1.ChangeRequest, v1.ChangeResponse]
+	sayAct     *connect.Client[v1.SayActRequest, v1.SayActResponse]
+	history    *connect.Client[v1.HistoryRequest, v1.HistoryResponse]
+	lookUp     *connect.Client[v1.LookUpRequest, v1.LookUpResponse]
+	watch      *connect.Client[v1.WatchRequest, v1.WatchResponse]
+	status     *connect.Client[v1.StatusRequest, v1.StatusResponse]
+	keyUse     *connect.Client[v1.KeyUseRequest, v1.KeyUseResponse]
+	pruneKeys  *connect.Client[v1.PruneKeysRequest, v1.PruneKeysResponse]
+	audit      *connect.Client[v1.AuditRequest, v1.AuditResponse]
+	readLedger *connect.Client[v1.ReadLedgerRequest, v1.ReadLedgerResponse]
+	checkup    *connect.Client[v1.CheckupRequest, v1.CheckupResponse]
+	testLink   *connect.Client[v1.TestLinkRequest, v1.TestLinkResponse]
 }
 
 // Send calls karaula.v1.NodeService.Send.
@@ -257,6 +279,16 @@ func (c *nodeServiceClient) PruneKeys(ctx context.Context, req *connect.Request[
 	return c.pruneKeys.CallUnary(ctx, req)
 }
 
+// Audit calls karaula.v1.NodeService.Audit.
+func (c *nodeServiceClient) Audit(ctx context.Context, req *connect.Request[v1.AuditRequest]) (*connect.Response[v1.AuditResponse], error) {
+	return c.audit.CallUnary(ctx, req)
+}
+
+// ReadLedger calls karaula.v1.NodeService.ReadLedger.
+func (c *nodeServiceClient) ReadLedger(ctx context.Context, req *connect.Request[v1.ReadLedgerRequest]) (*connect.ServerStreamForClient[v1.ReadLedgerResponse], error) {
+	return c.readLedger.CallServerStream(ctx, req)
+}
+
 // Checkup calls karaula.v1.NodeService.Checkup.
 func (c *nodeServiceClient) Checkup(ctx context.Context, req *connect.Request[v1.CheckupRequest]) (*connect.Response[v1.CheckupResponse], error) {
 	return c.checkup.CallUnary(ctx, req)
@@ -291,6 +323,10 @@ type NodeServiceHandler interface {
 	KeyUse(context.Context, *connect.Request[v1.KeyUseRequest]) (*connect.Response[v1.KeyUseResponse], error)
 	// PruneKeys destroys old keys to which nothing is sealed any more.
 	PruneKeys(context.Context, *connect.Request[v1.PruneKeysRequest]) (*connect.Response[v1.PruneKeysResponse], error)
+	// Audit begins an audit; it is recorded.
+	Audit(context.Context, *connect.Request[v1.AuditRequest]) (*connect.Response[v1.AuditResponse], error)
+	// ReadLedger gives what the streams hold of one ledger, for an audit.
+	ReadLedger(context.Context, *connect.Request[v1.ReadLedgerRequest], *connect.ServerStream[v1.ReadLedgerResponse]) error
 	// Checkup runs the node's checks and gives their outcomes.
 	Checkup(context.Context, *connect.Request[v1.CheckupRequest]) (*connect.Response[v1.CheckupResponse], error)
 	// TestLink makes one signed round trip to a partner's gateway and back.
@@ -370,6 +406,18 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(nodeServiceMethods.ByName("PruneKeys")),
 		connect.WithHandlerOptions(opts...),
 	)
+	nodeServiceAuditHandler := connect.NewUnaryHandler(
+		NodeServiceAuditProcedure,
+		svc.Audit,
+		connect.WithSchema(nodeServiceMethods.ByName("Audit")),
+		connect.WithHandlerOptions(opts...),
+	)
+	nodeServiceReadLedgerHandler := connect.NewServerStreamHandler(
+		NodeServiceReadLedgerProcedure,
+		svc.ReadLedger,
+		connect.WithSchema(nodeServiceMethods.ByName("ReadLedger")),
+		connect.WithHandlerOptions(opts...),
+	)
 	nodeServiceCheckupHandler := connect.NewUnaryHandler(
 		NodeServiceCheckupProcedure,
 		svc.Checkup,
@@ -406,6 +454,10 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 			nodeServiceKeyUseHandler.ServeHTTP(w, r)
 		case NodeServicePruneKeysProcedure:
 			nodeServicePruneKeysHandler.ServeHTTP(w, r)
+		case NodeServiceAuditProcedure:
+			nodeServiceAuditHandler.ServeHTTP(w, r)
+		case NodeServiceReadLedgerProcedure:
+			nodeServiceReadLedgerHandler.ServeHTTP(w, r)
 		case NodeServiceCheckupProcedure:
 			nodeServiceCheckupHandler.ServeHTTP(w, r)
 		case NodeServiceTestLinkProcedure:
@@ -461,6 +513,14 @@ func (UnimplementedNodeServiceHandler) KeyUse(context.Context, *connect.Request[
 
 func (UnimplementedNodeServiceHandler) PruneKeys(context.Context, *connect.Request[v1.PruneKeysRequest]) (*connect.Response[v1.PruneKeysResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.PruneKeys is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) Audit(context.Context, *connect.Request[v1.AuditRequest]) (*connect.Response[v1.AuditResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.Audit is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) ReadLedger(context.Context, *connect.Request[v1.ReadLedgerRequest], *connect.ServerStream[v1.ReadLedgerResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.ReadLedger is not implemented"))
 }
 
 func (UnimplementedNodeServiceHandler) Checkup(context.Context, *connect.Request[v1.CheckupRequest]) (*connect.Response[v1.CheckupResponse], error) {

@@ -1,0 +1,301 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"karaula/internal/agreement"
+	"karaula/internal/alert"
+	"karaula/internal/evidence"
+	"karaula/internal/problem"
+	"karaula/internal/terms"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// replayEvent is one statement, or at the end the outcome.
+type replayEvent struct {
+	Said    *saidLine     `json:"said,omitempty"`
+	Outcome *replayResult `json:"outcome,omitempty"`
+}
+
+func (e replayEvent) page(p *page) {
+	if e.Said != nil {
+		e.Said.page(p)
+		return
+	}
+	e.Outcome.page(p)
+}
+
+// saidLine is one statement of the story.
+type saidLine struct {
+	At       time.Time       `json:"at"`
+	Channel  string          `json:"channel"`
+	Origin   string          `json:"origin"`
+	Epoch    uint64          `json:"epoch"`
+	Number   uint64          `json:"number"`
+	Kind     string          `json:"kind"`
+	Type     string          `json:"type,omitempty"`
+	Text     string          `json:"text,omitempty"` // the agreement that it names, "b01-al-me version 1"
+	Clauses  []string        `json:"clauses,omitempty"`
+	Readers  []string        `json:"readers,omitempty"`
+	Verdict  string          `json:"verdict"` // accepted, refused or held: of whoever cannot open it, or of the auditor
+	Code     string          `json:"code,omitempty"`
+	Erased   bool            `json:"erased"` // its content is not here any more
+	Brings   string          `json:"brings,omitempty"`
+	Receipts []receiptLine   `json:"receipts,omitempty"`
+	Digest   string          `json:"digest"` // leaf, "sha256:…"
+	Content  json.RawMessage `json:"content,omitempty"`
+}
+
+// receiptLine is what a recipient has signed about a ledger.
+type receiptLine struct {
+	Of      string   `json:"of"`
+	Epoch   uint64   `json:"epoch"`
+	From    uint64   `json:"from"`
+	To      uint64   `json:"to"`
+	Refused []string `json:"refused,omitempty"` // "17 type-not-allowed"
+}
+
+func newSaidLine(s *evidence.Said) *saidLine {
+	l := &saidLine{
+		At: s.At, Channel: s.Channel, Origin: s.Origin, Epoch: s.Epoch, Number: s.Seq, Kind: terms.KindWord(s.Kind),
+		Clauses: s.Clauses, Readers: s.Readers, Verdict: terms.ClassWord(s.Verdict.Class), Erased: s.Sealed && s.Stub, Brings: s.Brings,
+		Digest: agreement.FormatDigest(s.Leaf),
+	}
+	if s.Parsed == nil {
+		l.Kind = "malformed"
+	}
+	if s.Type != 0 {
+		l.Type = terms.TypeWord(s.Type)
+	}
+	if s.Verdict.Code != 0 {
+		l.Code = terms.CodeWord(s.Verdict.Code)
+	}
+	if s.Agreement != nil {
+		l.Text = fmt.Sprintf("%s version %d", s.Agreement.ID, s.Agreement.Version)
+	}
+	for _, r := range s.Received {
+		line := receiptLine{Of: r.Origin, Epoch: r.Epoch, From: r.Since + 1, To: r.To}
+		for _, e := range r.Exceptions {
+			word := terms.CodeWord(e.GetCode())
+			if e.GetCode() == 0 {
+				word = terms.ClassWord(e.GetClass())
+			}
+			line.Refused = append(line.Refused, fmt.Sprintf("%d %s", e.GetSeq(), word))
+		}
+		l.Receipts = append(l.Receipts, line)
+	}
+	if in := s.Verdict.Inner; in.GetAlert() != nil {
+		l.Content, _ = alert.MarshalJSON(in.GetAlert()) // what cannot be shown is not
+	}
+	return l
+}
+
+func (l *saidLine) page(p *page) {
+	what := l.Kind
+	if l.Type != "" {
+		what = l.Type
+	}
+	tail := ""
+	if len(l.Clauses) > 0 {
+		tail += ", under " + strings.Join(l.Clauses, " or ")
+	}
+	if l.Kind == "alert" || l.Kind == "act" {
+		tail += ", for " + list(l.Readers)
+	}
+	for _, r := range l.Receipts {
+		if tail += fmt.Sprintf(", has judged %s %d to %d", r.Of, r.From, r.To); len(r.Refused) > 0 {
+			tail += " but " + list(r.Refused)
+		}
+	}
+	if l.Brings != "" {
+		tail += ", brings " + l.Brings
+	}
+	if l.Verdict != "accepted" {
+		tail += ": " + l.Verdict + " " + l.Code
+	}
+	if l.Erased {
+		tail += " (content erased)"
+	}
+	p.line("%s  %s  %s %d  %s%s", l.At.Format(shortTime), l.Channel, l.Origin, l.Number, what, tail)
+	if l.Content != nil {
+		p.line("    %s", l.Content)
+	}
+}
+
+// replayResult is what a replay has found out.
+type replayResult struct {
+	Verified bool          `json:"verified"`
+	Ledgers  []ledgerLine  `json:"ledgers"`
+	Findings []findingLine `json:"findings"`
+	More     int           `json:"more"` // findings beyond those
+}
+
+func newReplayResult(r *evidence.Report) *replayResult {
+	out := &replayResult{Verified: !r.Broken, Findings: newFindings(r), More: r.More, Ledgers: []ledgerLine{}}
+	for _, l := range r.Ledgers {
+		out.Ledgers = append(out.Ledgers, ledgerLine{
+			Channel: l.Channel, Origin: l.Origin, Epoch: l.Epoch, From: l.From, To: l.Size, Root: agreement.FormatDigest(l.Root),
+			First: l.First, Last: l.Last, Total: l.Statements, Refused: l.Refused, Unplaced: l.Unplaced, Cosigned: l.Cosigned,
+		})
+	}
+	return out
+}
+
+func (r *replayResult) page(p *page) {
+	p.blank()
+	pageLedgers(p, r.Ledgers)
+	pageFindings(p, r.Findings, r.More)
+	p.blank()
+	if r.Verified {
+		p.line("Everything verifies.")
+	} else {
+		p.line("The history does NOT verify.")
+	}
+}
+
+// pageLedgers shows how ledgers stand.
+func pageLedgers(p *page, ledgers []ledgerLine) {
+	rows := make([][]string, 0, len(ledgers))
+	for _, l := range ledgers {
+		var by []string
+		for _, who := range slices.Sorted(maps.Keys(l.Cosigned)) {
+			by = append(by, fmt.Sprintf("%s to %d", who, l.Cosigned[who]))
+		}
+		numbers := "nothing"
+		if l.Total > 0 {
+			numbers = fmt.Sprintf("%d to %d", l.From, l.To)
+		}
+		if l.Epoch > 1 {
+			numbers += fmt.Sprintf(", epoch %d", l.Epoch)
+		}
+		rows = append(rows, []string{l.Channel, l.Origin, numbers, fmt.Sprint(l.Refused), fmt.Sprint(l.Unplaced), list(by)})
+	}
+	p.table([]string{"channel", "from", "numbers", "refused", "not verified", "signed the same"}, rows)
+}
+
+// replayFilter says which statements of a replay are told.
+type replayFilter struct {
+	from, to time.Time
+	origin   string
+	places   map[evidence.Place]bool // nil for all
+}
+
+func (f *replayFilter) wants(s *evidence.Said) bool {
+	if f.places != nil {
+		return f.places[evidence.Place{Channel: s.Channel, Origin: s.Origin, Epoch: s.Epoch, Seq: s.Seq}] || f.receipted(s)
+	}
+	return (f.origin == "" || f.origin == s.Origin) &&
+		(f.from.IsZero() || !s.At.Before(f.from)) && (f.to.IsZero() || s.At.Before(f.to))
+}
+
+// receipted reports whether a statement is a receipt about one of the places.
+func (f *replayFilter) receipted(s *evidence.Said) bool {
+	for _, r := range s.Received {
+		for at := range f.places {
+			if at.Channel == s.Channel && at.Origin == r.Origin && at.Epoch == r.Epoch && at.Seq > r.Since && at.Seq <= r.To {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func newAuditReplay(a *app) *cobra.Command {
+	var f auditFlags
+	var from, to, origin, alertID, keyFile string
+	var content bool
+	c := &cobra.Command{
+		Use:   "replay --reason WHY --dir DIR",
+		Short: "verify the whole history again, and tell it in order",
+		Long: `Reads every statement of the node's channels from the first on and verifies it again:
+signatures by the keys and cards of its time, the agreement in force, numbering,
+roots, and what the parties have signed about each other. Prints what was said, under
+which clause, who could read it, and who has judged it how. --from, --to, --origin and
+--alert choose what is printed; verified is everything. It ends with exit code 6
+and the exact place if something does not verify.
+
+With --content an auditor whom the agreement names reads what is sealed, with the
+key that stands in its card.`,
+		Example: `  karaula audit replay --reason "yearly audit" --dir al
+  karaula audit replay --channel b01-al-me --from 2026-05-01T00:00:00Z --reason "case 17" --dir al --output json`,
+		Args: positional(),
+	}
+	f.add(c)
+	c.Flags().StringVar(&from, "from", "", "print what was said at or after this time")
+	c.Flags().StringVar(&to, "to", "", "print what was said before this time")
+	c.Flags().StringVar(&origin, "origin", "", "print what this party said")
+	c.Flags().StringVar(&alertID, "alert", "", "print the story of this alert")
+	c.Flags().BoolVar(&content, "content", false, "also print the content, with an auditor's key")
+	c.Flags().StringVar(&keyFile, "audit-key", "", "file with the auditor's age identity")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		filter := &replayFilter{origin: origin}
+		var err error
+		if filter.from, filter.to, err = a.window(c, from, to); err != nil {
+			return err
+		}
+		if content != (keyFile != "") {
+			return errUsage(c, "--content and --audit-key belong together")
+		}
+		n, err := a.audit(c.Context(), &f, &karaulav1.AuditRequest{Deed: "replay", AlertId: alertID})
+		if err != nil {
+			return err
+		}
+		if alertID != "" {
+			filter.places = map[evidence.Place]bool{}
+			for _, p := range n.places {
+				filter.places[placeOf(p)] = true
+			}
+		}
+		o := evidence.Options{View: n.view, Skew: n.skew, Now: a.now()}
+		if content {
+			if o.Reader, o.Opener, err = a.auditor(n.view, keyFile); err != nil {
+				return err
+			}
+		}
+		o.Tell = func(s *evidence.Said) error {
+			if !filter.wants(s) {
+				return nil
+			}
+			return a.event(replayEvent{Said: newSaidLine(s)})
+		}
+		report, err := evidence.Replay(c.Context(), o, n.inputs)
+		if err != nil {
+			return err
+		}
+		out := newReplayResult(report)
+		if err := a.event(replayEvent{Outcome: out}); err != nil || out.Verified {
+			return err
+		}
+		return failed(out.Findings)
+	}
+	return c
+}
+
+func placeOf(p *karaulav1.AuditPlace) evidence.Place {
+	return evidence.Place{Channel: p.GetChannel(), Origin: p.GetOrigin(), Epoch: p.GetEpoch(), Seq: p.GetSeq()}
+}
+
+// window reads two times, either of which may be missing.
+func (a *app) window(c *cobra.Command, from, to string) (first, end time.Time, err error) {
+	if from != "" {
+		if first, err = a.moment(c, from); err != nil {
+			return first, end, err
+		}
+	}
+	if to != "" {
+		if end, err = a.moment(c, to); err != nil {
+			return first, end, err
+		}
+	}
+	if !first.IsZero() && !end.IsZero() && !first.Before(end) {
+		return first, end, problem.New(problem.Invalid, "--to is not after --from")
+	}
+	return first, end, nil
+}
