@@ -26,7 +26,7 @@ func (g *Gateway) readLedger(ctx context.Context, channel, origin string, fn fun
 	err := stream.Open(g.js, name).Read(ctx, 1, "", func(m stream.Stored) error { return r.take(ctx, name, m) })
 	switch {
 	case err == nil || errors.Is(err, jetstream.ErrStreamNotFound): // what is lost shows by what others have signed
-		return r.stubs(ctx, border.Position{})
+		return r.rest(ctx)
 	case problem.KindOf(err) == problem.Failed && ctx.Err() == nil:
 		return problem.Wrap(problem.Unreachable, err, "stream %s cannot be read to its end", name)
 	}
@@ -84,6 +84,26 @@ func (r *ledgerReader) stubs(ctx context.Context, until border.Position) error {
 		}
 	}
 	return nil
+}
+
+// rest passes on the stubs behind the last message: those that follow, and then
+// whatever else there is, so that a gap before it shows.
+func (r *ledgerReader) rest(ctx context.Context) error {
+	if err := r.stubs(ctx, border.Position{}); err != nil {
+		return err
+	}
+	all := subject.Stubs(r.channel, r.origin)
+	err := stream.Open(r.g.js, subject.StubStream).Read(ctx, 1, all, func(m stream.Stored) error {
+		p, ok := envelope.Peek(m.Data)
+		if !ok || p.Said.GetEpoch() < r.next.Epoch || p.Said.GetEpoch() == r.next.Epoch && p.Said.GetSeq() < r.next.Seq {
+			return nil
+		}
+		return r.fn(&karaulav1.StoredPiece{Data: m.Data, Where: fmt.Sprintf("%s %d", subject.StubStream, m.Seq)})
+	})
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
+	}
+	return err //nolint:wrapcheck // fn's own, or the stream's
 }
 
 // stub reads the stub of the next number, nil if there is none.

@@ -108,7 +108,7 @@ func failed(findings []findingLine) error {
 	for _, f := range findings {
 		if f.Broken {
 			return problem.New(problem.Verification, "%s: %s", f.Place, f.Text).
-				WithHint("docs/spec/evidence.md says what %s means; karaula ledger repair mends a lost store", f.Class)
+				WithHint("docs/spec/evidence.md says what %s means", f.Class)
 		}
 	}
 	return problem.New(problem.Verification, "the history does not verify")

@@ -49,8 +49,10 @@ type saidLine struct {
 	Erased   bool            `json:"erased"` // its content is not here any more
 	Brings   string          `json:"brings,omitempty"`
 	Receipts []receiptLine   `json:"receipts,omitempty"`
-	Digest   string          `json:"digest"` // leaf, "sha256:…"
-	Content  json.RawMessage `json:"content,omitempty"`
+	Digest   string          `json:"digest"`            // leaf, "sha256:…"
+	Content  json.RawMessage `json:"content,omitempty"` // as alert files hold it
+
+	text []byte // the content for people
 }
 
 // receiptLine is what a recipient has signed about a ledger.
@@ -93,6 +95,7 @@ func newSaidLine(s *evidence.Said) *saidLine {
 	}
 	if in := s.Verdict.Inner; in.GetAlert() != nil {
 		l.Content, _ = alert.MarshalJSON(in.GetAlert()) // what cannot be shown is not
+		l.text, _ = alert.MarshalYAML(in.GetAlert())
 	}
 	return l
 }
@@ -124,8 +127,8 @@ func (l *saidLine) page(p *page) {
 		tail += " (content erased)"
 	}
 	p.line("%s  %s  %s %d  %s%s", l.At.Format(shortTime), l.Channel, l.Origin, l.Number, what, tail)
-	if l.Content != nil {
-		p.line("    %s", l.Content)
+	for line := range strings.Lines(string(l.text)) {
+		p.raw([]byte("    " + line))
 	}
 }
 

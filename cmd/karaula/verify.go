@@ -33,7 +33,7 @@ type verifyResult struct {
 	Digest   string        `json:"digest"` // of the file, "sha256:…"
 	Kind     string        `json:"kind"`   // bundle, inclusion, consistency, range, fork or envelope
 	Verified bool          `json:"verified"`
-	Shows    string        `json:"shows"` // in a sentence
+	Shows    string        `json:"shows"` // in a sentence; empty if it does not verify
 	MadeBy   string        `json:"made_by,omitempty"`
 	Roots    []rootLine    `json:"roots"` // root keys that were believed
 	Texts    []string      `json:"texts,omitempty"`
@@ -53,16 +53,18 @@ type rootLine struct {
 const maxTold = 30
 
 func (r verifyResult) page(p *page) {
-	verdict := "This file VERIFIES."
-	if !r.Verified {
-		verdict = "This file does NOT verify. Nothing below may be relied on."
+	if r.Verified {
+		p.line("This file VERIFIES.")
+	} else {
+		p.line("This file does NOT verify. It shows nothing.")
 	}
-	p.line("%s", verdict)
 	p.blank()
 	p.fields(field{"file", r.File}, field{"sha-256", strings.TrimPrefix(r.Digest, "sha256:")}, field{"kind", r.Kind},
 		field{"made by", r.MadeBy})
-	p.blank()
-	p.line("%s", r.Shows)
+	if r.Shows != "" {
+		p.blank()
+		p.line("%s", r.Shows)
+	}
 	p.blank()
 	p.line("Believed were these root keys, and nothing else. Compare the fingerprints with the parties:")
 	for _, k := range r.Roots {
@@ -79,7 +81,7 @@ func (r verifyResult) page(p *page) {
 		p.blank()
 		pageLedgers(p, r.Ledgers)
 	}
-	if len(r.Said) > 0 {
+	if len(r.Said) > 0 && r.Verified {
 		p.blank()
 		for _, l := range r.Said {
 			l.page(p)
@@ -185,6 +187,9 @@ func (a *app) verifyBundle(ctx context.Context, f io.ReaderAt, size int64, roots
 	out := newReplayResult(report)
 	r.Kind, r.MadeBy, r.Verified, r.Ledgers, r.Findings, r.More = "bundle", b.Party, out.Verified, out.Ledgers, out.Findings, out.More
 	r.Texts = textsOf(view)
+	if report.Broken {
+		return nil
+	}
 	r.Shows = "Each of these statements was signed by the party that it names, at its number, under these texts;\n" +
 		"within the numbers below none was changed, added, moved or left out."
 	if n := len(b.Frames); n > 0 {
@@ -237,7 +242,7 @@ func verifyProof(f io.ReaderAt, size int64, roots []string, r *verifyResult) err
 	if err != nil {
 		return err
 	}
-	r.Kind, r.Shows = string(p.Fact), "It shows nothing."
+	r.Kind = string(p.Fact)
 	checked, err := p.Check(roots)
 	if err == nil {
 		r.Shows = checked.Text
@@ -255,7 +260,7 @@ func (a *app) verifyEnvelope(f io.ReaderAt, size int64, roots, cards []string, r
 	if err != nil {
 		return problem.Wrap(problem.Invalid, err, "the file is neither bundle, proof nor envelope")
 	}
-	r.Kind, r.Shows = "envelope", "It shows nothing."
+	r.Kind = "envelope"
 	err = a.signedUnder(p, roots, cards)
 	if err == nil {
 		st := p.Statement

@@ -59,6 +59,9 @@ func Stub(channel, origin string, epoch, seq uint64) string {
 	return "stub." + channel + "." + origin + "." + strconv.FormatUint(epoch, 10) + "." + strconv.FormatUint(seq, 10)
 }
 
+// Stubs covers all of them of one ledger.
+func Stubs(channel, origin string) string { return "stub." + channel + "." + origin + ".>" }
+
 // Quarantine is the subject of bytes that no valid signature covers.
 func Quarantine(channel, origin string) string { return "quarantine." + channel + "." + origin }
 
