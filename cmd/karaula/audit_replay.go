@@ -105,28 +105,29 @@ func (l *saidLine) page(p *page) {
 	if l.Type != "" {
 		what = l.Type
 	}
-	tail := ""
+	var tail strings.Builder
 	if len(l.Clauses) > 0 {
-		tail += ", under " + strings.Join(l.Clauses, " or ")
+		tail.WriteString(", under " + strings.Join(l.Clauses, " or "))
 	}
 	if l.Kind == "alert" || l.Kind == "act" {
-		tail += ", for " + list(l.Readers)
+		tail.WriteString(", for " + list(l.Readers))
 	}
 	for _, r := range l.Receipts {
-		if tail += fmt.Sprintf(", has judged %s %d to %d", r.Of, r.From, r.To); len(r.Refused) > 0 {
-			tail += " but " + list(r.Refused)
+		fmt.Fprintf(&tail, ", has judged %s %d to %d", r.Of, r.From, r.To)
+		if len(r.Refused) > 0 {
+			tail.WriteString(" but " + list(r.Refused))
 		}
 	}
 	if l.Brings != "" {
-		tail += ", brings " + l.Brings
+		tail.WriteString(", brings " + l.Brings)
 	}
 	if l.Verdict != "accepted" {
-		tail += ": " + l.Verdict + " " + l.Code
+		tail.WriteString(": " + l.Verdict + " " + l.Code)
 	}
 	if l.Erased {
-		tail += " (content erased)"
+		tail.WriteString(" (content erased)")
 	}
-	p.line("%s  %s  %s %d  %s%s", l.At.Format(shortTime), l.Channel, l.Origin, l.Number, what, tail)
+	p.line("%s  %s  %s %d  %s%s", l.At.Format(shortTime), l.Channel, l.Origin, l.Number, what, tail.String())
 	for line := range strings.Lines(string(l.text)) {
 		p.raw([]byte("    " + line))
 	}
