@@ -340,12 +340,12 @@ func (p *Proof) checkFork(list []*envelope.Parsed) error {
 	}
 	a, b := list[0].Statement, list[1].Statement
 	if a.GetSeq() == b.GetSeq() {
-		if list[0].Leaf == list[1].Leaf || a.GetSeq() != p.From || p.To != p.From {
+		if list[0].Leaf == list[1].Leaf || a.GetSeq() != p.From || p.To != p.From || p.Size+1 != p.From || len(p.Hashes) > 0 {
 			return failed("the two statements are one and the same, or have other numbers than stated: no contradiction")
 		}
 		return nil
 	}
-	if b.GetSeq() != a.GetSeq()+1 || p.From != a.GetSeq() || p.To != b.GetSeq() {
+	if b.GetSeq() != a.GetSeq()+1 || p.From != a.GetSeq() || p.To != b.GetSeq() || p.Size != p.From {
 		return failed("the two statements do not follow each other: no contradiction is shown")
 	}
 	tree, err := ledger.FromFrontier(a.GetSeq()-1, p.Hashes, [32]byte(a.GetPrevRoot()))

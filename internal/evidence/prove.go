@@ -139,3 +139,16 @@ func (g *gathering) prove(view *register.View) (*Proof, error) {
 	}
 	return nil, problem.New(problem.Invalid, "%q cannot be proved from one ledger", g.ask.Fact)
 }
+
+// TreeOf is the tree over the statements of envelopes. Errors are of kind Invalid.
+func TreeOf(envelopes [][]byte) (*ledger.Tree, error) {
+	tree := &ledger.Tree{}
+	for _, raw := range envelopes {
+		p, ok := envelope.Peek(raw)
+		if !ok {
+			return nil, problem.New(problem.Invalid, "there is an envelope without a statement")
+		}
+		tree.Append(p.Leaf)
+	}
+	return tree, nil
+}
