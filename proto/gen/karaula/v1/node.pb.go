@@ -3171,7 +3171,7 @@ var File_karaula_v1_node_proto protoreflect.FileDescriptor
 const file_karaula_v1_node_proto_rawDesc = "" +
 	"\n" +
 	"\x15karaula/v1/node.proto\x12\n" +
-	"karaula.v1\x1a\x16karaula/v1/audit.proto\x1a\x16karaula/v1/alert.proto\x1a\x17karaula/v1/common.proto\x1a\x16karaula/v1/inner.proto\x1a\x17karaula/v1/lookup.proto\x1a\x18karaula/v1/receipt.proto\x1a\x16karaula/v1/terms.proto\"k\n" +
+	"karaula.v1\x1a\x16karaula/v1/alert.proto\x1a\x16karaula/v1/audit.proto\x1a\x17karaula/v1/common.proto\x1a\x16karaula/v1/inner.proto\x1a\x17karaula/v1/lookup.proto\x1a\x18karaula/v1/receipt.proto\x1a\x16karaula/v1/terms.proto\"k\n" +
 	"\vSendRequest\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12)\n" +
 	"\x06alerts\x18\x02 \x03(\v2\x11.karaula.v1.AlertR\x06alerts\x12\x17\n" +
@@ -3599,8 +3599,8 @@ func file_karaula_v1_node_proto_init() {
 	if File_karaula_v1_node_proto != nil {
 		return
 	}
-	file_karaula_v1_audit_proto_init()
 	file_karaula_v1_alert_proto_init()
+	file_karaula_v1_audit_proto_init()
 	file_karaula_v1_common_proto_init()
 	file_karaula_v1_inner_proto_init()
 	file_karaula_v1_lookup_proto_init()
