@@ -37,6 +37,8 @@ type client struct {
 	closed  error
 	hash    string // what the server puts for the account into subjects of acks
 	echo    bool   // answers whatever comes with a reply subject
+
+	tap func(body []byte) // tests only: is given whatever comes
 }
 
 // dial logs in; an error is the server's refusal.
@@ -173,6 +175,9 @@ func (c *client) message(headers bool, f []string) error {
 	}
 	c.note(func() {
 		c.got[f[0]] = append(c.got[f[0]], answer{yes: status != "503", why: status})
+		if c.tap != nil {
+			c.tap(body)
+		}
 		if len(f) > least && strings.HasPrefix(f[2], "$JS.ACK.") {
 			if ack := strings.Split(f[2], "."); len(ack) > 3 {
 				c.hash = ack[3]

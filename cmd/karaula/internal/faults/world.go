@@ -16,7 +16,7 @@ import (
 	"karaula/internal/keyring"
 	"karaula/internal/node"
 	"karaula/internal/register"
-	karaulav1 "karaula/proto/gen/karaula/v1"
+	"karaula/internal/terms"
 )
 
 // Channel is the one channel of a world.
@@ -106,7 +106,7 @@ func (w *World) agree(made map[string]*setup.Made) error {
 		c := made[code].Card
 		parties = append(parties, agreement.Party{Code: code, Name: c.Name, Root: c.Root, Next: c.NextRoot})
 	}
-	types := []karaulav1.AlertType{karaulav1.AlertType_ALERT_TYPE_ROUTE}
+	types := terms.Types()
 	text, err := agreement.Template(Channel, parties, types, time.Now().Add(-time.Minute))
 	if err != nil {
 		return err
