@@ -74,9 +74,11 @@ func TestAPartnerThatSaysNothingThoughItsLinkIsUp(t *testing.T) {
 		var out []string
 		for {
 			select {
-			case e := <-listener.C:
-				if e.GetEvent() == bus.Silent || e.GetEvent() == bus.Heard {
-					out = append(out, e.GetEvent())
+			case events := <-listener.C:
+				for _, e := range events {
+					if e.GetEvent() == bus.Silent || e.GetEvent() == bus.Heard {
+						out = append(out, e.GetEvent())
+					}
 				}
 			default:
 				return out

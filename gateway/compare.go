@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"maps"
 	"time"
 
 	"karaula/internal/problem"
@@ -47,6 +48,23 @@ func (c *channel) maySpeak(size uint64) error {
 		return err.WithHint("before the first statement on a channel one partner must be reachable: karaula status --dir DIR")
 	}
 	return err.WithHint("try again in a moment")
+}
+
+// Quiet gives the channels on which nothing can be said now, and why.
+func (g *Gateway) Quiet() map[string]string {
+	g.mu.Lock()
+	out := maps.Clone(g.troubles)
+	g.mu.Unlock()
+	for _, c := range g.openChannels() {
+		err := c.writer.Halted()
+		if err == nil {
+			err = c.maySpeak(c.writer.Head().GetSize())
+		}
+		if err != nil {
+			out[c.id] = err.Error()
+		}
+	}
+	return out
 }
 
 // linked reports whether the link to a partner of the channel is up.

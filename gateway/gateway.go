@@ -366,9 +366,11 @@ func (g *Gateway) signer(card [32]byte) (envelope.Signer, error) {
 }
 
 // tell tells watchers, with the time.
-func (g *Gateway) tell(e *karaulav1.WatchResponse) {
-	e.At = g.o.Now().UnixMicro()
-	g.bus.Tell(e)
+func (g *Gateway) tell(events ...*karaulav1.WatchResponse) {
+	for _, e := range events {
+		e.At = g.o.Now().UnixMicro()
+	}
+	g.bus.Tell(events...)
 }
 
 func contains[T comparable](list []T, x T) bool { return slices.Contains(list, x) }

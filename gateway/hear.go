@@ -138,15 +138,17 @@ func (c *channel) hearReceipt(st *karaulav1.Statement, replayed bool) {
 		if !c.g.bus.Heard() {
 			continue
 		}
+		told := make([]*karaulav1.WatchResponse, 0, len(news))
 		for _, e := range news {
 			d := c.g.book.Delivery(e.Ledger, st.GetOrigin(), e.Epoch, e.Seq)
 			row := c.g.book.Row(e)
 			row.Deliveries = []*karaulav1.Delivery{d}
-			c.g.tell(&karaulav1.WatchResponse{
+			told = append(told, &karaulav1.WatchResponse{
 				Event: bus.Delivered, Party: st.GetOrigin(), Channel: c.id, Alert: row,
 				Text: fmt.Sprintf("%s: number %d on %s %s", st.GetOrigin(), e.Seq, c.id, deliveryWord(d)),
 			})
 		}
+		c.g.tell(told...)
 	}
 }
 

@@ -3,11 +3,15 @@ package main
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"runtime/debug"
+	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"karaula/cmd/karaula/internal/nodes"
+	"karaula/gateway"
 	"karaula/internal/keyring"
 	"karaula/internal/node"
 	"karaula/internal/problem"
@@ -64,7 +68,10 @@ process. Everything that the node does follows from the folder: its keys, its
 configuration, and the cards, agreements and notices of its register. Changes of
 the register take effect without a restart.
 
-Prints one line when the channels are open, and logs to standard error.`,
+Prints one line when the channels are open, and logs to standard error. Channels
+on which nothing can be said yet are named there, with the reason: before the
+first word on a channel, and after a restart, a partner must have said what it
+holds of this node's statements.`,
 		"  karaula run --dir al\n  karaula run --dir al --passphrase-file /run/secrets/karaula",
 		parts{broker: true, gateway: true})
 }
@@ -152,7 +159,13 @@ func (a *app) run(ctx context.Context, dir, listen string, pass keyring.Passphra
 	}
 }
 
-// untilReady says when the node can be used.
+// Times of the word that a node can be used.
+const (
+	quietPatience = 3 * time.Second // for partners to say what they hold of us
+	quietPause    = 50 * time.Millisecond
+)
+
+// untilReady says when the node can be used, and on which channels not yet.
 func (a *app) untilReady(ctx context.Context, n *nodes.Node, what parts) error {
 	if what.gateway {
 		select {
@@ -162,8 +175,25 @@ func (a *app) untilReady(ctx context.Context, n *nodes.Node, what parts) error {
 		case <-ctx.Done():
 			return nil
 		}
+		a.tellQuiet(ctx, n.Gateway)
 	}
 	return a.event(runResult{Party: n.Config.Party, Dir: n.Layout.Dir, Listen: n.Config.Listen, Runs: what.words()})
+}
+
+// tellQuiet waits a moment until something can be said on every channel, and
+// then says where it cannot.
+func (a *app) tellQuiet(ctx context.Context, g *gateway.Gateway) {
+	quiet := g.Quiet()
+	for deadline := time.Now().Add(quietPatience); len(quiet) > 0 && time.Now().Before(deadline); quiet = g.Quiet() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(quietPause):
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(quiet)) {
+		a.note("nothing can be said on channel %s yet: %s", id, quiet[id])
+	}
 }
 
 // joinStop stops a node after an error, which stays the first one.

@@ -28,7 +28,8 @@ const (
 	Heard       = "heard"       // a partner that was silent says something again
 )
 
-// Buffer is how many events a listener may be behind.
+// Buffer is how many tellings a listener may be behind, each of one event or of
+// all that follow from one receipt.
 const Buffer = 4096
 
 // Bus is safe for concurrent use. The zero value is ready.
@@ -39,9 +40,10 @@ type Bus struct {
 
 // Listener receives events until it leaves or falls behind.
 type Listener struct {
-	// C gives the events; it is closed when the listener left or fell behind.
-	C      <-chan *karaulav1.WatchResponse
-	c      chan *karaulav1.WatchResponse
+	// C gives the events, those that were told at once together; it is closed when
+	// the listener left or fell behind. What it gives is everybody's, to read only.
+	C      <-chan []*karaulav1.WatchResponse
+	c      chan []*karaulav1.WatchResponse
 	bus    *Bus
 	behind bool
 }
@@ -53,7 +55,7 @@ func (b *Bus) Listen() *Listener {
 	if b.listeners == nil {
 		b.listeners = map[*Listener]bool{}
 	}
-	c := make(chan *karaulav1.WatchResponse, Buffer)
+	c := make(chan []*karaulav1.WatchResponse, Buffer)
 	l := &Listener{C: c, c: c, bus: b}
 	b.listeners[l] = true
 	return l
@@ -67,13 +69,18 @@ func (b *Bus) Heard() bool {
 	return len(b.listeners) > 0
 }
 
-// Tell gives an event to all listeners and never waits.
-func (b *Bus) Tell(e *karaulav1.WatchResponse) {
+// Tell gives events to all listeners and never waits. However many they are, a
+// listener is behind by one telling: nobody can read faster than one receipt
+// answers a whole backlog.
+func (b *Bus) Tell(events ...*karaulav1.WatchResponse) {
+	if len(events) == 0 {
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for l := range b.listeners {
 		select {
-		case l.c <- e:
+		case l.c <- events:
 		default:
 			l.behind = true
 			b.drop(l)

@@ -18,11 +18,13 @@ func TestEveryListenerHearsEverythingInOrder(t *testing.T) {
 	two.Leave()
 	for _, l := range []*bus.Listener{one, two} {
 		want := int64(0)
-		for e := range l.C {
-			if e.GetAt() != want {
-				t.Fatalf("event %d, want %d", e.GetAt(), want)
+		for told := range l.C {
+			for _, e := range told {
+				if e.GetAt() != want {
+					t.Fatalf("event %d, want %d", e.GetAt(), want)
+				}
+				want++
 			}
-			want++
 		}
 		if want != 100 || l.Behind() {
 			t.Errorf("heard %d events, behind %v", want, l.Behind())
@@ -45,4 +47,22 @@ func TestASlowListenerIsCutOffAndTheTellerDoesNotWait(t *testing.T) {
 		t.Errorf("heard %d, behind %v; want %d, true", n, slow.Behind(), bus.Buffer)
 	}
 	slow.Leave() // must not panic
+}
+
+// One receipt may answer any number of alerts: who reads slowly hears of all.
+func TestManyEventsAtOnceCutNobodyOff(t *testing.T) {
+	t.Parallel()
+	var b bus.Bus
+	slow := b.Listen()
+	b.Tell(make([]*karaulav1.WatchResponse, 3*bus.Buffer)...)
+	b.Tell(&karaulav1.WatchResponse{})
+	b.Tell()
+	slow.Leave()
+	n := 0
+	for told := range slow.C {
+		n += len(told)
+	}
+	if n != 3*bus.Buffer+1 || slow.Behind() {
+		t.Errorf("heard %d, behind %v; want %d, false", n, slow.Behind(), 3*bus.Buffer+1)
+	}
 }

@@ -198,16 +198,18 @@ func (d *Desk) watch(
 		select {
 		case <-ctx.Done():
 			return nil
-		case e, ok := <-l.C:
+		case told, ok := <-l.C:
 			if !ok {
 				return problem.New(problem.Failed, "the watcher fell behind and was cut off; events were missed").
 					WithHint("watch again with --since and the time of the last event")
 			}
-			if !wanted(req, e) {
-				continue
-			}
-			if err := send(e); err != nil {
-				return err //nolint:wrapcheck // the stream's own error
+			for _, e := range told {
+				if !wanted(req, e) {
+					continue
+				}
+				if err := send(e); err != nil {
+					return err //nolint:wrapcheck // the stream's own error
+				}
 			}
 		}
 	}

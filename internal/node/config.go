@@ -81,6 +81,11 @@ type BrokerConfig struct {
 	// tls://broker.example.org:4222. Empty: the listen address of this node, in
 	// the same process or beside it.
 	URL string `yaml:"url"`
+
+	// Address and port of /metrics, /healthz and /readyz of a broker, or of the
+	// agent beside a nats-server, that runs apart from the gateway: another one
+	// than metrics, which is the gateway's. Empty: they are not served.
+	Metrics string `yaml:"metrics"`
 }
 
 // ClusterConfig names the servers of a cluster.

@@ -87,6 +87,12 @@ func (v *validator) config(c *Config) {
 			v.fault("broker.url", "not of the form tls://host:port, nor empty")
 		}
 	}
+	switch m := c.Broker.Metrics; {
+	case m != "" && !validListen(m):
+		v.fault("broker.metrics", "not an address and port like 127.0.0.1:9223, nor empty")
+	case m != "" && m == c.Metrics:
+		v.fault("broker.metrics", "the same address as metrics, which is the gateway's")
+	}
 	v.cluster(c)
 	if c.Store.MaxBytes < 64<<20 {
 		v.fault("store.max-bytes", "below 64MiB")

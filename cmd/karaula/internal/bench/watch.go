@@ -36,18 +36,22 @@ func watchFor(n *nodes.Node, event string) *watch {
 
 func (w *watch) run() {
 	defer close(w.done)
-	for e := range w.listener.C {
-		if e.GetEvent() != w.event {
-			continue
+	for told := range w.listener.C {
+		for _, e := range told {
+			if e.GetEvent() == w.event {
+				w.note(e.GetAlert().GetAlertId(), time.Now())
+			}
 		}
-		id, now := e.GetAlert().GetAlertId(), time.Now()
-		w.mu.Lock()
-		w.seen[id] = now
-		if c := w.waiting[id]; c != nil {
-			delete(w.waiting, id)
-			c <- now
-		}
-		w.mu.Unlock()
+	}
+}
+
+func (w *watch) note(id string, now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.seen[id] = now
+	if c := w.waiting[id]; c != nil {
+		delete(w.waiting, id)
+		c <- now
 	}
 }
 

@@ -154,8 +154,10 @@ func (p *player) introduce(took time.Duration) {
 func (p *player) listen(code string, n *nodes.Node) {
 	l := n.Gateway.Listen()
 	p.listeners.Go(func() {
-		for e := range l.C {
-			p.hear(code, e)
+		for told := range l.C {
+			for _, e := range told {
+				p.hear(code, e)
+			}
 		}
 	})
 	go func() {

@@ -18,6 +18,7 @@ func (n *Node) Metrics() prometheus.Gatherer { return n.reg }
 type numbers struct {
 	n                                           *Node
 	state, expires, free, used, most, build, up *prometheus.Desc
+	reloads, failed, floods                     *prometheus.Desc // of the broker's agent
 }
 
 func newNumbers(n *Node) *numbers {
@@ -34,12 +35,18 @@ func newNumbers(n *Node) *numbers {
 		most:  desc("karaula_store_max_bytes", "Bytes that all streams together may take: store.max-bytes."),
 		build: desc("karaula_build_info", "Always 1; which program this is.", "version", "go"),
 		up:    desc("karaula_start_time_seconds", "When the node started."),
+
+		reloads: desc("karaula_broker_reloads_total", "Changes of the broker's configuration that took effect."),
+		failed:  desc("karaula_broker_plans_failed_total", "Plans of the broker that could not be had or put in force."),
+		floods:  desc("karaula_broker_floods_total", "How often a partner was barred because it sent too much.", "party"),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *numbers) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.state, c.expires, c.free, c.used, c.most, c.build, c.up} {
+	for _, d := range []*prometheus.Desc{
+		c.state, c.expires, c.free, c.used, c.most, c.build, c.up, c.reloads, c.failed, c.floods,
+	} {
 		out <- d
 	}
 }
@@ -78,6 +85,23 @@ func (c *numbers) Collect(out chan<- prometheus.Metric) {
 	set(c.most, float64(c.n.Config.Store.MaxBytes))
 	set(c.build, 1, c.n.o.Version, runtime.Version())
 	set(c.up, float64(c.n.started.Unix()))
+	c.agent(out)
+}
+
+// agent collects what the broker's agent has done, where it runs in this process.
+func (c *numbers) agent(out chan<- prometheus.Metric) {
+	if c.n.Agent == nil {
+		return
+	}
+	count := func(d *prometheus.Desc, v int, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	s := c.n.Agent.Status()
+	count(c.reloads, s.Reloads)
+	count(c.failed, s.Failed)
+	for party, times := range s.Floods {
+		count(c.floods, times, party)
+	}
 }
 
 // barred collects how often the broker has thrown out a partner that floods it,

@@ -113,10 +113,19 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 			return nil, errors.Join(err, n.Stop())
 		}
 	}
-	if cfg.Metrics != "" && o.Gateway { // of two processes, the gateway's serves them
-		n.run(ctx, func(ctx context.Context) error { return health.Listen(ctx, cfg.Metrics, n.pages()) })
+	if address := n.metricsAddress(); address != "" {
+		n.run(ctx, func(ctx context.Context) error { return health.Listen(ctx, address, n.pages()) })
 	}
 	return n, nil
+}
+
+// metricsAddress is where this process serves its metrics: of two processes of a
+// node, each at its own address.
+func (n *Node) metricsAddress() string {
+	if n.o.Gateway {
+		return n.Config.Metrics
+	}
+	return n.Config.Broker.Metrics
 }
 
 // lock takes the locks of the parts that run here.

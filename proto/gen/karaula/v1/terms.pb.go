@@ -84,7 +84,8 @@ func (Mode) EnumDescriptor() ([]byte, []int) {
 	return file_karaula_v1_terms_proto_rawDescGZIP(), []int{0}
 }
 
-// Kind says what a statement is. Only ALERT, ACT and ERASE carry sealed parts.
+// Kind says what a statement is. ALERT, ACT and NULL carry a sealed part. The
+// wire form has room for parts in ERASE, but the border check refuses them.
 type Kind int32
 
 const (
