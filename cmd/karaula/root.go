@@ -104,7 +104,14 @@ func (a *app) prepare(c *cobra.Command) {
 
 // group makes a command that only holds others.
 func group(use, short, long string, children ...*cobra.Command) *cobra.Command {
-	c := &cobra.Command{Use: use, Short: short, Long: long, Args: cobra.ArbitraryArgs, RunE: onlyGroups}
+	var examples []string // the first of each command
+	for _, child := range children {
+		first, _, _ := strings.Cut(child.Example, "\n")
+		examples = append(examples, first)
+	}
+	c := &cobra.Command{
+		Use: use, Short: short, Long: long, Example: strings.Join(examples, "\n"), Args: cobra.ArbitraryArgs, RunE: onlyGroups,
+	}
 	c.AddCommand(children...)
 	return c
 }
