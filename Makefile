@@ -54,6 +54,11 @@ hostile: KARAULA_HOSTILE ?= 20
 hostile: ## be a partner with valid keys that means harm: KARAULA_HOSTILE=20 times as much as in the tests
 	KARAULA_HOSTILE=$(KARAULA_HOSTILE) go test -count=1 -timeout=2h -v ./cmd/karaula/internal/hostile
 
+.PHONY: replay-speed
+replay-speed: KARAULA_REPLAY ?= 1000000
+replay-speed: ## replay a long history, beside the floor: KARAULA_REPLAY=1000000
+	KARAULA_REPLAY=$(KARAULA_REPLAY) go test -count=1 -timeout=2h -v -run ReplaySpeed ./internal/evidence
+
 .PHONY: bench
 bench: ## measure end to end, beside the floor
 	go run ./cmd/karaula bench

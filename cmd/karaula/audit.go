@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"runtime/debug"
 	"time"
 
 	"connectrpc.com/connect"
@@ -52,6 +53,7 @@ func (a *app) audit(ctx context.Context, f *auditFlags, req *karaulav1.AuditRequ
 	if err != nil {
 		return nil, err
 	}
+	debug.SetGCPercent(evidence.GCPercent)
 	req.Channel, req.Reason = f.channel, f.reason
 	resp, err := node.Audit(ctx, connect.NewRequest(req))
 	if err != nil {

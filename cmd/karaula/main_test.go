@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,7 +39,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "replace": replace, "amend": amend,
+			"exits": exits, "replace": replace, "amend": amend, "evidence": evidenceFiles,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("KARAULA_NOW", "2026-03-01T12:00:00Z")
@@ -94,3 +95,20 @@ func amend(ts *testscript.TestScript, neg bool, args []string) {
 	text := strings.Replace(string(old.Text), "version 1\n", "version 2\nsupersedes "+digest+"\nfirst "+digest+"\n", 1)
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o644))
 }
+
+// evidenceFiles is the script command `evidence FOLDER`: the test vectors of
+// docs/spec/evidence.md, and their root keys as $ROOT_AL and so on.
+func evidenceFiles(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: evidence FOLDER")
+	}
+	ts.Check(os.CopyFS(ts.MkAbs(args[0]), os.DirFS(vectorDir)))
+	roots, err := os.ReadFile(filepath.Join(vectorDir, "roots.txt"))
+	ts.Check(err)
+	for _, root := range strings.Fields(string(roots)) {
+		party, _, _ := strings.Cut(root, "+")
+		ts.Setenv("ROOT_"+strings.ToUpper(party), root)
+	}
+}
+
+const vectorDir = "../../docs/spec/vectors/evidence"

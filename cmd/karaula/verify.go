@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -168,6 +169,7 @@ func openFile(path string, r *verifyResult) (*os.File, int64, error) {
 }
 
 func (a *app) verifyBundle(ctx context.Context, f io.ReaderAt, size int64, roots []string, r *verifyResult) error {
+	debug.SetGCPercent(evidence.GCPercent)
 	b, err := evidence.OpenBundle(f, size)
 	if err != nil {
 		return err

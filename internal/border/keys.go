@@ -3,6 +3,7 @@ package border
 import (
 	"crypto/ed25519"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -83,7 +84,7 @@ func (w *placing) known(digest [32]byte, serial uint64) (*card.Card, *Placement)
 // origin: the text in force at this place, or else any version that is known
 // with all signatures.
 func (w *placing) pinned(cd *card.Card) bool {
-	for _, text := range w.texts() {
+	for text := range w.texts() {
 		if party, ok := text.Party(w.led.Origin); ok {
 			return rootOf(w.view, party, cd)
 		}
@@ -91,21 +92,21 @@ func (w *placing) pinned(cd *card.Card) bool {
 	return true // no text pins it: it is what the register took in
 }
 
-// texts lists the texts that may pin the origin's root, the best first.
-func (w *placing) texts() []*agreement.Agreement {
-	var out []*agreement.Agreement
-	if entry, ok := w.view.AgreementByDigest(w.led.Agreement); ok && entry.Complete {
-		out = append(out, entry.Agreement)
-	}
-	if ch, ok := w.view.Channel(w.led.Channel); ok {
-		out = append(out, ch.Agreement)
-	}
-	if digest := w.said.st.GetAgreement(); len(digest) == 32 {
-		if entry, ok := w.view.AgreementByDigest([32]byte(digest)); ok && entry.Complete {
-			out = append(out, entry.Agreement)
+// texts gives the texts that may pin the origin's root, the best first.
+func (w *placing) texts() iter.Seq[*agreement.Agreement] {
+	return func(yield func(*agreement.Agreement) bool) {
+		if entry, ok := w.view.AgreementByDigest(w.led.Agreement); ok && entry.Complete && !yield(entry.Agreement) {
+			return
+		}
+		if ch, ok := w.view.Channel(w.led.Channel); ok && !yield(ch.Agreement) {
+			return
+		}
+		if digest := w.said.st.GetAgreement(); len(digest) == 32 {
+			if entry, ok := w.view.AgreementByDigest([32]byte(digest)); ok && entry.Complete {
+				yield(entry.Agreement)
+			}
 		}
 	}
-	return out
 }
 
 // rootOf reports whether a card is signed by the root that a text names for the

@@ -111,6 +111,10 @@ type LedgerReport struct {
 	State *border.Ledger
 }
 
+// GCPercent is the garbage collector's setting (GOGC) that a program does well to
+// run a long replay with: little lives, and much is read.
+const GCPercent = 400
+
 // maxFindings bounds how many findings a report holds.
 const maxFindings = 1000
 

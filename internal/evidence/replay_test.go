@@ -10,6 +10,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"karaula/internal/evidence"
+	"karaula/internal/problem"
+	"karaula/internal/seal"
+	"karaula/internal/terms"
+	"karaula/internal/testworld"
+	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
 // An honest history is told whole, in the order of its times, and nothing is
@@ -128,5 +133,50 @@ func TestStoreFails(t *testing.T) {
 	_, err := evidence.Replay(t.Context(), evidence.Options{View: s.View("al"), Skew: skew, Now: s.Now}, []evidence.Input{in})
 	if err == nil {
 		t.Error("half a ledger passes for a whole one")
+	}
+}
+
+// auditorKey opens what is sealed to the auditor of the scene.
+type auditorKey struct{ p *testworld.Party }
+
+func (k auditorKey) Open(rec *karaulav1.Recipient, sealed []byte, i, n int) ([]byte, error) {
+	key, ok := k.p.Identity(rec.GetUse(), rec.GetKeyId())
+	if !ok {
+		return nil, problem.New(problem.Locked, "locked")
+	}
+	return seal.Open(sealed, key.Identity, i, n)
+}
+
+// An auditor whom the text names reads what was sealed, and judges it as a reader
+// does; without its key, or for somebody whom no text names, nothing opens.
+func TestAuditorReads(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.talk(1)
+	d := vehicle()
+	d.Inner = func(in *karaulav1.Inner) { in.GetAlert().GetVehicle().Plates = nil } // only a reader sees that
+	s.say("al", d)
+	opened := map[string]int{}
+	for who, key := range map[string]string{"auditor": "auditor", "me": "auditor"} {
+		verdicts := []string{}
+		_, err := evidence.Replay(t.Context(), evidence.Options{
+			View: s.View("al"), Skew: skew, Now: s.Now, Reader: who, Opener: auditorKey{s.Parties[key]},
+			Tell: func(said *evidence.Said) error {
+				if said.Verdict.Inner.GetAlert() != nil {
+					opened[who]++
+				}
+				verdicts = append(verdicts, terms.CodeWord(said.Verdict.Code))
+				return nil
+			},
+		}, s.inputs())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if who == "auditor" && verdicts[len(verdicts)-1] != "invalid-content" {
+			t.Errorf("judged %v", verdicts)
+		}
+	}
+	if opened["auditor"] < 3 || opened["me"] != 0 {
+		t.Errorf("opened: %v", opened)
 	}
 }

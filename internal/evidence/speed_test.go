@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"syscall"
@@ -33,6 +34,7 @@ func TestReplaySpeed(t *testing.T) {
 	if count == 0 {
 		t.Skip("KARAULA_REPLAY says how many statements")
 	}
+	debug.SetGCPercent(evidence.GCPercent)
 	s := newScene(t)
 	path := filepath.Join(t.TempDir(), "history")
 	bytesEach := s.history(path, count)

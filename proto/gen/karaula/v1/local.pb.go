@@ -628,7 +628,8 @@ type DeskEntry struct {
 	Officer string `protobuf:"bytes,2,opt,name=officer,proto3" json:"officer,omitempty"`
 	// Role in which it was done.
 	Role string `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
-	// What: "send", "show", "list", "look-up", "watch", "suspend".
+	// What: "send", "show", "list", "look-up", "watch", "suspend", "replay",
+	// "export", "prove", "as-of", "disclose".
 	Deed string `protobuf:"bytes,4,opt,name=deed,proto3" json:"deed,omitempty"`
 	// Channel id, if there is one.
 	Channel string `protobuf:"bytes,5,opt,name=channel,proto3" json:"channel,omitempty"`
