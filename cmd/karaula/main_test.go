@@ -105,7 +105,7 @@ func evidenceFiles(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.CopyFS(ts.MkAbs(args[0]), os.DirFS(vectorDir)))
 	roots, err := os.ReadFile(filepath.Join(vectorDir, "roots.txt"))
 	ts.Check(err)
-	for _, root := range strings.Fields(string(roots)) {
+	for root := range strings.FieldsSeq(string(roots)) {
 		party, _, _ := strings.Cut(root, "+")
 		ts.Setenv("ROOT_"+strings.ToUpper(party), root)
 	}
