@@ -38,7 +38,8 @@ func newNumbers(n *Node) *numbers {
 
 		reloads: desc("karaula_broker_reloads_total", "Changes of the broker's configuration that took effect."),
 		failed:  desc("karaula_broker_plans_failed_total", "Plans of the broker that could not be had or put in force."),
-		floods:  desc("karaula_broker_floods_total", "How often a partner was barred because it sent too much.", "party"),
+		floods: desc("karaula_partner_barred_total",
+			"How often the own broker has barred a partner that sent too much, by partner.", "party"),
 	}
 }
 
@@ -101,27 +102,5 @@ func (c *numbers) agent(out chan<- prometheus.Metric) {
 	count(c.failed, s.Failed)
 	for party, times := range s.Floods {
 		count(c.floods, times, party)
-	}
-}
-
-// barred collects how often the broker has thrown out a partner that floods it,
-// when somebody asks.
-type barred struct {
-	n    *Node
-	desc *prometheus.Desc
-}
-
-func newBarred(n *Node) *barred {
-	return &barred{n, prometheus.NewDesc("karaula_partner_barred_total",
-		"How often the own broker has barred a partner that sent too much, by partner.", []string{"party"}, nil)}
-}
-
-// Describe implements prometheus.Collector.
-func (b *barred) Describe(out chan<- *prometheus.Desc) { out <- b.desc }
-
-// Collect implements prometheus.Collector.
-func (b *barred) Collect(out chan<- prometheus.Metric) {
-	for party, times := range b.n.Agent.Status().Floods {
-		out <- prometheus.MustNewConstMetric(b.desc, prometheus.CounterValue, float64(times), party)
 	}
 }

@@ -198,7 +198,7 @@ func (n *Node) startBroker(ctx context.Context) error {
 		return err
 	}
 	n.run(ctx, n.Agent.Run)
-	return n.reg.Register(newBarred(n))
+	return nil
 }
 
 func (n *Node) startGateway(ctx context.Context) error {
