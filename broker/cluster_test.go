@@ -147,3 +147,22 @@ func TestOnlyTheKeeperCarriesTexts(t *testing.T) {
 		}
 	}
 }
+
+// Of two gateways only the role gateway hears and tells, and says who speaks.
+func TestOnlyGatewaysArePaired(t *testing.T) {
+	t.Parallel()
+	s := clustered(t)
+	s.plan.Pair = true
+	for _, role := range []string{subject.RoleGateway, subject.RoleKeeper, subject.RoleAudit, subject.RoleOps} {
+		can := 0
+		r := rightsOf(s.plan, role)
+		for _, right := range append(r.publish, r.subscribe...) {
+			if strings.HasPrefix(right.subject, "pair.") {
+				can++
+			}
+		}
+		if (can > 0) != (role == subject.RoleGateway) {
+			t.Errorf("%s has %d rights about the pair", role, can)
+		}
+	}
+}

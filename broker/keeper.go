@@ -96,6 +96,9 @@ func (k *Keeper) Stop(ctx context.Context, p Plan) error {
 	return errors.Join(failed...)
 }
 
+// pairBytes is more than the one message of the stream PAIR takes.
+const pairBytes = 1 << 20
+
 // streamConfigs lists the streams of a plan.
 func streamConfigs(p Plan) []jetstream.StreamConfig {
 	own := orDefault(p.OwnQuota)
@@ -109,6 +112,11 @@ func streamConfigs(p Plan) []jetstream.StreamConfig {
 	list = append(list, ring)
 	if p.Cluster != nil {
 		list = append(list, streamConfig(p, subject.RegisterStream, subject.Text("*", "*"), own))
+	}
+	if p.Pair {
+		pair := streamConfig(p, subject.PairStream, subject.PairState, pairBytes)
+		pair.MaxMsgsPerSubject, pair.Discard = 1, jetstream.DiscardOld // what was so does not matter
+		list = append(list, pair)
 	}
 	for _, ch := range p.Channels {
 		quota := orDefault(ch.Quota)

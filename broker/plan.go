@@ -30,6 +30,7 @@ type Plan struct {
 	Replicas   int      // copies of every stream: 1, or 3 or 5 in a cluster
 	Own        Users    // who of the owner's side may connect
 	Cluster    *Cluster // the servers it consists of; nil: it is alone
+	Pair       bool     // two gateways follow each other
 	Peers      []Peer
 	Channels   []Channel
 }

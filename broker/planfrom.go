@@ -62,7 +62,7 @@ func (p *Plan) cluster(cfg *node.Config) {
 		return
 	}
 	here := cfg.Cluster.Here()
-	p.ServerName = here.Name
+	p.ServerName, p.Pair = here.Name, cfg.Pair.On()
 	p.Cluster = &Cluster{Listen: here.Route, Pins: [][32]byte{p.Own.Server}}
 	for _, s := range cfg.Cluster.Servers {
 		p.Cluster.Routes = append(p.Cluster.Routes, s.Route)

@@ -54,6 +54,9 @@ func streamsOf(p Plan) streams {
 	if p.Cluster != nil {
 		s.own = append(s.own, subject.RegisterStream)
 	}
+	if p.Pair {
+		s.own = append(s.own, subject.PairStream)
+	}
 	return s
 }
 
@@ -113,6 +116,15 @@ func gatewayRights(p Plan, inbox right) rights {
 	}
 	r.subscribe = []right{inbox, {subject.Link("*"), "the link service"}}
 	r.respond = true
+	if p.Pair {
+		r.publish = append(
+			r.publish,
+			right{subject.PairState, "say which gateway speaks"},
+			right{subject.PairTo("*", "*"), "tell the other gateway"},
+			right{inbox.subject, "answer the other gateway"},
+		)
+		r.subscribe = append(r.subscribe, right{subject.PairTo("*", "*"), "hear the other gateway"})
+	}
 	return r
 }
 

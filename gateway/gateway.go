@@ -21,6 +21,7 @@ import (
 	"karaula/gateway/index"
 	"karaula/gateway/link"
 	"karaula/gateway/outbox"
+	"karaula/gateway/pair"
 	"karaula/gateway/stream"
 	"karaula/internal/agreement"
 	"karaula/internal/border"
@@ -61,6 +62,7 @@ type Gateway struct {
 	server    *link.Server
 	metrics   *metrics
 	started   time.Time
+	speaker   *pair.Speaker // nil where this gateway is alone
 
 	sealSeats, openSeats chan struct{}
 
@@ -144,6 +146,10 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if g.js, err = jetstream.New(nc); err != nil {
 		return problem.Wrap(problem.Failed, err, "the own broker cannot be used")
 	}
+	if ok, err := g.awaitTurn(ctx); !ok {
+		return err
+	}
+	defer g.holdTurn(ctx)()
 	g.verdicts = stream.Open(g.js, subject.VerdictStream)
 	g.quarantine = stream.Open(g.js, subject.QuarantineStream)
 	g.deskLog = stream.Open(g.js, subject.DeskStream)
@@ -169,11 +175,13 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	defer g.server.Close()
 
+	ctx, stopDesk := context.WithCancel(ctx)
+	defer stopDesk()
 	inner, stopInner := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopInner()
 	deskDone := make(chan error, 1)
 	go func() { deskDone <- g.desk.Serve(ctx, g.o.Layout.Socket(), g.socketMode(), g.o.Config.Officers) }()
-	err = g.mind(ctx, inner, deskDone)
+	err = g.mind(ctx, inner, stopDesk, deskDone)
 	stopInner() // also what is being opened; what is queued is said under a time limit of its own
 	g.stop(context.WithoutCancel(ctx))
 	return err
@@ -188,8 +196,9 @@ func (g *Gateway) socketMode() fs.FileMode {
 	return fs.FileMode(mode)
 }
 
-// mind keeps the gateway in step until ctx ends or the desk breaks.
-func (g *Gateway) mind(ctx, inner context.Context, deskDone <-chan error) error {
+// mind keeps the gateway in step until ctx ends, the desk breaks, or another
+// gateway speaks.
+func (g *Gateway) mind(ctx, inner context.Context, stopDesk func(), deskDone <-chan error) error {
 	tick, sweep := time.NewTicker(syncPause), time.NewTicker(sweepPause)
 	defer tick.Stop()
 	defer sweep.Stop()
@@ -198,6 +207,9 @@ func (g *Gateway) mind(ctx, inner context.Context, deskDone <-chan error) error 
 		select {
 		case <-ctx.Done():
 			return <-deskDone
+		case <-g.lost():
+			stopDesk()
+			return errors.Join(g.speaker.Err(), <-deskDone)
 		case err := <-deskDone:
 			if err == nil && ctx.Err() == nil {
 				err = errors.New("the desk stopped by itself")

@@ -115,6 +115,9 @@ func markKey(keys *keyring.Gateway, use string) []byte {
 func verdictKey(keys *keyring.Gateway) []byte { return markKey(keys, "verdict-key") }
 func deskKey(keys *keyring.Gateway) []byte    { return markKey(keys, "desk-key") }
 
+// pairKey marks what two gateways of one party tell each other.
+func pairKey(keys *keyring.Gateway) []byte { return markKey(keys, "pair-key") }
+
 // signer finds the key that signs under one of the own cards.
 func signer(live *keyring.Live, view *register.View, digest [32]byte) (envelope.Signer, error) {
 	c, ok := view.CardByDigest(digest)

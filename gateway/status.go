@@ -21,6 +21,9 @@ func (g *Gateway) status(context.Context) *karaulav1.StatusResponse {
 	if !s.GetBroker() {
 		s.Warnings = append(s.Warnings, "the own broker does not answer; nothing can be sent or received")
 	}
+	if g.speaker != nil && !g.speaker.InStep() {
+		s.Warnings = append(s.Warnings, "the other gateway is not in step; it could not take over now")
+	}
 	if !g.book.Complete() {
 		s.Warnings = append(s.Warnings, "history is still being read after the start; lists are not complete")
 	}

@@ -136,7 +136,7 @@ func (a *app) sites(n *place, pass keyring.Passphrase, at time.Time, config stri
 			return nil, problem.New(problem.Invalid, "the configuration of a cluster's server cannot be tried alone; nothing was proved").
 				WithHint("leave --config out: the rights that one server alone would give are proved, and a cluster's are the same")
 		}
-		plan.Cluster, plan.Replicas = nil, 1 // one server is started; nobody's rights depend on how many there are
+		plan.Cluster, plan.Pair, plan.Replicas = nil, false, 1 // one server is started; nobody's rights depend on how many there are
 	}
 	own := prove.Site{View: n.reg.View(), Plan: plan}
 	if config == "" {

@@ -60,6 +60,7 @@ var results = map[string]result{
 	"karaula broker run":        runResult{},
 	"karaula broker agent":      runResult{},
 	"karaula gateway run":       runResult{},
+	"karaula gateway takeover":  takeoverResult{},
 	"karaula alert send":        sendResult{},
 	"karaula alert list":        alertListResult{},
 	"karaula alert show":        alertShowResult{},

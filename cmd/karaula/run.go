@@ -112,10 +112,13 @@ func newGateway(a *app) *cobra.Command {
 			"run --dir DIR",
 			"run the gateway of a node",
 			`Runs only the gateway of a node's folder until it is interrupted. It connects to
-its broker over TLS, at the listen address or at broker.url of node.yaml.`,
+its broker over TLS, at the listen address, at broker.url or at the servers of
+node.yaml. One of a pair stands by until it is the one that speaks; it prints its
+line when it is in step with the other one.`,
 			"  karaula gateway run --dir al",
 			parts{gateway: true},
 		),
+		newTakeover(a),
 	)
 }
 

@@ -79,6 +79,9 @@ type Config struct {
 	// MaySpeak is asked, with the number of statements signed so far, before
 	// anything is given a place; nil: always. Its error goes to the speaker.
 	MaySpeak func(size uint64) error
+	// Replicate is called when something was journalled, before anything of it is
+	// published; nil: nobody else has to have it. An error stops the channel.
+	Replicate func(context.Context, *journal.Journal) error
 	// Skew is how far partners let our clock be ahead of theirs; zero: nothing is
 	// refused because of the clock.
 	Skew time.Duration

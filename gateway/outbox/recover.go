@@ -42,6 +42,9 @@ func Open(ctx context.Context, cfg Config) (*Writer, error) {
 		w.Halt(err)
 	}
 	w.edge = w.state.edge
+	if err := w.replicate(); err != nil {
+		return nil, errors.Join(err, j.Close())
+	}
 	if err := w.publishPending(ctx); err != nil {
 		return nil, errors.Join(err, j.Close())
 	}

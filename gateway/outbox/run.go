@@ -124,8 +124,26 @@ func (w *Writer) sayBatch(batch []*ticket) {
 		w.fail(batch, err)
 		return
 	}
+	if err := w.replicate(); err != nil {
+		w.Halt(err)
+		w.fail(batch, err)
+		return
+	}
 	w.state = next
 	w.publish(nums)
+}
+
+// replicate lets the journal be copied to where it has to be before anything of
+// it is published.
+func (w *Writer) replicate() error {
+	if w.cfg.Replicate == nil {
+		return nil
+	}
+	if err := w.cfg.Replicate(w.stop, w.journal); err != nil {
+		return problem.Wrap(problem.Unreachable, err, "what was journalled on channel %s was not published", w.cfg.Channel).
+			WithHint("send the same alert with the same id again, at the gateway that speaks: it is never said twice")
+	}
+	return nil
 }
 
 // current drops tickets that were queued before the edge was reset.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // On reports whether the broker is a cluster.
@@ -18,6 +19,22 @@ func (c *ClusterConfig) Here() ServerConfig {
 		}
 	}
 	return ServerConfig{}
+}
+
+// On reports whether there are two gateways.
+func (p *PairConfig) On() bool { return p.Gateway != "" }
+
+// Automatic reports whether silence is enough for the other one to take over.
+func (p *PairConfig) Automatic() bool { return p.Takeover == TakeoverAutomatic }
+
+// Other gives the name of the other gateway.
+func (p *PairConfig) Other() string {
+	for _, name := range p.Gateways {
+		if name != p.Gateway {
+			return name
+		}
+	}
+	return ""
 }
 
 // cluster checks the servers of a cluster.
@@ -64,9 +81,42 @@ func (v *validator) cluster(c *Config) {
 	}
 }
 
+// pair checks the two gateways.
+func (v *validator) pair(c *Config) {
+	v.span("pair.lease", c.Pair.Lease, time.Second, time.Hour)
+	if !slices.Contains([]string{TakeoverAutomatic, TakeoverManual}, c.Pair.Takeover) {
+		v.fault("pair.takeover", "not automatic or manual")
+	}
+	if !c.Pair.On() {
+		if len(c.Pair.Gateways) > 0 {
+			v.fault("pair.gateway", "is missing, though gateways are named")
+		}
+		return
+	}
+	names := c.Pair.Gateways
+	if len(names) != 2 || names[0] == names[1] || !slices.Contains(names, c.Pair.Gateway) {
+		v.fault("pair.gateways", "not two names, one of which is pair.gateway")
+	}
+	for i, name := range names {
+		if !validGateway(name) {
+			v.fault("pair.gateways."+strconv.Itoa(i), "not 1 to 32 lower-case letters, digits and hyphens")
+		}
+	}
+	if !c.Cluster.On() {
+		v.fault("pair.gateway", "a pair needs a cluster")
+	}
+}
+
 // validName reports whether s may be a server's name.
 func validName(s string) bool {
-	return s != "" && len(s) <= 64 && !strings.ContainsFunc(s, func(r rune) bool {
-		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-", r)
-	})
+	return s != "" && len(s) <= 64 && onlyOf(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-")
 }
+
+// validGateway reports whether s may be a gateway's name, which is a token of
+// subjects.
+func validGateway(s string) bool {
+	return s != "" && len(s) <= 32 && onlyOf(s, "abcdefghijklmnopqrstuvwxyz0123456789-")
+}
+
+// onlyOf reports whether s has only these letters.
+func onlyOf(s, letters string) bool { return strings.Trim(s, letters) == "" }

@@ -67,6 +67,11 @@ type Config struct {
 	// it the broker is one server within the node's own process.
 	Cluster ClusterConfig `yaml:"cluster"`
 
+	// Two gateways of one party, each in a folder of its own: one speaks, the
+	// other one follows it and takes over. Needs a cluster. Without it there is
+	// one gateway.
+	Pair PairConfig `yaml:"pair"`
+
 	// What the broker may keep on disk.
 	Store StoreConfig `yaml:"store"`
 
@@ -109,6 +114,28 @@ type ServerConfig struct {
 	Route  string `yaml:"route"`
 }
 
+// PairConfig names two gateways of one party.
+type PairConfig struct {
+	// Name of the gateway of this folder: one of gateways. Empty: it is alone.
+	Gateway string `yaml:"gateway"`
+
+	// Both gateways by name, in the same order in both folders. The first one
+	// speaks where there has never been a pair before, so it is the one that has
+	// the signing journals.
+	Gateways []string `yaml:"gateways"`
+
+	// Who decides that the other one takes over when the one that speaks is
+	// silent: automatic (the broker's word that nothing has come from it for the
+	// length of lease is enough) or manual (a person, with karaula gateway
+	// takeover). What the difference means is said in docs/threat-model.md. A
+	// gateway that is stopped hands over by itself in both cases.
+	Takeover string `yaml:"takeover"`
+
+	// How long the one that speaks may be silent before the other one takes
+	// over. 1s to 1h.
+	Lease time.Duration `yaml:"lease"`
+}
+
 // StoreConfig bounds the store. Sizes are bytes, or numbers with KiB, MiB, GiB
 // or TiB.
 type StoreConfig struct {
@@ -149,6 +176,12 @@ func Roles() []string {
 	return []string{RoleOfficer, RoleSupervisor, RoleAuditor, RoleSystem, RoleAdmin}
 }
 
+// Who decides that a standby takes over.
+const (
+	TakeoverAutomatic = "automatic"
+	TakeoverManual    = "manual"
+)
+
 // Default gives a configuration in which every field that has a default has it.
 func Default() *Config {
 	return &Config{
@@ -158,6 +191,7 @@ func Default() *Config {
 		BackupHorizon: 30 * 24 * time.Hour,
 		Replicas:      1,
 		SocketMode:    "0600",
+		Pair:          PairConfig{Takeover: TakeoverAutomatic, Lease: 5 * time.Second},
 		Store:         StoreConfig{MaxBytes: 32 << 30, Quota: 1 << 30},
 		Log:           LogConfig{Level: "info", Format: "text"},
 	}

@@ -29,6 +29,7 @@ func full() *Config {
 			{Name: "al-2", Client: "al-2.example.org:4222", Route: "10.1.0.2:6222"},
 			{Name: "al-3", Client: "10.1.0.3:4222", Route: "[fd00::3]:6222"},
 		}},
+		Pair:  PairConfig{Gateway: "al-b", Gateways: []string{"al-a", "al-b"}, Takeover: TakeoverManual, Lease: time.Minute},
 		Store: StoreConfig{MaxBytes: 10 << 30, Quota: 1<<20 + 1},
 		Log:   LogConfig{Level: "debug", Format: "json"},
 	}
@@ -39,7 +40,7 @@ func TestTemplateIsReadBack(t *testing.T) {
 	least := Default()
 	least.Party, least.Name, least.Listen = "me", `A \ B`, "127.0.0.1:4222"
 	least.Advertise, least.Officers = []string{}, []Officer{}
-	least.Cluster.Servers = []ServerConfig{}
+	least.Cluster.Servers, least.Pair.Gateways = []ServerConfig{}, []string{}
 	least.Broker.URL = "tls://broker.example.org:4222"
 	for name, c := range map[string]*Config{"full": full(), "least": least} {
 		got, err := Parse(Template(c))
@@ -94,6 +95,7 @@ func TestDefaults(t *testing.T) {
 	want := &Config{
 		Party: "al", Name: "Test", Listen: "127.0.0.1:4222", ClockSkew: 5 * time.Minute, Heartbeat: time.Hour, Silence: 2 * time.Hour,
 		BackupHorizon: 720 * time.Hour, Replicas: 1, SocketMode: "0600",
+		Pair:  PairConfig{Takeover: "automatic", Lease: 5 * time.Second},
 		Store: StoreConfig{MaxBytes: 32 << 30, Quota: 1 << 30}, Log: LogConfig{Level: "info", Format: "text"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -117,6 +119,8 @@ func TestRefused(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, yaml, want string }{
 		{"servers without a cluster", base + "cluster:\n  servers: [{name: a, client: \"h:1\", route: \"10.0.0.1:2\"}]\n", "cluster.server"},
+		{"a pair without a cluster", base + "pair:\n  gateway: a\n  gateways: [a, b]\n", "a pair needs a cluster"},
+		{"a pair of one", base + "pair:\n  gateway: a\n  gateways: [a, a]\n", "not two names"},
 		{"too few servers", base + "replicas: 3\n" + oneServer("10.0.0.1:2"), "not 3 or 5"},
 		{"a route on all addresses", base + "replicas: 3\n" + oneServer("0.0.0.0:2"), "one address of the private network"},
 		{"unknown field", base + "trust: all\n", "line 4: field trust not found"},

@@ -46,6 +46,12 @@ func (l Layout) Index() string { return l.in("gateway", "index") }
 // Restored says from which backup the folder was restored; not there if it never was.
 func (l Layout) Restored() string { return l.in("gateway", "restored") }
 
+// PairTerm keeps the highest term of the pair that this gateway has seen.
+func (l Layout) PairTerm() string { return l.in("gateway", "pair.term") }
+
+// PairWish is there while a person wants this gateway to take over.
+func (l Layout) PairWish() string { return l.in("gateway", "pair.takeover") }
+
 // BrokerKeys are the keys of the broker: secret, but open no content.
 func (l Layout) BrokerKeys() string { return l.in("broker", "keys") }
 

@@ -94,6 +94,7 @@ func (v *validator) config(c *Config) {
 		v.fault("broker.metrics", "the same address as metrics, which is the gateway's")
 	}
 	v.cluster(c)
+	v.pair(c)
 	if c.Store.MaxBytes < 64<<20 {
 		v.fault("store.max-bytes", "below 64MiB")
 	}

@@ -71,6 +71,12 @@ func Desk(deed string) string { return "desk." + deed }
 // Text is the subject of a signed text of the register, by kind and digest.
 func Text(kind, digest string) string { return "register." + kind + "." + digest }
 
+// PairState is the subject of the one message that says which gateway speaks.
+const PairState = "pair.state"
+
+// PairTo is the subject on which a gateway hears what the other one asks of it.
+func PairTo(name, what string) string { return "pair.to." + name + "." + what }
+
 // Link is the subject of the link service that a broker's owner answers for a partner.
 func Link(partner string) string { return "k1.link." + partner }
 
@@ -101,6 +107,7 @@ const (
 // Streams of a node whose broker is a cluster.
 const (
 	RegisterStream = "REGISTER" // signed texts, for the registers of all its machines
+	PairStream     = "PAIR"     // which of two gateways speaks
 )
 
 // Consumer is the name of a partner's durable consumer on an OUT stream.
