@@ -41,6 +41,11 @@ func (g *Gateway) Alive() error {
 // anybody but its own broker.
 func (g *Gateway) Checks(ctx context.Context) []checkup.Check {
 	if !g.begun.Load() {
+		select {
+		case <-g.ready: // see awaitTurn
+			return []checkup.Check{checkup.Good(checkup.GatewayRuns, "", "stands by, in step with the gateway that speaks")}
+		default:
+		}
 		return []checkup.Check{checkup.Bad(checkup.Fail, checkup.GatewayRuns, "", "the gateway is starting",
 			"wait, then look at the node's log")}
 	}

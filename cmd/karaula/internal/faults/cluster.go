@@ -37,8 +37,10 @@ const machines = 3
 
 // Cluster is a party's node whose broker is three stock nats-servers, each on a
 // machine of its own: a folder with a server and its agent. The gateway runs on
-// the first one.
+// the first one, or on the first two.
 type Cluster struct {
+	// Pair is set if there are two gateways.
+	Pair bool
 	// NATS is the stock nats-server.
 	NATS string
 	// Machines are the machines; the first one is the world's node.
@@ -63,6 +65,9 @@ func (c *Cluster) layOut(ctx context.Context, first *Node, cfg *node.Config) err
 	first.NATS, first.Cluster = c.NATS, c
 	c.Machines = []*Node{first}
 	args := []string{first.Dir}
+	if c.Pair {
+		args = []string{"--pair", first.Dir}
+	}
 	for i, client := range cfg.Advertise {
 		route, err := FreePort()
 		if err != nil {
@@ -124,6 +129,26 @@ func (c *Cluster) Serve(ctx context.Context, n *Node) error {
 		_ = conn.Close() // it was there
 		return ""
 	})
+}
+
+// Gateways are the machines that have a gateway.
+func (c *Cluster) Gateways() []*Node {
+	if c.Pair {
+		return c.Machines[:2]
+	}
+	return c.Machines[:1]
+}
+
+// Speaking gives the machine whose gateway answers officers now; the first one if
+// none does.
+func (c *Cluster) Speaking(ctx context.Context) *Node {
+	for _, n := range c.Gateways() {
+		if conn, err := node.DialSocket(ctx, node.Layout{Dir: n.Dir}.Socket()); err == nil {
+			_ = conn.Close() // it was there
+			return n
+		}
+	}
+	return c.Machines[0]
 }
 
 // StopGateways stops the gateways that run.

@@ -16,23 +16,25 @@ import (
 var stockServer = sync.OnceValues(func() (string, error) { return BuildNATS(context.Background(), filepath.Dir(bin)) })
 
 // makeCluster makes a world in which AL has three servers, and starts them.
-func makeCluster(t *testing.T) *World {
+func makeCluster(t *testing.T, pair bool) *World {
 	t.Helper()
 	server, err := stockServer()
 	must(t, err)
-	w, err := makeWorldWith(t.TempDir(), bin, &Cluster{NATS: server})
+	w, err := makeWorldWith(t.TempDir(), bin, &Cluster{NATS: server, Pair: pair})
 	must(t, err)
 	t.Cleanup(func() {
 		w.Clean()
 		if t.Failed() {
 			for _, n := range append(slices.Clone(w.Cluster.Machines), w.ME) {
-				t.Logf("log of %s:\n%s", n.Dir, n.Tail(4000))
+				t.Logf("log of %s:\n%s", n.Dir, n.Tail(6000))
 			}
 		}
 	})
 	must(t, w.Cluster.Start(patient(t)))
 	must(t, w.Cluster.Whole(patient(t)))
-	must(t, w.AL.Start(patient(t), Gateway))
+	for _, n := range w.Cluster.Gateways() {
+		must(t, n.Start(patient(t), Gateway))
+	}
 	must(t, w.ME.Start(patient(t), Whole))
 	return w
 }
@@ -52,7 +54,9 @@ type outages struct {
 	at   []time.Time
 }
 
-func (o *outages) note(what string) { o.what, o.at = append(o.what, what), append(o.at, time.Now()) }
+func (o *outages) note(what string) {
+	o.what, o.at = append(o.what, what), append(o.at, time.Now())
+}
 
 // longest gives, for each kind of event, how often it was and the longest time
 // between two acknowledgements from it to the next event.
@@ -65,14 +69,20 @@ func (o *outages) longest(r *Record) string {
 	count, worst := map[string]int{}, map[string]time.Duration{}
 	for i, from := range o.at {
 		count[o.what[i]]++
+		end := from.Add(time.Hour)
+		if i+1 < len(o.at) {
+			end = o.at[i+1]
+		}
 		last := from
 		for _, at := range acked {
-			if at.Before(from) {
+			switch {
+			case at.Before(from):
 				continue
+			case at.After(end): // what is left of this pause is the next event's
+				at = end
 			}
 			worst[o.what[i]] = max(worst[o.what[i]], at.Sub(last))
-			last = at
-			if i+1 < len(o.at) && at.After(o.at[i+1]) {
+			if last = at; at.Equal(end) {
 				break
 			}
 		}
@@ -127,7 +137,7 @@ func clusterKills(t *testing.T) int {
 func TestClusterKills(t *testing.T) {
 	t.Parallel()
 	rng, count := seeded(t), clusterKills(t)
-	w, r, o := makeCluster(t), records(), &outages{}
+	w, r, o := makeCluster(t, false), records(), &outages{}
 	loads := []*Load{Start(t.Context(), w.AL, r["al"], 3), Start(t.Context(), w.ME, r["me"], 1)}
 	for range count {
 		killOne(t, w, r["al"], rng, o)
@@ -143,7 +153,7 @@ func TestClusterKills(t *testing.T) {
 // Every process is restarted once, one after the other, while alerts are sent.
 func TestClusterRollingRestart(t *testing.T) {
 	t.Parallel()
-	w, r, o := makeCluster(t), records(), &outages{}
+	w, r, o := makeCluster(t, false), records(), &outages{}
 	load := Start(t.Context(), w.AL, r["al"], 3)
 	must(t, r["al"].Await(patient(t), 3))
 	for _, n := range w.Cluster.Machines {
@@ -163,4 +173,88 @@ func TestClusterRollingRestart(t *testing.T) {
 	endLoad(t, load)
 	finish(t, w, r)
 	t.Logf("%s; al's commands ended with %s", o.longest(r["al"]), r["al"].Exits())
+}
+
+// step waits until one of two gateways speaks and the other one could take over.
+func step(t *testing.T, w *World) {
+	t.Helper()
+	ctx := patient(t)
+	must(t, Until(ctx, func() string {
+		s, err := w.AL.Status(ctx)
+		if err != nil {
+			return err.Error()
+		}
+		for _, warning := range s.Warnings {
+			if strings.Contains(warning, "not in step") {
+				return warning
+			}
+		}
+		return ""
+	}))
+}
+
+// revive starts a gateway as its unit would: again, when it has lost its turn.
+func revive(t *testing.T, n *Node) {
+	t.Helper()
+	n.take(Gateway)
+	must(t, n.Start(patient(t), Gateway))
+}
+
+// killPaired kills one process, or a whole machine, of a node with two gateways
+// at a random moment, sees that the service goes on without it, and brings it back.
+func killPaired(t *testing.T, w *World, r *Record, rng *rand.Rand, o *outages) {
+	t.Helper()
+	step(t, w)
+	_, acked := r.Count()
+	must(t, r.Await(patient(t), acked+1+rng.IntN(6)))
+	time.Sleep(time.Duration(rng.Int64N(int64(30 * time.Millisecond)))) // a random moment
+	ctx := patient(t)
+	speaking := w.Cluster.Speaking(ctx)
+	other := w.Cluster.Machines[0]
+	if other == speaking {
+		other = w.Cluster.Machines[1]
+	}
+	n, parts, what := speaking, []Part{Gateway}, "speaking gateway killed"
+	switch rng.IntN(6) {
+	case 0, 1:
+	case 2:
+		n, what = other, "gateway that stands by killed"
+	case 3:
+		parts, what = []Part{Gateway, Server, Agent}, "machine of the speaking gateway killed"
+	case 4:
+		n, parts, what = other, []Part{Gateway, Server, Agent}, "machine of the gateway that stands by killed"
+	default:
+		n, parts, what = w.Cluster.Machines[2], []Part{Server, Agent}, "third machine killed"
+	}
+	o.note(what)
+	must(t, n.Kill(parts...))
+	_, acked = r.Count()
+	must(t, r.Await(ctx, acked+3)) // goes on without it
+	if slices.Contains(parts, Server) {
+		must(t, n.Launch(ctx, Agent))
+		must(t, w.Cluster.Serve(ctx, n))
+	}
+	must(t, w.Cluster.Whole(ctx))
+	if slices.Contains(parts, Gateway) {
+		revive(t, n)
+	}
+}
+
+// Whatever one process or machine of a node with three servers and two gateways is
+// killed, the rest goes on by itself, and nothing that was acknowledged is lost,
+// doubled or forked.
+func TestClusterPairKills(t *testing.T) {
+	t.Parallel()
+	rng, count := seeded(t), clusterKills(t)
+	w, r, o := makeCluster(t, true), records(), &outages{}
+	loads := []*Load{Start(t.Context(), w.AL, r["al"], 3), Start(t.Context(), w.ME, r["me"], 1)}
+	for range count {
+		killPaired(t, w, r["al"], rng, o)
+	}
+	endLoad(t, loads...)
+	f := finish(t, w, r)
+	t.Logf("%d kills: %s; al's commands ended with %s", count, o.longest(r["al"]), r["al"].Exits())
+	if f.Acked["al"] == 0 || f.Acked["me"] == 0 {
+		t.Error("nothing was sent: the campaign has shown nothing")
+	}
 }

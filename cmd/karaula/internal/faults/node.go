@@ -267,6 +267,9 @@ type Answer struct {
 // Run runs a command of the real program. An error means that it could not be
 // run; a command that fails gives its exit code.
 func (n *Node) Run(ctx context.Context, stdin string, args ...string) (Answer, error) {
+	if n.Cluster != nil { // officers go where the gateway answers
+		n = n.Cluster.Speaking(ctx)
+	}
 	c := exec.CommandContext(ctx, n.Bin, append(args, "--dir", n.Dir)...)
 	var out, errs bytes.Buffer
 	c.Stdin, c.Stdout, c.Stderr = strings.NewReader(stdin), &out, &errs

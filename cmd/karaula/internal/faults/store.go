@@ -37,6 +37,8 @@ type Store struct {
 	// Base how many statements came before them.
 	Journal [][]byte
 	Base    uint64
+	// Second is what the journal of the other gateway of a pair still has.
+	Second [][]byte
 
 	Keys *keyring.Gateway
 	View *register.View
@@ -61,6 +63,11 @@ func Read(ctx context.Context, n *Node, partners []string, temp string) (*Store,
 	}
 	if err := s.readJournal(l.Journal(Channel)); err != nil {
 		return nil, err
+	}
+	if n.Cluster != nil && n.Cluster.Pair {
+		if err := s.readSecond(node.Layout{Dir: n.Cluster.Machines[1].Dir}.Journal(Channel)); err != nil {
+			return nil, err
+		}
 	}
 	if n.Cluster != nil { // its streams are where most of its servers say that they are
 		nc, err := n.Cluster.Connect()
@@ -175,6 +182,21 @@ func readAll(ctx context.Context, js jetstream.JetStream, name, subj string) ([]
 // (docs/spec/journal.md): its length and two checksums, which are the journal
 // package's to check.
 const frameHead = 12
+
+// readSecond reads the journal of the other gateway: the longer one counts, and
+// what the other one has is kept for comparison.
+func (s *Store) readSecond(path string) error {
+	var o Store
+	if err := o.readJournal(path); err != nil {
+		return err
+	}
+	if o.Base+uint64(len(o.Journal)) > s.Base+uint64(len(s.Journal)) {
+		s.Base, o.Base = o.Base, s.Base
+		s.Journal, o.Journal = o.Journal, s.Journal
+	}
+	s.Second = o.Journal
+	return nil
+}
 
 // readJournal collects the envelopes of a journal's file, by its description
 // and not by the package that wrote it. A torn last record counts as not there.

@@ -115,7 +115,7 @@ func (k *walker) wrong(format string, args ...any) {
 // signedOnce collects every signed statement that a node holds, wherever, and
 // compares it with every other one of the same place.
 func (k *walker) signedOnce(party string, s *Store) {
-	all := map[string][][]byte{"journal": s.Journal}
+	all := map[string][][]byte{"journal": s.Journal, "journal of the other gateway": s.Second}
 	for _, m := range s.Out {
 		all["OUT"] = append(all["OUT"], m.Data)
 	}
