@@ -33,6 +33,17 @@ func (g *Gateway) readLedger(ctx context.Context, channel, origin string, fn fun
 	return err //nolint:wrapcheck // fn's own
 }
 
+// readAside gives what was put aside as no part of a ledger.
+func (g *Gateway) readAside(ctx context.Context, channel, origin string, fn func(*karaulav1.StoredPiece) error) error {
+	err := g.quarantine.Read(ctx, 1, subject.Quarantine(channel, origin), func(m stream.Stored) error {
+		return fn(&karaulav1.StoredPiece{Data: m.Data, Where: fmt.Sprintf("%s %d", subject.QuarantineStream, m.Seq)})
+	})
+	if err != nil && problem.KindOf(err) == problem.Failed && ctx.Err() == nil {
+		return problem.Wrap(problem.Unreachable, err, "what was put aside cannot be read")
+	}
+	return err //nolint:wrapcheck // fn's own
+}
+
 // ledgerReader puts the stubs of what was erased where its messages lay.
 type ledgerReader struct {
 	g               *Gateway

@@ -165,7 +165,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		Self: g.self, Name: g.o.Config.Name, Register: g.o.Register.View, Book: g.book, Index: g.index, Complete: g.complete, Bus: &g.bus,
 		Writer: g.writer, Open: g.open, Log: g.deskLog, OfficerKey: g.o.Keys.Keys().Officer,
 		Records:    desk.NewRecords(g.o.Keys.Keys, deskKey(g.o.Keys.Keys())),
-		ReadLedger: g.readLedger, Skew: g.o.Config.ClockSkew,
+		ReadLedger: g.readLedger, ReadAside: g.readAside, Skew: g.o.Config.ClockSkew,
 		Status: g.status, KeyUse: g.keyUse, PruneKeys: g.pruneKeys,
 		Checkup: g.checkup, TestLink: g.testLink, Now: g.o.Now, Logger: g.log,
 	})

@@ -75,16 +75,18 @@ func (a *app) audit(ctx context.Context, f *auditFlags, req *karaulav1.AuditRequ
 		}
 		out.inputs = append(out.inputs, evidence.Input{
 			Channel: l.GetChannel(), Origin: l.GetOrigin(), Mode: l.GetMode(), ID: ledger.ID(l.GetLedger()),
-			Pieces: piecesOf(ctx, node, m.GetAudit(), l),
+			Pieces: piecesOf(ctx, node, m.GetAudit(), l, false), Aside: piecesOf(ctx, node, m.GetAudit(), l, true),
 		})
 	}
 	return out, nil
 }
 
-// piecesOf reads a ledger from a node, anew each time.
-func piecesOf(ctx context.Context, node karaulav1connect.NodeServiceClient, audit []byte, l *karaulav1.AuditLedger) evidence.Pieces {
+// piecesOf reads a ledger from a node, or what was put aside of it, anew each time.
+func piecesOf(
+	ctx context.Context, node karaulav1connect.NodeServiceClient, audit []byte, l *karaulav1.AuditLedger, aside bool,
+) evidence.Pieces {
 	return func(yield func(evidence.Raw, error) bool) {
-		ask := &karaulav1.ReadLedgerRequest{Audit: audit, Channel: l.GetChannel(), Origin: l.GetOrigin()}
+		ask := &karaulav1.ReadLedgerRequest{Audit: audit, Channel: l.GetChannel(), Origin: l.GetOrigin(), Aside: aside}
 		stream, err := node.ReadLedger(ctx, connect.NewRequest(ask))
 		if err != nil {
 			yield(evidence.Raw{}, desk.FromConnect(err))

@@ -3,7 +3,9 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -213,7 +215,7 @@ func (f *replayFilter) receipted(s *evidence.Said) bool {
 
 func newAuditReplay(a *app) *cobra.Command {
 	var f auditFlags
-	var from, to, origin, alertID, keyFile string
+	var from, to, origin, alertID, keyFile, forks string
 	var content bool
 	c := &cobra.Command{
 		Use:   "replay --reason WHY --dir DIR",
@@ -237,6 +239,7 @@ key that stands in its card.`,
 	c.Flags().StringVar(&origin, "origin", "", "print what this party said")
 	c.Flags().StringVar(&alertID, "alert", "", "print the story of this alert")
 	c.Flags().BoolVar(&content, "content", false, "also print the content, with an auditor's key")
+	c.Flags().StringVar(&forks, "forks", "", "folder for a file of each contradiction that is found")
 	c.Flags().StringVar(&keyFile, "audit-key", "", "file with the auditor's age identity")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		filter := &replayFilter{origin: origin}
@@ -273,6 +276,9 @@ key that stands in its card.`,
 		if err != nil {
 			return err
 		}
+		if err := a.writeForks(forks, report); err != nil {
+			return err
+		}
 		out := newReplayResult(report)
 		if err := a.event(replayEvent{Outcome: out}); err != nil || out.Verified {
 			return err
@@ -280,6 +286,22 @@ key that stands in its card.`,
 		return failed(out.Findings)
 	}
 	return c
+}
+
+// writeForks writes the contradictions that were found into a folder, a file each.
+func (a *app) writeForks(dir string, r *evidence.Report) error {
+	for _, f := range r.Findings {
+		if dir == "" || f.Fork == nil {
+			continue
+		}
+		path := filepath.Join(dir, fmt.Sprintf("%s.%s.%d-%d.fork", f.Channel, f.Origin, f.Epoch, f.Seq))
+		body := f.Fork.Marshal()
+		if err := newFile(path, func(w io.Writer) error { _, err := w.Write(body); return err }); err != nil {
+			return err
+		}
+		a.note("the contradiction of %s at number %d is in %s; anybody verifies it: karaula verify", f.Origin, f.Seq, path)
+	}
+	return nil
 }
 
 func placeOf(p *karaulav1.AuditPlace) evidence.Place {

@@ -199,7 +199,11 @@ func (d *Desk) readLedger(
 		return problem.New(problem.NotFound, "there is no ledger of %q on %q here", m.GetOrigin(), m.GetChannel())
 	}
 	resp, size := &karaulav1.ReadLedgerResponse{}, 0
-	err = d.cfg.ReadLedger(ctx, m.GetChannel(), m.GetOrigin(), func(p *karaulav1.StoredPiece) error {
+	read := d.cfg.ReadLedger
+	if m.GetAside() {
+		read = d.cfg.ReadAside
+	}
+	err = read(ctx, m.GetChannel(), m.GetOrigin(), func(p *karaulav1.StoredPiece) error {
 		resp.Pieces = append(resp.Pieces, p)
 		if size += len(p.GetData()); size < chunkBytes {
 			return nil

@@ -58,8 +58,9 @@ type Config struct {
 	Records *Records
 	// OfficerKey is the national key of officers' pseudonyms, 32 bytes.
 	OfficerKey []byte
-	// ReadLedger gives what the streams hold of a ledger, in their order.
-	ReadLedger func(ctx context.Context, channel, origin string, fn func(*karaulav1.StoredPiece) error) error
+	// ReadLedger gives what the streams hold of a ledger, in their order, and
+	// ReadAside what was put aside.
+	ReadLedger, ReadAside func(ctx context.Context, channel, origin string, fn func(*karaulav1.StoredPiece) error) error
 	// Skew is how far two clocks may be apart.
 	Skew time.Duration
 	// Status gives links, channels and warnings.

@@ -212,6 +212,20 @@ func TestForkIsPortable(t *testing.T) {
 	}
 }
 
+// What was put aside is searched for contradictions, and for nothing else.
+func TestForkThatWasPutAside(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.talk(3)
+	other := s.forked()
+	in := s.input("al", s.raws["al"])
+	in.Aside = s.input("al", [][]byte{[]byte("noise"), s.raws["al"][1], s.raws["me"][1], other}).Pieces
+	r := s.replay(nil, in)
+	if got := classes(r); !slices.Equal(got, []string{"fork al 6"}) || r.Findings[0].Fork == nil {
+		t.Errorf("found %v", got)
+	}
+}
+
 // revoke gives al new keys, revokes the old one from its last statement on, and
 // gives the key that was stolen before.
 func (s *scene) revoke() func() []byte {

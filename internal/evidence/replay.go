@@ -22,6 +22,9 @@ type Input struct {
 	// Start is where the pieces begin; nil for number 1 of epoch 1.
 	Start  *Start
 	Pieces Pieces
+	// Aside are pieces that were put aside as no part of the ledger; nil for none.
+	// Only contradictions that the origin has signed are looked for in them.
+	Aside Pieces
 }
 
 // Start is a place in the middle of a ledger: what was said before it is known
@@ -153,6 +156,9 @@ func Replay(ctx context.Context, o Options, inputs []Input) (*Report, error) {
 	}
 	for _, run := range r.runs {
 		run.finish()
+		if err := run.aside(); err != nil {
+			return nil, err
+		}
 		r.report.Ledgers = append(r.report.Ledgers, run.result())
 	}
 	return &r.report, nil

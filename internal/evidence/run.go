@@ -288,6 +288,23 @@ func (u *run) finish() {
 	u.leftOver()
 }
 
+// aside looks for contradictions among what was put aside. All else that lies
+// there anybody may have written.
+func (u *run) aside() error {
+	if u.in.Aside == nil {
+		return nil
+	}
+	for raw, err := range u.in.Aside {
+		if err != nil {
+			return err
+		}
+		if p := u.r.checker.Place(raw.Data, u.r.o.View, u.led, u); p.Kind == border.Fork {
+			u.fork(raw, &p)
+		}
+	}
+	return nil
+}
+
 func (u *run) result() *LedgerReport {
 	out := u.out
 	out.Epoch, out.Size, out.Root, out.State = u.led.Epoch, u.led.Tree.Size(), u.led.Tree.Root(), u.led

@@ -416,7 +416,9 @@ type ReadLedgerRequest struct {
 	// Channel id.
 	Channel string `protobuf:"bytes,2,opt,name=channel,proto3" json:"channel,omitempty"`
 	// Party code of the origin.
-	Origin        string `protobuf:"bytes,3,opt,name=origin,proto3" json:"origin,omitempty"`
+	Origin string `protobuf:"bytes,3,opt,name=origin,proto3" json:"origin,omitempty"`
+	// What was put aside as no part of the ledger, in place of the ledger.
+	Aside         bool `protobuf:"varint,4,opt,name=aside,proto3" json:"aside,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -470,6 +472,13 @@ func (x *ReadLedgerRequest) GetOrigin() string {
 		return x.Origin
 	}
 	return ""
+}
+
+func (x *ReadLedgerRequest) GetAside() bool {
+	if x != nil {
+		return x.Aside
+	}
+	return false
 }
 
 // ReadLedgerResponse is some of what the node's streams hold of it, in their
@@ -608,11 +617,12 @@ const file_karaula_v1_audit_proto_rawDesc = "" +
 	"\x06origin\x18\x02 \x01(\tR\x06origin\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x12\x10\n" +
 	"\x03seq\x18\x04 \x01(\x04R\x03seq\x12\x14\n" +
-	"\x05frame\x18\x05 \x01(\fR\x05frame\"[\n" +
+	"\x05frame\x18\x05 \x01(\fR\x05frame\"q\n" +
 	"\x11ReadLedgerRequest\x12\x14\n" +
 	"\x05audit\x18\x01 \x01(\fR\x05audit\x12\x18\n" +
 	"\achannel\x18\x02 \x01(\tR\achannel\x12\x16\n" +
-	"\x06origin\x18\x03 \x01(\tR\x06origin\"E\n" +
+	"\x06origin\x18\x03 \x01(\tR\x06origin\x12\x14\n" +
+	"\x05aside\x18\x04 \x01(\bR\x05aside\"E\n" +
 	"\x12ReadLedgerResponse\x12/\n" +
 	"\x06pieces\x18\x01 \x03(\v2\x17.karaula.v1.StoredPieceR\x06pieces\"7\n" +
 	"\vStoredPiece\x12\x12\n" +
