@@ -12,6 +12,7 @@ import (
 	"karaula/internal/card"
 	"karaula/internal/envelope"
 	"karaula/internal/evidence"
+	"karaula/internal/problem"
 	"karaula/internal/testworld"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
@@ -341,6 +342,12 @@ func TestSplicedBundle(t *testing.T) {
 	b, _ := s.bundle(append([]evidence.Input{spliced}, one[1:]...))
 	if r := s.verify(b, s.roots()...); !r.Broken {
 		t.Error("the proof of another message will do")
+	}
+	_, whole := s.bundle(s.inputs())
+	for name, file := range map[string][]byte{"more": append(bytes.Clone(whole), 'x'), "less": whole[:len(whole)-1500]} {
+		if _, err := evidence.OpenBundle(bytes.NewReader(file), int64(len(file))); !problem.Is(err, problem.Invalid) {
+			t.Errorf("with %s at its end: %v", name, err)
+		}
 	}
 	moved := other[0]
 	moved.Start = &evidence.Start{Epoch: 1, Size: 4, Edge: one[0].Start.Edge}

@@ -175,6 +175,8 @@ func (b *Bundle) scan(t *tarReader) error {
 		}
 		into, rest := b.Register, strings.TrimPrefix(name, registerName)
 		switch {
+		case name == "" && t.src.here() != b.size:
+			return problem.New(problem.Invalid, "the bundle goes on behind its end")
 		case name == "":
 			return nil
 		case strings.HasPrefix(name, ledgerName):
