@@ -71,6 +71,7 @@ type Gateway struct {
 	opening  map[string]bool
 	troubles map[string]string // why a channel isn't open, by channel
 	partners map[string]*partner
+	clocks   clocks
 	whole    bool // every channel that is wanted is open
 	stopping bool // nothing is opened any more
 	work     sync.WaitGroup
@@ -219,6 +220,7 @@ func (g *Gateway) mind(ctx, inner context.Context, stopDesk func(), deskDone <-c
 			g.sync(inner)
 		case <-sweep.C:
 			g.index.Sweep(g.o.Now())
+			g.watchClocks(g.o.Now())
 			g.indexFile.Flush() //nolint:errcheck // told when the file is closed
 		}
 	}

@@ -47,6 +47,7 @@ func (c *channel) enterIndex(e *book.Entry, p *envelope.Parsed, inner *karaulav1
 	e.Type, e.Urgency, e.Lifecycle = r.GetType(), alert.UrgencyWord(r.GetUrgency()), r.GetLifecycle()
 	copy(e.Supersedes[:], r.GetSupersedes())
 	copy(e.About[:], r.GetAbout())
+	e.ReplyDue, e.ReviewDue, e.FalseHit = r.GetReplyDue(), r.GetReviewDue(), r.GetFalseHit()
 	if c.mode == karaulav1.Mode_MODE_ACTUAL {
 		place := index.Place{Ledger: e.Ledger, Channel: e.Channel, Origin: e.Origin}
 		c.g.index.Put(index.EntryOf(r, place, p.Statement.GetEraseAfter()))

@@ -15,6 +15,7 @@ type metrics struct {
 	lag         *prometheus.HistogramVec
 	receipted   *prometheus.HistogramVec
 	troubles    *prometheus.CounterVec
+	clocks      *prometheus.GaugeVec
 }
 
 // lagBuckets are seconds, from two nodes in a room to a partner that was away.
@@ -52,11 +53,17 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Help: "What was wrong with a partner's broker, its deliveries or its gateway's answers, by partner and code.",
 		}, []string{"party", "code"}),
 	}
+	m.clocks = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "karaula_clocks",
+		Help: "What parties owe and have not done, by kind, state (running, soon, overdue) and party.",
+	}, []string{"kind", "state", "party"})
 	if reg == nil {
 		return m, nil
 	}
 	var errs []error
-	all := []prometheus.Collector{m.published, m.judged, m.quarantined, m.requests, m.lag, m.receipted, m.troubles}
+	all := []prometheus.Collector{
+		m.published, m.judged, m.quarantined, m.requests, m.lag, m.receipted, m.troubles, m.clocks,
+	}
 	for _, c := range all {
 		errs = append(errs, reg.Register(c))
 	}

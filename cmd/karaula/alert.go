@@ -28,7 +28,7 @@ const maxAlertFile = 4 << 20
 func newAlert(a *app) *cobra.Command {
 	return group("alert", "send, list, show, watch, change and answer alerts",
 		"These commands talk to the running node of a folder, over its socket.",
-		newAlertSend(a), newAlertList(a), newAlertShow(a), newAlertWatch(a), newAlertHistory(a), newAlertAct(a),
+		newAlertSend(a), newAlertList(a), newAlertShow(a), newAlertWatch(a), newAlertHistory(a), newAlertDue(a), newAlertAct(a),
 		newAlertExtend(a), newAlertWithdraw(a))
 }
 
@@ -239,6 +239,7 @@ type deliveryLine struct {
 	State string     `json:"state"` // waiting, accepted, refused, lapsed, seen, acted, not executed
 	Code  string     `json:"code,omitempty"`
 	Since *time.Time `json:"since,omitempty"`
+	Due   *time.Time `json:"due,omitempty"` // until when it owes an answer that is not given yet
 }
 
 func newAlertLine(r *karaulav1.AlertRow) alertLine {
@@ -264,6 +265,10 @@ func newAlertLine(r *karaulav1.AlertRow) alertLine {
 		if d.GetSince() != 0 {
 			at := micro(d.GetSince())
 			x.Since = &at
+		}
+		if d.GetDue() != 0 {
+			at := micro(d.GetDue())
+			x.Due = &at
 		}
 		l.Deliveries = append(l.Deliveries, x)
 	}
@@ -312,6 +317,9 @@ func (l alertLine) standing() string {
 		word := d.Party + " " + d.State
 		if d.Code != "" {
 			word += " (" + d.Code + ")"
+		}
+		if d.Due != nil {
+			word += " (answer due " + d.Due.Format(shortTime) + ")"
 		}
 		words = append(words, word)
 	}

@@ -24,6 +24,7 @@ import (
 var results = map[string]result{
 	"karaula init":              initResult{},
 	"karaula alert act":         actResult{},
+	"karaula alert due":         dueResult{},
 	"karaula alert extend":      sendResult{},
 	"karaula alert withdraw":    sendResult{},
 	"karaula alert history":     historyResult{},

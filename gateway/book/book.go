@@ -52,6 +52,9 @@ type Entry struct {
 	Lifecycle  karaulav1.Lifecycle
 	Supersedes [32]byte // commitment of the version before
 	About      [16]byte // the alert that a hit is on, the request that is answered
+	ReplyDue   int64    // microseconds since 1970 UTC; zero: never; of an answer: until when it is deferred
+	ReviewDue  int64    // likewise
+	FalseHit   bool     // a hit that was none
 	// Act is set in an act, without its remark; ID and Version are the alert's.
 	Act *karaulav1.Act
 }

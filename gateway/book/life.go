@@ -103,5 +103,10 @@ func (b *Book) delivery(e *Entry, party string) *karaulav1.Delivery {
 	for _, x := range life.Deeds(acts) {
 		d.State, d.Since = deliveryStates[x.Deed], x.SaidAt
 	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if c := b.replyClock(e, party); e.ReplyDue != 0 && c.Met.IsZero() {
+		d.Due = c.Due.UnixMicro()
+	}
 	return d
 }

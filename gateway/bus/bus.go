@@ -21,6 +21,8 @@ const (
 	Contested   = "contested"   // a partner has contradicted itself
 	Delivered   = "delivered"   // a partner's receipt came in
 	Act         = "act"         // people did something about an alert
+	Due         = "due"         // a quarter of the time is left for what a party owes
+	Overdue     = "overdue"     // the time is over
 	Link        = "link"        // a link came up or went down
 	Repudiated  = "repudiated"  // an accepted alert's origin has revoked the key that signed it
 	Notice      = "notice"      // an agreement was suspended, resumed, changed

@@ -3,9 +3,11 @@ package index
 import (
 	"encoding/hex"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
+	"karaula/internal/alert"
 	"karaula/internal/searchkey"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
@@ -19,7 +21,14 @@ func (x *Index) Record(led, leaf [32]byte, inner *karaulav1.Inner) *karaulav1.In
 	r := &karaulav1.IndexRecord{
 		Ledger: led[:], Leaf: leaf[:], AlertId: inner.GetAlertId(), Version: inner.GetVersion(),
 		Lifecycle: a.GetLifecycle(), Type: inner.GetType(), Urgency: a.GetUrgency(),
-		ReviewDue: a.GetReviewDue(), ReplyDue: a.GetReplyDue(), Supersedes: inner.GetSupersedes(), About: about(a),
+		Supersedes: inner.GetSupersedes(), About: about(a), FalseHit: a.GetHit().GetFalseHit(),
+	}
+	said := time.UnixMicro(inner.GetSaidAt())
+	if due, ok := alert.ReplyDue(a, said); ok {
+		r.ReplyDue = due.UnixMicro()
+	}
+	if due, ok := alert.ReviewDue(a, said, alert.Expiry(a, said)); ok && inner.GetAct() == nil {
+		r.ReviewDue = due.UnixMicro()
 	}
 	if act := inner.GetAct(); act != nil {
 		r.Act = proto.CloneOf(act)

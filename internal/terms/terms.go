@@ -161,6 +161,12 @@ func CodeWord(c karaulav1.Code) string {
 	return word(c.String(), "CODE_")
 }
 
+// ClockWord gives the word of what is owed ("reply", "error-notice").
+func ClockWord(k karaulav1.ClockKind) string { return word(k.String(), "CLOCK_KIND_") }
+
+// ClockStateWord gives the word of where a clock stands ("running", "overdue").
+func ClockStateWord(s karaulav1.ClockState) string { return word(s.String(), "CLOCK_STATE_") }
+
 // ClassWord gives the word of a verdict class ("refused").
 func ClassWord(c karaulav1.VerdictClass) string { return word(c.String(), "VERDICT_CLASS_") }
 

@@ -807,6 +807,8 @@ type IndexRecord struct {
 	Supersedes []byte `protobuf:"bytes,12,opt,name=supersedes,proto3" json:"supersedes,omitempty"`
 	// Id of the alert that a hit is on, or of the request that is answered, 16 bytes.
 	About []byte `protobuf:"bytes,13,opt,name=about,proto3" json:"about,omitempty"`
+	// A hit that turned out to be false, so that an error notice is due.
+	FalseHit bool `protobuf:"varint,15,opt,name=false_hit,json=falseHit,proto3" json:"false_hit,omitempty"`
 	// In the record of an act: what it says, without its remark.
 	Act           *Act `protobuf:"bytes,14,opt,name=act,proto3" json:"act,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -934,6 +936,13 @@ func (x *IndexRecord) GetAbout() []byte {
 	return nil
 }
 
+func (x *IndexRecord) GetFalseHit() bool {
+	if x != nil {
+		return x.FalseHit
+	}
+	return false
+}
+
 func (x *IndexRecord) GetAct() *Act {
 	if x != nil {
 		return x.Act
@@ -1051,7 +1060,7 @@ const file_karaula_v1_local_proto_rawDesc = "" +
 	" \x01(\x0e2\x15.karaula.v1.AlertTypeR\x04type\x12-\n" +
 	"\apurpose\x18\v \x01(\x0e2\x13.karaula.v1.PurposeR\apurpose\x12\x14\n" +
 	"\x05asked\x18\f \x03(\fR\x05asked\x12\x18\n" +
-	"\amatched\x18\r \x03(\rR\amatched\"\xc0\x03\n" +
+	"\amatched\x18\r \x03(\rR\amatched\"\xdd\x03\n" +
 	"\vIndexRecord\x12\x16\n" +
 	"\x06ledger\x18\x01 \x01(\fR\x06ledger\x12\x12\n" +
 	"\x04leaf\x18\x02 \x01(\fR\x04leaf\x12\x19\n" +
@@ -1069,7 +1078,8 @@ const file_karaula_v1_local_proto_rawDesc = "" +
 	"\n" +
 	"supersedes\x18\f \x01(\fR\n" +
 	"supersedes\x12\x14\n" +
-	"\x05about\x18\r \x01(\fR\x05about\x12!\n" +
+	"\x05about\x18\r \x01(\fR\x05about\x12\x1b\n" +
+	"\tfalse_hit\x18\x0f \x01(\bR\bfalseHit\x12!\n" +
 	"\x03act\x18\x0e \x01(\v2\x0f.karaula.v1.ActR\x03act\"?\n" +
 	"\n" +
 	"IndexBatch\x121\n" +

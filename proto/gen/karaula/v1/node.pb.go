@@ -96,6 +96,128 @@ func (DeliveryState) EnumDescriptor() ([]byte, []int) {
 	return file_karaula_v1_node_proto_rawDescGZIP(), []int{0}
 }
 
+// ClockKind is what is owed.
+type ClockKind int32
+
+const (
+	// Never valid.
+	ClockKind_CLOCK_KIND_UNSPECIFIED ClockKind = 0
+	// An answer (Directive (EU) 2023/977, Art. 5), or an act where an alert states a time.
+	ClockKind_CLOCK_KIND_REPLY ClockKind = 1
+	// The owner takes up a hit (after the SIRENE Manual: twelve hours).
+	ClockKind_CLOCK_KIND_HIT ClockKind = 2
+	// An error notice after a false hit (two working days).
+	ClockKind_CLOCK_KIND_ERROR_NOTICE ClockKind = 3
+	// The need to keep an own alert is looked at again.
+	ClockKind_CLOCK_KIND_REVIEW ClockKind = 4
+)
+
+// Enum value maps for ClockKind.
+var (
+	ClockKind_name = map[int32]string{
+		0: "CLOCK_KIND_UNSPECIFIED",
+		1: "CLOCK_KIND_REPLY",
+		2: "CLOCK_KIND_HIT",
+		3: "CLOCK_KIND_ERROR_NOTICE",
+		4: "CLOCK_KIND_REVIEW",
+	}
+	ClockKind_value = map[string]int32{
+		"CLOCK_KIND_UNSPECIFIED":  0,
+		"CLOCK_KIND_REPLY":        1,
+		"CLOCK_KIND_HIT":          2,
+		"CLOCK_KIND_ERROR_NOTICE": 3,
+		"CLOCK_KIND_REVIEW":       4,
+	}
+)
+
+func (x ClockKind) Enum() *ClockKind {
+	p := new(ClockKind)
+	*p = x
+	return p
+}
+
+func (x ClockKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ClockKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_karaula_v1_node_proto_enumTypes[1].Descriptor()
+}
+
+func (ClockKind) Type() protoreflect.EnumType {
+	return &file_karaula_v1_node_proto_enumTypes[1]
+}
+
+func (x ClockKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ClockKind.Descriptor instead.
+func (ClockKind) EnumDescriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{1}
+}
+
+// ClockState is where a clock stands.
+type ClockState int32
+
+const (
+	// Never valid.
+	ClockState_CLOCK_STATE_UNSPECIFIED ClockState = 0
+	// It runs.
+	ClockState_CLOCK_STATE_RUNNING ClockState = 1
+	// A quarter of its time is left.
+	ClockState_CLOCK_STATE_SOON ClockState = 2
+	// Its time is over.
+	ClockState_CLOCK_STATE_OVERDUE ClockState = 3
+	// It was done.
+	ClockState_CLOCK_STATE_MET ClockState = 4
+)
+
+// Enum value maps for ClockState.
+var (
+	ClockState_name = map[int32]string{
+		0: "CLOCK_STATE_UNSPECIFIED",
+		1: "CLOCK_STATE_RUNNING",
+		2: "CLOCK_STATE_SOON",
+		3: "CLOCK_STATE_OVERDUE",
+		4: "CLOCK_STATE_MET",
+	}
+	ClockState_value = map[string]int32{
+		"CLOCK_STATE_UNSPECIFIED": 0,
+		"CLOCK_STATE_RUNNING":     1,
+		"CLOCK_STATE_SOON":        2,
+		"CLOCK_STATE_OVERDUE":     3,
+		"CLOCK_STATE_MET":         4,
+	}
+)
+
+func (x ClockState) Enum() *ClockState {
+	p := new(ClockState)
+	*p = x
+	return p
+}
+
+func (x ClockState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ClockState) Descriptor() protoreflect.EnumDescriptor {
+	return file_karaula_v1_node_proto_enumTypes[2].Descriptor()
+}
+
+func (ClockState) Type() protoreflect.EnumType {
+	return &file_karaula_v1_node_proto_enumTypes[2]
+}
+
+func (x ClockState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ClockState.Descriptor instead.
+func (ClockState) EnumDescriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{2}
+}
+
 // SendRequest hands over alerts for one channel. All are sent or none. An alert
 // whose id and version were sent before is not sent again: the answer is the
 // earlier one, so a caller that gives ids may safely repeat a request.
@@ -682,7 +804,9 @@ type Delivery struct {
 	// Reason of a refusal.
 	Code Code `protobuf:"varint,3,opt,name=code,proto3,enum=karaula.v1.Code" json:"code,omitempty"`
 	// When that became known here, microseconds since 1970 UTC.
-	Since         int64 `protobuf:"varint,4,opt,name=since,proto3" json:"since,omitempty"`
+	Since int64 `protobuf:"varint,4,opt,name=since,proto3" json:"since,omitempty"`
+	// Until when it owes an answer or an act, likewise; zero: never, or it was given.
+	Due           int64 `protobuf:"varint,5,opt,name=due,proto3" json:"due,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -741,6 +865,13 @@ func (x *Delivery) GetCode() Code {
 func (x *Delivery) GetSince() int64 {
 	if x != nil {
 		return x.Since
+	}
+	return 0
+}
+
+func (x *Delivery) GetDue() int64 {
+	if x != nil {
+		return x.Due
 	}
 	return 0
 }
@@ -1767,6 +1898,243 @@ func (x *HistoryEvent) GetAct() *Act {
 	return nil
 }
 
+// DueRequest selects clocks.
+type DueRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only this channel.
+	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Only those that are due before, microseconds since 1970 UTC; zero: all.
+	Before int64 `protobuf:"varint,2,opt,name=before,proto3" json:"before,omitempty"`
+	// Also those that were met.
+	Met bool `protobuf:"varint,3,opt,name=met,proto3" json:"met,omitempty"`
+	// At most so many; zero: 1,000.
+	Limit         uint32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DueRequest) Reset() {
+	*x = DueRequest{}
+	mi := &file_karaula_v1_node_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DueRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DueRequest) ProtoMessage() {}
+
+func (x *DueRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DueRequest.ProtoReflect.Descriptor instead.
+func (*DueRequest) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *DueRequest) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *DueRequest) GetBefore() int64 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
+func (x *DueRequest) GetMet() bool {
+	if x != nil {
+		return x.Met
+	}
+	return false
+}
+
+func (x *DueRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// DueResponse gives them.
+type DueResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The soonest first.
+	Clocks []*ClockRow `protobuf:"bytes,1,rep,name=clocks,proto3" json:"clocks,omitempty"`
+	// False while older history is still being read after a start.
+	Complete bool `protobuf:"varint,2,opt,name=complete,proto3" json:"complete,omitempty"`
+	// True if there are more than the limit.
+	More          bool `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DueResponse) Reset() {
+	*x = DueResponse{}
+	mi := &file_karaula_v1_node_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DueResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DueResponse) ProtoMessage() {}
+
+func (x *DueResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DueResponse.ProtoReflect.Descriptor instead.
+func (*DueResponse) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *DueResponse) GetClocks() []*ClockRow {
+	if x != nil {
+		return x.Clocks
+	}
+	return nil
+}
+
+func (x *DueResponse) GetComplete() bool {
+	if x != nil {
+		return x.Complete
+	}
+	return false
+}
+
+func (x *DueResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+// ClockRow is one clock.
+type ClockRow struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is owed.
+	Kind ClockKind `protobuf:"varint,1,opt,name=kind,proto3,enum=karaula.v1.ClockKind" json:"kind,omitempty"`
+	// Where it stands.
+	State ClockState `protobuf:"varint,2,opt,name=state,proto3,enum=karaula.v1.ClockState" json:"state,omitempty"`
+	// Who owes it.
+	Party string `protobuf:"bytes,3,opt,name=party,proto3" json:"party,omitempty"`
+	// Until when, microseconds since 1970 UTC.
+	Due int64 `protobuf:"varint,4,opt,name=due,proto3" json:"due,omitempty"`
+	// Since when it runs.
+	Since int64 `protobuf:"varint,5,opt,name=since,proto3" json:"since,omitempty"`
+	// When it was done; zero while it is not.
+	Met int64 `protobuf:"varint,6,opt,name=met,proto3" json:"met,omitempty"`
+	// What it is about.
+	Alert         *AlertRow `protobuf:"bytes,7,opt,name=alert,proto3" json:"alert,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClockRow) Reset() {
+	*x = ClockRow{}
+	mi := &file_karaula_v1_node_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClockRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClockRow) ProtoMessage() {}
+
+func (x *ClockRow) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClockRow.ProtoReflect.Descriptor instead.
+func (*ClockRow) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ClockRow) GetKind() ClockKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ClockKind_CLOCK_KIND_UNSPECIFIED
+}
+
+func (x *ClockRow) GetState() ClockState {
+	if x != nil {
+		return x.State
+	}
+	return ClockState_CLOCK_STATE_UNSPECIFIED
+}
+
+func (x *ClockRow) GetParty() string {
+	if x != nil {
+		return x.Party
+	}
+	return ""
+}
+
+func (x *ClockRow) GetDue() int64 {
+	if x != nil {
+		return x.Due
+	}
+	return 0
+}
+
+func (x *ClockRow) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *ClockRow) GetMet() int64 {
+	if x != nil {
+		return x.Met
+	}
+	return 0
+}
+
+func (x *ClockRow) GetAlert() *AlertRow {
+	if x != nil {
+		return x.Alert
+	}
+	return nil
+}
+
 // WatchRequest selects events.
 type WatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1782,7 +2150,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[21]
+	mi := &file_karaula_v1_node_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1794,7 +2162,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[21]
+	mi := &file_karaula_v1_node_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1807,7 +2175,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{21}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *WatchRequest) GetChannel() string {
@@ -1853,7 +2221,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[22]
+	mi := &file_karaula_v1_node_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1865,7 +2233,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[22]
+	mi := &file_karaula_v1_node_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1878,7 +2246,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{22}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *WatchResponse) GetAt() int64 {
@@ -1932,7 +2300,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[23]
+	mi := &file_karaula_v1_node_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1944,7 +2312,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[23]
+	mi := &file_karaula_v1_node_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1957,7 +2325,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{23}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{26}
 }
 
 // StatusResponse gives it.
@@ -1987,7 +2355,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[24]
+	mi := &file_karaula_v1_node_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1999,7 +2367,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[24]
+	mi := &file_karaula_v1_node_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2012,7 +2380,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{24}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StatusResponse) GetParty() string {
@@ -2097,7 +2465,7 @@ type LinkStatus struct {
 
 func (x *LinkStatus) Reset() {
 	*x = LinkStatus{}
-	mi := &file_karaula_v1_node_proto_msgTypes[25]
+	mi := &file_karaula_v1_node_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2109,7 +2477,7 @@ func (x *LinkStatus) String() string {
 func (*LinkStatus) ProtoMessage() {}
 
 func (x *LinkStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[25]
+	mi := &file_karaula_v1_node_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2122,7 +2490,7 @@ func (x *LinkStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkStatus.ProtoReflect.Descriptor instead.
 func (*LinkStatus) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{25}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *LinkStatus) GetParty() string {
@@ -2179,7 +2547,7 @@ type ChannelStatus struct {
 
 func (x *ChannelStatus) Reset() {
 	*x = ChannelStatus{}
-	mi := &file_karaula_v1_node_proto_msgTypes[26]
+	mi := &file_karaula_v1_node_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2191,7 +2559,7 @@ func (x *ChannelStatus) String() string {
 func (*ChannelStatus) ProtoMessage() {}
 
 func (x *ChannelStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[26]
+	mi := &file_karaula_v1_node_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2204,7 +2572,7 @@ func (x *ChannelStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChannelStatus.ProtoReflect.Descriptor instead.
 func (*ChannelStatus) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{26}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ChannelStatus) GetChannel() string {
@@ -2267,7 +2635,7 @@ type PartnerStatus struct {
 
 func (x *PartnerStatus) Reset() {
 	*x = PartnerStatus{}
-	mi := &file_karaula_v1_node_proto_msgTypes[27]
+	mi := &file_karaula_v1_node_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2279,7 +2647,7 @@ func (x *PartnerStatus) String() string {
 func (*PartnerStatus) ProtoMessage() {}
 
 func (x *PartnerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[27]
+	mi := &file_karaula_v1_node_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2292,7 +2660,7 @@ func (x *PartnerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartnerStatus.ProtoReflect.Descriptor instead.
 func (*PartnerStatus) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{27}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PartnerStatus) GetParty() string {
@@ -2368,7 +2736,7 @@ type KeyUseRequest struct {
 
 func (x *KeyUseRequest) Reset() {
 	*x = KeyUseRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[28]
+	mi := &file_karaula_v1_node_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2380,7 +2748,7 @@ func (x *KeyUseRequest) String() string {
 func (*KeyUseRequest) ProtoMessage() {}
 
 func (x *KeyUseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[28]
+	mi := &file_karaula_v1_node_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2393,7 +2761,7 @@ func (x *KeyUseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyUseRequest.ProtoReflect.Descriptor instead.
 func (*KeyUseRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{28}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *KeyUseRequest) GetKeys() [][]byte {
@@ -2440,7 +2808,7 @@ type KeyUseResponse struct {
 
 func (x *KeyUseResponse) Reset() {
 	*x = KeyUseResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[29]
+	mi := &file_karaula_v1_node_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2452,7 +2820,7 @@ func (x *KeyUseResponse) String() string {
 func (*KeyUseResponse) ProtoMessage() {}
 
 func (x *KeyUseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[29]
+	mi := &file_karaula_v1_node_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2465,7 +2833,7 @@ func (x *KeyUseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyUseResponse.ProtoReflect.Descriptor instead.
 func (*KeyUseResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{29}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *KeyUseResponse) GetUsages() []*KeyUsage {
@@ -2527,7 +2895,7 @@ type KeyUsage struct {
 
 func (x *KeyUsage) Reset() {
 	*x = KeyUsage{}
-	mi := &file_karaula_v1_node_proto_msgTypes[30]
+	mi := &file_karaula_v1_node_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2539,7 +2907,7 @@ func (x *KeyUsage) String() string {
 func (*KeyUsage) ProtoMessage() {}
 
 func (x *KeyUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[30]
+	mi := &file_karaula_v1_node_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2552,7 +2920,7 @@ func (x *KeyUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyUsage.ProtoReflect.Descriptor instead.
 func (*KeyUsage) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{30}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *KeyUsage) GetKey() []byte {
@@ -2666,7 +3034,7 @@ type WordCount struct {
 
 func (x *WordCount) Reset() {
 	*x = WordCount{}
-	mi := &file_karaula_v1_node_proto_msgTypes[31]
+	mi := &file_karaula_v1_node_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2678,7 +3046,7 @@ func (x *WordCount) String() string {
 func (*WordCount) ProtoMessage() {}
 
 func (x *WordCount) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[31]
+	mi := &file_karaula_v1_node_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2691,7 +3059,7 @@ func (x *WordCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WordCount.ProtoReflect.Descriptor instead.
 func (*WordCount) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{31}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *WordCount) GetWord() string {
@@ -2719,7 +3087,7 @@ type PruneKeysRequest struct {
 
 func (x *PruneKeysRequest) Reset() {
 	*x = PruneKeysRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[32]
+	mi := &file_karaula_v1_node_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2731,7 +3099,7 @@ func (x *PruneKeysRequest) String() string {
 func (*PruneKeysRequest) ProtoMessage() {}
 
 func (x *PruneKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[32]
+	mi := &file_karaula_v1_node_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2744,7 +3112,7 @@ func (x *PruneKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneKeysRequest.ProtoReflect.Descriptor instead.
 func (*PruneKeysRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{32}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *PruneKeysRequest) GetDryRun() bool {
@@ -2765,7 +3133,7 @@ type PruneKeysResponse struct {
 
 func (x *PruneKeysResponse) Reset() {
 	*x = PruneKeysResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[33]
+	mi := &file_karaula_v1_node_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2777,7 +3145,7 @@ func (x *PruneKeysResponse) String() string {
 func (*PruneKeysResponse) ProtoMessage() {}
 
 func (x *PruneKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[33]
+	mi := &file_karaula_v1_node_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2790,7 +3158,7 @@ func (x *PruneKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneKeysResponse.ProtoReflect.Descriptor instead.
 func (*PruneKeysResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{33}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *PruneKeysResponse) GetKeys() []*PrunedKey {
@@ -2813,7 +3181,7 @@ type PrunedKey struct {
 
 func (x *PrunedKey) Reset() {
 	*x = PrunedKey{}
-	mi := &file_karaula_v1_node_proto_msgTypes[34]
+	mi := &file_karaula_v1_node_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2825,7 +3193,7 @@ func (x *PrunedKey) String() string {
 func (*PrunedKey) ProtoMessage() {}
 
 func (x *PrunedKey) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[34]
+	mi := &file_karaula_v1_node_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2838,7 +3206,7 @@ func (x *PrunedKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrunedKey.ProtoReflect.Descriptor instead.
 func (*PrunedKey) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{34}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *PrunedKey) GetKey() []byte {
@@ -2866,7 +3234,7 @@ type CheckupRequest struct {
 
 func (x *CheckupRequest) Reset() {
 	*x = CheckupRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[35]
+	mi := &file_karaula_v1_node_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2878,7 +3246,7 @@ func (x *CheckupRequest) String() string {
 func (*CheckupRequest) ProtoMessage() {}
 
 func (x *CheckupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[35]
+	mi := &file_karaula_v1_node_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2891,7 +3259,7 @@ func (x *CheckupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckupRequest.ProtoReflect.Descriptor instead.
 func (*CheckupRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{35}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CheckupRequest) GetRoundTrips() bool {
@@ -2912,7 +3280,7 @@ type CheckupResponse struct {
 
 func (x *CheckupResponse) Reset() {
 	*x = CheckupResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[36]
+	mi := &file_karaula_v1_node_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2924,7 +3292,7 @@ func (x *CheckupResponse) String() string {
 func (*CheckupResponse) ProtoMessage() {}
 
 func (x *CheckupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[36]
+	mi := &file_karaula_v1_node_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2937,7 +3305,7 @@ func (x *CheckupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckupResponse.ProtoReflect.Descriptor instead.
 func (*CheckupResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{36}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CheckupResponse) GetChecks() []*Check {
@@ -2966,7 +3334,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_karaula_v1_node_proto_msgTypes[37]
+	mi := &file_karaula_v1_node_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2978,7 +3346,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[37]
+	mi := &file_karaula_v1_node_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2991,7 +3359,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{37}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Check) GetId() string {
@@ -3040,7 +3408,7 @@ type TestLinkRequest struct {
 
 func (x *TestLinkRequest) Reset() {
 	*x = TestLinkRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[38]
+	mi := &file_karaula_v1_node_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3052,7 +3420,7 @@ func (x *TestLinkRequest) String() string {
 func (*TestLinkRequest) ProtoMessage() {}
 
 func (x *TestLinkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[38]
+	mi := &file_karaula_v1_node_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3065,7 +3433,7 @@ func (x *TestLinkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestLinkRequest.ProtoReflect.Descriptor instead.
 func (*TestLinkRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{38}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *TestLinkRequest) GetParty() string {
@@ -3096,7 +3464,7 @@ type TestLinkResponse struct {
 
 func (x *TestLinkResponse) Reset() {
 	*x = TestLinkResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[39]
+	mi := &file_karaula_v1_node_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3108,7 +3476,7 @@ func (x *TestLinkResponse) String() string {
 func (*TestLinkResponse) ProtoMessage() {}
 
 func (x *TestLinkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[39]
+	mi := &file_karaula_v1_node_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3121,7 +3489,7 @@ func (x *TestLinkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestLinkResponse.ProtoReflect.Descriptor instead.
 func (*TestLinkResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{39}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *TestLinkResponse) GetRoundTrip() int64 {
@@ -3218,12 +3586,13 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\n" +
 	"repudiated\x18\x14 \x01(\bR\n" +
 	"repudiated\x123\n" +
-	"\tlifecycle\x18\x15 \x01(\x0e2\x15.karaula.v1.LifecycleR\tlifecycle\"\x8d\x01\n" +
+	"\tlifecycle\x18\x15 \x01(\x0e2\x15.karaula.v1.LifecycleR\tlifecycle\"\x9f\x01\n" +
 	"\bDelivery\x12\x14\n" +
 	"\x05party\x18\x01 \x01(\tR\x05party\x12/\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x19.karaula.v1.DeliveryStateR\x05state\x12$\n" +
 	"\x04code\x18\x03 \x01(\x0e2\x10.karaula.v1.CodeR\x04code\x12\x14\n" +
-	"\x05since\x18\x04 \x01(\x03R\x05since\"X\n" +
+	"\x05since\x18\x04 \x01(\x03R\x05since\x12\x10\n" +
+	"\x03due\x18\x05 \x01(\x03R\x03due\"X\n" +
 	"\vShowRequest\x12\x19\n" +
 	"\balert_id\x18\x01 \x01(\tR\aalertId\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +
@@ -3302,7 +3671,25 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\tlifecycle\x18\b \x01(\x0e2\x15.karaula.v1.LifecycleR\tlifecycle\x12\x10\n" +
 	"\x03hit\x18\t \x01(\tR\x03hit\x12!\n" +
 	"\x03act\x18\n" +
-	" \x01(\v2\x0f.karaula.v1.ActR\x03act\"i\n" +
+	" \x01(\v2\x0f.karaula.v1.ActR\x03act\"f\n" +
+	"\n" +
+	"DueRequest\x12\x18\n" +
+	"\achannel\x18\x01 \x01(\tR\achannel\x12\x16\n" +
+	"\x06before\x18\x02 \x01(\x03R\x06before\x12\x10\n" +
+	"\x03met\x18\x03 \x01(\bR\x03met\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit\"k\n" +
+	"\vDueResponse\x12,\n" +
+	"\x06clocks\x18\x01 \x03(\v2\x14.karaula.v1.ClockRowR\x06clocks\x12\x1a\n" +
+	"\bcomplete\x18\x02 \x01(\bR\bcomplete\x12\x12\n" +
+	"\x04more\x18\x03 \x01(\bR\x04more\"\xdf\x01\n" +
+	"\bClockRow\x12)\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x15.karaula.v1.ClockKindR\x04kind\x12,\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x16.karaula.v1.ClockStateR\x05state\x12\x14\n" +
+	"\x05party\x18\x03 \x01(\tR\x05party\x12\x10\n" +
+	"\x03due\x18\x04 \x01(\x03R\x03due\x12\x14\n" +
+	"\x05since\x18\x05 \x01(\x03R\x05since\x12\x10\n" +
+	"\x03met\x18\x06 \x01(\x03R\x03met\x12*\n" +
+	"\x05alert\x18\a \x01(\v2\x14.karaula.v1.AlertRowR\x05alert\"i\n" +
 	"\fWatchRequest\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12)\n" +
 	"\x04type\x18\x02 \x01(\x0e2\x15.karaula.v1.AlertTypeR\x04type\x12\x14\n" +
@@ -3418,14 +3805,28 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x15DELIVERY_STATE_LAPSED\x10\x04\x12\x17\n" +
 	"\x13DELIVERY_STATE_SEEN\x10\x05\x12\x18\n" +
 	"\x14DELIVERY_STATE_ACTED\x10\x06\x12\x1f\n" +
-	"\x1bDELIVERY_STATE_NOT_EXECUTED\x10\a2\xe9\a\n" +
+	"\x1bDELIVERY_STATE_NOT_EXECUTED\x10\a*\x85\x01\n" +
+	"\tClockKind\x12\x1a\n" +
+	"\x16CLOCK_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10CLOCK_KIND_REPLY\x10\x01\x12\x12\n" +
+	"\x0eCLOCK_KIND_HIT\x10\x02\x12\x1b\n" +
+	"\x17CLOCK_KIND_ERROR_NOTICE\x10\x03\x12\x15\n" +
+	"\x11CLOCK_KIND_REVIEW\x10\x04*\x86\x01\n" +
+	"\n" +
+	"ClockState\x12\x1b\n" +
+	"\x17CLOCK_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13CLOCK_STATE_RUNNING\x10\x01\x12\x14\n" +
+	"\x10CLOCK_STATE_SOON\x10\x02\x12\x17\n" +
+	"\x13CLOCK_STATE_OVERDUE\x10\x03\x12\x13\n" +
+	"\x0fCLOCK_STATE_MET\x10\x042\xa1\b\n" +
 	"\vNodeService\x129\n" +
 	"\x04Send\x12\x17.karaula.v1.SendRequest\x1a\x18.karaula.v1.SendResponse\x129\n" +
 	"\x04List\x12\x17.karaula.v1.ListRequest\x1a\x18.karaula.v1.ListResponse\x129\n" +
 	"\x04Show\x12\x17.karaula.v1.ShowRequest\x1a\x18.karaula.v1.ShowResponse\x12?\n" +
 	"\x06Change\x12\x19.karaula.v1.ChangeRequest\x1a\x1a.karaula.v1.ChangeResponse\x12?\n" +
 	"\x06SayAct\x12\x19.karaula.v1.SayActRequest\x1a\x1a.karaula.v1.SayActResponse\x12B\n" +
-	"\aHistory\x12\x1a.karaula.v1.HistoryRequest\x1a\x1b.karaula.v1.HistoryResponse\x12?\n" +
+	"\aHistory\x12\x1a.karaula.v1.HistoryRequest\x1a\x1b.karaula.v1.HistoryResponse\x126\n" +
+	"\x03Due\x12\x16.karaula.v1.DueRequest\x1a\x17.karaula.v1.DueResponse\x12?\n" +
 	"\x06LookUp\x12\x19.karaula.v1.LookUpRequest\x1a\x1a.karaula.v1.LookUpResponse\x12>\n" +
 	"\x05Watch\x12\x18.karaula.v1.WatchRequest\x1a\x19.karaula.v1.WatchResponse0\x01\x12?\n" +
 	"\x06Status\x12\x19.karaula.v1.StatusRequest\x1a\x1a.karaula.v1.StatusResponse\x12?\n" +
@@ -3452,146 +3853,157 @@ func file_karaula_v1_node_proto_rawDescGZIP() []byte {
 	return file_karaula_v1_node_proto_rawDescData
 }
 
-var file_karaula_v1_node_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_karaula_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_karaula_v1_node_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_karaula_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_karaula_v1_node_proto_goTypes = []any{
 	(DeliveryState)(0),         // 0: karaula.v1.DeliveryState
-	(*SendRequest)(nil),        // 1: karaula.v1.SendRequest
-	(*SendResponse)(nil),       // 2: karaula.v1.SendResponse
-	(*Sent)(nil),               // 3: karaula.v1.Sent
-	(*Reader)(nil),             // 4: karaula.v1.Reader
-	(*ListRequest)(nil),        // 5: karaula.v1.ListRequest
-	(*ListResponse)(nil),       // 6: karaula.v1.ListResponse
-	(*AlertRow)(nil),           // 7: karaula.v1.AlertRow
-	(*Delivery)(nil),           // 8: karaula.v1.Delivery
-	(*ShowRequest)(nil),        // 9: karaula.v1.ShowRequest
-	(*ShowResponse)(nil),       // 10: karaula.v1.ShowResponse
-	(*ChangeRequest)(nil),      // 11: karaula.v1.ChangeRequest
-	(*ChangeResponse)(nil),     // 12: karaula.v1.ChangeResponse
-	(*SayActRequest)(nil),      // 13: karaula.v1.SayActRequest
-	(*SayActResponse)(nil),     // 14: karaula.v1.SayActResponse
-	(*HistoryRequest)(nil),     // 15: karaula.v1.HistoryRequest
-	(*HistoryResponse)(nil),    // 16: karaula.v1.HistoryResponse
-	(*AlertState)(nil),         // 17: karaula.v1.AlertState
-	(*PartyDeed)(nil),          // 18: karaula.v1.PartyDeed
-	(*LinkedAlert)(nil),        // 19: karaula.v1.LinkedAlert
-	(*ConsentState)(nil),       // 20: karaula.v1.ConsentState
-	(*HistoryEvent)(nil),       // 21: karaula.v1.HistoryEvent
-	(*WatchRequest)(nil),       // 22: karaula.v1.WatchRequest
-	(*WatchResponse)(nil),      // 23: karaula.v1.WatchResponse
-	(*StatusRequest)(nil),      // 24: karaula.v1.StatusRequest
-	(*StatusResponse)(nil),     // 25: karaula.v1.StatusResponse
-	(*LinkStatus)(nil),         // 26: karaula.v1.LinkStatus
-	(*ChannelStatus)(nil),      // 27: karaula.v1.ChannelStatus
-	(*PartnerStatus)(nil),      // 28: karaula.v1.PartnerStatus
-	(*KeyUseRequest)(nil),      // 29: karaula.v1.KeyUseRequest
-	(*KeyUseResponse)(nil),     // 30: karaula.v1.KeyUseResponse
-	(*KeyUsage)(nil),           // 31: karaula.v1.KeyUsage
-	(*WordCount)(nil),          // 32: karaula.v1.WordCount
-	(*PruneKeysRequest)(nil),   // 33: karaula.v1.PruneKeysRequest
-	(*PruneKeysResponse)(nil),  // 34: karaula.v1.PruneKeysResponse
-	(*PrunedKey)(nil),          // 35: karaula.v1.PrunedKey
-	(*CheckupRequest)(nil),     // 36: karaula.v1.CheckupRequest
-	(*CheckupResponse)(nil),    // 37: karaula.v1.CheckupResponse
-	(*Check)(nil),              // 38: karaula.v1.Check
-	(*TestLinkRequest)(nil),    // 39: karaula.v1.TestLinkRequest
-	(*TestLinkResponse)(nil),   // 40: karaula.v1.TestLinkResponse
-	(*Alert)(nil),              // 41: karaula.v1.Alert
-	(AlertType)(0),             // 42: karaula.v1.AlertType
-	(VerdictClass)(0),          // 43: karaula.v1.VerdictClass
-	(Code)(0),                  // 44: karaula.v1.Code
-	(Lifecycle)(0),             // 45: karaula.v1.Lifecycle
-	(*Act)(nil),                // 46: karaula.v1.Act
-	(Deed)(0),                  // 47: karaula.v1.Deed
-	(Ground)(0),                // 48: karaula.v1.Ground
-	(LinkRelation)(0),          // 49: karaula.v1.LinkRelation
-	(KeyUse)(0),                // 50: karaula.v1.KeyUse
-	(*LookUpRequest)(nil),      // 51: karaula.v1.LookUpRequest
-	(*AuditRequest)(nil),       // 52: karaula.v1.AuditRequest
-	(*ReadLedgerRequest)(nil),  // 53: karaula.v1.ReadLedgerRequest
-	(*LookUpResponse)(nil),     // 54: karaula.v1.LookUpResponse
-	(*AuditResponse)(nil),      // 55: karaula.v1.AuditResponse
-	(*ReadLedgerResponse)(nil), // 56: karaula.v1.ReadLedgerResponse
+	(ClockKind)(0),             // 1: karaula.v1.ClockKind
+	(ClockState)(0),            // 2: karaula.v1.ClockState
+	(*SendRequest)(nil),        // 3: karaula.v1.SendRequest
+	(*SendResponse)(nil),       // 4: karaula.v1.SendResponse
+	(*Sent)(nil),               // 5: karaula.v1.Sent
+	(*Reader)(nil),             // 6: karaula.v1.Reader
+	(*ListRequest)(nil),        // 7: karaula.v1.ListRequest
+	(*ListResponse)(nil),       // 8: karaula.v1.ListResponse
+	(*AlertRow)(nil),           // 9: karaula.v1.AlertRow
+	(*Delivery)(nil),           // 10: karaula.v1.Delivery
+	(*ShowRequest)(nil),        // 11: karaula.v1.ShowRequest
+	(*ShowResponse)(nil),       // 12: karaula.v1.ShowResponse
+	(*ChangeRequest)(nil),      // 13: karaula.v1.ChangeRequest
+	(*ChangeResponse)(nil),     // 14: karaula.v1.ChangeResponse
+	(*SayActRequest)(nil),      // 15: karaula.v1.SayActRequest
+	(*SayActResponse)(nil),     // 16: karaula.v1.SayActResponse
+	(*HistoryRequest)(nil),     // 17: karaula.v1.HistoryRequest
+	(*HistoryResponse)(nil),    // 18: karaula.v1.HistoryResponse
+	(*AlertState)(nil),         // 19: karaula.v1.AlertState
+	(*PartyDeed)(nil),          // 20: karaula.v1.PartyDeed
+	(*LinkedAlert)(nil),        // 21: karaula.v1.LinkedAlert
+	(*ConsentState)(nil),       // 22: karaula.v1.ConsentState
+	(*HistoryEvent)(nil),       // 23: karaula.v1.HistoryEvent
+	(*DueRequest)(nil),         // 24: karaula.v1.DueRequest
+	(*DueResponse)(nil),        // 25: karaula.v1.DueResponse
+	(*ClockRow)(nil),           // 26: karaula.v1.ClockRow
+	(*WatchRequest)(nil),       // 27: karaula.v1.WatchRequest
+	(*WatchResponse)(nil),      // 28: karaula.v1.WatchResponse
+	(*StatusRequest)(nil),      // 29: karaula.v1.StatusRequest
+	(*StatusResponse)(nil),     // 30: karaula.v1.StatusResponse
+	(*LinkStatus)(nil),         // 31: karaula.v1.LinkStatus
+	(*ChannelStatus)(nil),      // 32: karaula.v1.ChannelStatus
+	(*PartnerStatus)(nil),      // 33: karaula.v1.PartnerStatus
+	(*KeyUseRequest)(nil),      // 34: karaula.v1.KeyUseRequest
+	(*KeyUseResponse)(nil),     // 35: karaula.v1.KeyUseResponse
+	(*KeyUsage)(nil),           // 36: karaula.v1.KeyUsage
+	(*WordCount)(nil),          // 37: karaula.v1.WordCount
+	(*PruneKeysRequest)(nil),   // 38: karaula.v1.PruneKeysRequest
+	(*PruneKeysResponse)(nil),  // 39: karaula.v1.PruneKeysResponse
+	(*PrunedKey)(nil),          // 40: karaula.v1.PrunedKey
+	(*CheckupRequest)(nil),     // 41: karaula.v1.CheckupRequest
+	(*CheckupResponse)(nil),    // 42: karaula.v1.CheckupResponse
+	(*Check)(nil),              // 43: karaula.v1.Check
+	(*TestLinkRequest)(nil),    // 44: karaula.v1.TestLinkRequest
+	(*TestLinkResponse)(nil),   // 45: karaula.v1.TestLinkResponse
+	(*Alert)(nil),              // 46: karaula.v1.Alert
+	(AlertType)(0),             // 47: karaula.v1.AlertType
+	(VerdictClass)(0),          // 48: karaula.v1.VerdictClass
+	(Code)(0),                  // 49: karaula.v1.Code
+	(Lifecycle)(0),             // 50: karaula.v1.Lifecycle
+	(*Act)(nil),                // 51: karaula.v1.Act
+	(Deed)(0),                  // 52: karaula.v1.Deed
+	(Ground)(0),                // 53: karaula.v1.Ground
+	(LinkRelation)(0),          // 54: karaula.v1.LinkRelation
+	(KeyUse)(0),                // 55: karaula.v1.KeyUse
+	(*LookUpRequest)(nil),      // 56: karaula.v1.LookUpRequest
+	(*AuditRequest)(nil),       // 57: karaula.v1.AuditRequest
+	(*ReadLedgerRequest)(nil),  // 58: karaula.v1.ReadLedgerRequest
+	(*LookUpResponse)(nil),     // 59: karaula.v1.LookUpResponse
+	(*AuditResponse)(nil),      // 60: karaula.v1.AuditResponse
+	(*ReadLedgerResponse)(nil), // 61: karaula.v1.ReadLedgerResponse
 }
 var file_karaula_v1_node_proto_depIdxs = []int32{
-	41, // 0: karaula.v1.SendRequest.alerts:type_name -> karaula.v1.Alert
-	3,  // 1: karaula.v1.SendResponse.sent:type_name -> karaula.v1.Sent
-	4,  // 2: karaula.v1.SendResponse.readers:type_name -> karaula.v1.Reader
-	4,  // 3: karaula.v1.SendResponse.others:type_name -> karaula.v1.Reader
-	42, // 4: karaula.v1.ListRequest.type:type_name -> karaula.v1.AlertType
-	7,  // 5: karaula.v1.ListResponse.alerts:type_name -> karaula.v1.AlertRow
-	42, // 6: karaula.v1.AlertRow.type:type_name -> karaula.v1.AlertType
-	43, // 7: karaula.v1.AlertRow.class:type_name -> karaula.v1.VerdictClass
-	44, // 8: karaula.v1.AlertRow.code:type_name -> karaula.v1.Code
-	8,  // 9: karaula.v1.AlertRow.deliveries:type_name -> karaula.v1.Delivery
-	45, // 10: karaula.v1.AlertRow.lifecycle:type_name -> karaula.v1.Lifecycle
+	46, // 0: karaula.v1.SendRequest.alerts:type_name -> karaula.v1.Alert
+	5,  // 1: karaula.v1.SendResponse.sent:type_name -> karaula.v1.Sent
+	6,  // 2: karaula.v1.SendResponse.readers:type_name -> karaula.v1.Reader
+	6,  // 3: karaula.v1.SendResponse.others:type_name -> karaula.v1.Reader
+	47, // 4: karaula.v1.ListRequest.type:type_name -> karaula.v1.AlertType
+	9,  // 5: karaula.v1.ListResponse.alerts:type_name -> karaula.v1.AlertRow
+	47, // 6: karaula.v1.AlertRow.type:type_name -> karaula.v1.AlertType
+	48, // 7: karaula.v1.AlertRow.class:type_name -> karaula.v1.VerdictClass
+	49, // 8: karaula.v1.AlertRow.code:type_name -> karaula.v1.Code
+	10, // 9: karaula.v1.AlertRow.deliveries:type_name -> karaula.v1.Delivery
+	50, // 10: karaula.v1.AlertRow.lifecycle:type_name -> karaula.v1.Lifecycle
 	0,  // 11: karaula.v1.Delivery.state:type_name -> karaula.v1.DeliveryState
-	44, // 12: karaula.v1.Delivery.code:type_name -> karaula.v1.Code
-	7,  // 13: karaula.v1.ShowResponse.row:type_name -> karaula.v1.AlertRow
-	41, // 14: karaula.v1.ShowResponse.alert:type_name -> karaula.v1.Alert
-	45, // 15: karaula.v1.ChangeRequest.lifecycle:type_name -> karaula.v1.Lifecycle
-	3,  // 16: karaula.v1.ChangeResponse.sent:type_name -> karaula.v1.Sent
-	4,  // 17: karaula.v1.ChangeResponse.readers:type_name -> karaula.v1.Reader
-	46, // 18: karaula.v1.SayActRequest.act:type_name -> karaula.v1.Act
-	17, // 19: karaula.v1.HistoryResponse.state:type_name -> karaula.v1.AlertState
-	21, // 20: karaula.v1.HistoryResponse.events:type_name -> karaula.v1.HistoryEvent
-	18, // 21: karaula.v1.AlertState.flags:type_name -> karaula.v1.PartyDeed
-	18, // 22: karaula.v1.AlertState.deeds:type_name -> karaula.v1.PartyDeed
-	19, // 23: karaula.v1.AlertState.links:type_name -> karaula.v1.LinkedAlert
-	19, // 24: karaula.v1.AlertState.hits:type_name -> karaula.v1.LinkedAlert
-	20, // 25: karaula.v1.AlertState.consents:type_name -> karaula.v1.ConsentState
-	47, // 26: karaula.v1.PartyDeed.deed:type_name -> karaula.v1.Deed
-	48, // 27: karaula.v1.PartyDeed.ground:type_name -> karaula.v1.Ground
-	49, // 28: karaula.v1.LinkedAlert.relation:type_name -> karaula.v1.LinkRelation
-	47, // 29: karaula.v1.ConsentState.answer:type_name -> karaula.v1.Deed
-	45, // 30: karaula.v1.HistoryEvent.lifecycle:type_name -> karaula.v1.Lifecycle
-	46, // 31: karaula.v1.HistoryEvent.act:type_name -> karaula.v1.Act
-	42, // 32: karaula.v1.WatchRequest.type:type_name -> karaula.v1.AlertType
-	7,  // 33: karaula.v1.WatchResponse.alert:type_name -> karaula.v1.AlertRow
-	26, // 34: karaula.v1.StatusResponse.links:type_name -> karaula.v1.LinkStatus
-	27, // 35: karaula.v1.StatusResponse.channels:type_name -> karaula.v1.ChannelStatus
-	28, // 36: karaula.v1.ChannelStatus.partners:type_name -> karaula.v1.PartnerStatus
-	31, // 37: karaula.v1.KeyUseResponse.usages:type_name -> karaula.v1.KeyUsage
-	50, // 38: karaula.v1.KeyUsage.use:type_name -> karaula.v1.KeyUse
-	32, // 39: karaula.v1.KeyUsage.types:type_name -> karaula.v1.WordCount
-	35, // 40: karaula.v1.PruneKeysResponse.keys:type_name -> karaula.v1.PrunedKey
-	50, // 41: karaula.v1.PrunedKey.use:type_name -> karaula.v1.KeyUse
-	38, // 42: karaula.v1.CheckupResponse.checks:type_name -> karaula.v1.Check
-	1,  // 43: karaula.v1.NodeService.Send:input_type -> karaula.v1.SendRequest
-	5,  // 44: karaula.v1.NodeService.List:input_type -> karaula.v1.ListRequest
-	9,  // 45: karaula.v1.NodeService.Show:input_type -> karaula.v1.ShowRequest
-	11, // 46: karaula.v1.NodeService.Change:input_type -> karaula.v1.ChangeRequest
-	13, // 47: karaula.v1.NodeService.SayAct:input_type -> karaula.v1.SayActRequest
-	15, // 48: karaula.v1.NodeService.History:input_type -> karaula.v1.HistoryRequest
-	51, // 49: karaula.v1.NodeService.LookUp:input_type -> karaula.v1.LookUpRequest
-	22, // 50: karaula.v1.NodeService.Watch:input_type -> karaula.v1.WatchRequest
-	24, // 51: karaula.v1.NodeService.Status:input_type -> karaula.v1.StatusRequest
-	29, // 52: karaula.v1.NodeService.KeyUse:input_type -> karaula.v1.KeyUseRequest
-	33, // 53: karaula.v1.NodeService.PruneKeys:input_type -> karaula.v1.PruneKeysRequest
-	52, // 54: karaula.v1.NodeService.Audit:input_type -> karaula.v1.AuditRequest
-	53, // 55: karaula.v1.NodeService.ReadLedger:input_type -> karaula.v1.ReadLedgerRequest
-	36, // 56: karaula.v1.NodeService.Checkup:input_type -> karaula.v1.CheckupRequest
-	39, // 57: karaula.v1.NodeService.TestLink:input_type -> karaula.v1.TestLinkRequest
-	2,  // 58: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
-	6,  // 59: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
-	10, // 60: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
-	12, // 61: karaula.v1.NodeService.Change:output_type -> karaula.v1.ChangeResponse
-	14, // 62: karaula.v1.NodeService.SayAct:output_type -> karaula.v1.SayActResponse
-	16, // 63: karaula.v1.NodeService.History:output_type -> karaula.v1.HistoryResponse
-	54, // 64: karaula.v1.NodeService.LookUp:output_type -> karaula.v1.LookUpResponse
-	23, // 65: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
-	25, // 66: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
-	30, // 67: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
-	34, // 68: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
-	55, // 69: karaula.v1.NodeService.Audit:output_type -> karaula.v1.AuditResponse
-	56, // 70: karaula.v1.NodeService.ReadLedger:output_type -> karaula.v1.ReadLedgerResponse
-	37, // 71: karaula.v1.NodeService.Checkup:output_type -> karaula.v1.CheckupResponse
-	40, // 72: karaula.v1.NodeService.TestLink:output_type -> karaula.v1.TestLinkResponse
-	58, // [58:73] is the sub-list for method output_type
-	43, // [43:58] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	49, // 12: karaula.v1.Delivery.code:type_name -> karaula.v1.Code
+	9,  // 13: karaula.v1.ShowResponse.row:type_name -> karaula.v1.AlertRow
+	46, // 14: karaula.v1.ShowResponse.alert:type_name -> karaula.v1.Alert
+	50, // 15: karaula.v1.ChangeRequest.lifecycle:type_name -> karaula.v1.Lifecycle
+	5,  // 16: karaula.v1.ChangeResponse.sent:type_name -> karaula.v1.Sent
+	6,  // 17: karaula.v1.ChangeResponse.readers:type_name -> karaula.v1.Reader
+	51, // 18: karaula.v1.SayActRequest.act:type_name -> karaula.v1.Act
+	19, // 19: karaula.v1.HistoryResponse.state:type_name -> karaula.v1.AlertState
+	23, // 20: karaula.v1.HistoryResponse.events:type_name -> karaula.v1.HistoryEvent
+	20, // 21: karaula.v1.AlertState.flags:type_name -> karaula.v1.PartyDeed
+	20, // 22: karaula.v1.AlertState.deeds:type_name -> karaula.v1.PartyDeed
+	21, // 23: karaula.v1.AlertState.links:type_name -> karaula.v1.LinkedAlert
+	21, // 24: karaula.v1.AlertState.hits:type_name -> karaula.v1.LinkedAlert
+	22, // 25: karaula.v1.AlertState.consents:type_name -> karaula.v1.ConsentState
+	52, // 26: karaula.v1.PartyDeed.deed:type_name -> karaula.v1.Deed
+	53, // 27: karaula.v1.PartyDeed.ground:type_name -> karaula.v1.Ground
+	54, // 28: karaula.v1.LinkedAlert.relation:type_name -> karaula.v1.LinkRelation
+	52, // 29: karaula.v1.ConsentState.answer:type_name -> karaula.v1.Deed
+	50, // 30: karaula.v1.HistoryEvent.lifecycle:type_name -> karaula.v1.Lifecycle
+	51, // 31: karaula.v1.HistoryEvent.act:type_name -> karaula.v1.Act
+	26, // 32: karaula.v1.DueResponse.clocks:type_name -> karaula.v1.ClockRow
+	1,  // 33: karaula.v1.ClockRow.kind:type_name -> karaula.v1.ClockKind
+	2,  // 34: karaula.v1.ClockRow.state:type_name -> karaula.v1.ClockState
+	9,  // 35: karaula.v1.ClockRow.alert:type_name -> karaula.v1.AlertRow
+	47, // 36: karaula.v1.WatchRequest.type:type_name -> karaula.v1.AlertType
+	9,  // 37: karaula.v1.WatchResponse.alert:type_name -> karaula.v1.AlertRow
+	31, // 38: karaula.v1.StatusResponse.links:type_name -> karaula.v1.LinkStatus
+	32, // 39: karaula.v1.StatusResponse.channels:type_name -> karaula.v1.ChannelStatus
+	33, // 40: karaula.v1.ChannelStatus.partners:type_name -> karaula.v1.PartnerStatus
+	36, // 41: karaula.v1.KeyUseResponse.usages:type_name -> karaula.v1.KeyUsage
+	55, // 42: karaula.v1.KeyUsage.use:type_name -> karaula.v1.KeyUse
+	37, // 43: karaula.v1.KeyUsage.types:type_name -> karaula.v1.WordCount
+	40, // 44: karaula.v1.PruneKeysResponse.keys:type_name -> karaula.v1.PrunedKey
+	55, // 45: karaula.v1.PrunedKey.use:type_name -> karaula.v1.KeyUse
+	43, // 46: karaula.v1.CheckupResponse.checks:type_name -> karaula.v1.Check
+	3,  // 47: karaula.v1.NodeService.Send:input_type -> karaula.v1.SendRequest
+	7,  // 48: karaula.v1.NodeService.List:input_type -> karaula.v1.ListRequest
+	11, // 49: karaula.v1.NodeService.Show:input_type -> karaula.v1.ShowRequest
+	13, // 50: karaula.v1.NodeService.Change:input_type -> karaula.v1.ChangeRequest
+	15, // 51: karaula.v1.NodeService.SayAct:input_type -> karaula.v1.SayActRequest
+	17, // 52: karaula.v1.NodeService.History:input_type -> karaula.v1.HistoryRequest
+	24, // 53: karaula.v1.NodeService.Due:input_type -> karaula.v1.DueRequest
+	56, // 54: karaula.v1.NodeService.LookUp:input_type -> karaula.v1.LookUpRequest
+	27, // 55: karaula.v1.NodeService.Watch:input_type -> karaula.v1.WatchRequest
+	29, // 56: karaula.v1.NodeService.Status:input_type -> karaula.v1.StatusRequest
+	34, // 57: karaula.v1.NodeService.KeyUse:input_type -> karaula.v1.KeyUseRequest
+	38, // 58: karaula.v1.NodeService.PruneKeys:input_type -> karaula.v1.PruneKeysRequest
+	57, // 59: karaula.v1.NodeService.Audit:input_type -> karaula.v1.AuditRequest
+	58, // 60: karaula.v1.NodeService.ReadLedger:input_type -> karaula.v1.ReadLedgerRequest
+	41, // 61: karaula.v1.NodeService.Checkup:input_type -> karaula.v1.CheckupRequest
+	44, // 62: karaula.v1.NodeService.TestLink:input_type -> karaula.v1.TestLinkRequest
+	4,  // 63: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
+	8,  // 64: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
+	12, // 65: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
+	14, // 66: karaula.v1.NodeService.Change:output_type -> karaula.v1.ChangeResponse
+	16, // 67: karaula.v1.NodeService.SayAct:output_type -> karaula.v1.SayActResponse
+	18, // 68: karaula.v1.NodeService.History:output_type -> karaula.v1.HistoryResponse
+	25, // 69: karaula.v1.NodeService.Due:output_type -> karaula.v1.DueResponse
+	59, // 70: karaula.v1.NodeService.LookUp:output_type -> karaula.v1.LookUpResponse
+	28, // 71: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
+	30, // 72: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
+	35, // 73: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
+	39, // 74: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
+	60, // 75: karaula.v1.NodeService.Audit:output_type -> karaula.v1.AuditResponse
+	61, // 76: karaula.v1.NodeService.ReadLedger:output_type -> karaula.v1.ReadLedgerResponse
+	42, // 77: karaula.v1.NodeService.Checkup:output_type -> karaula.v1.CheckupResponse
+	45, // 78: karaula.v1.NodeService.TestLink:output_type -> karaula.v1.TestLinkResponse
+	63, // [63:79] is the sub-list for method output_type
+	47, // [47:63] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_karaula_v1_node_proto_init() }
@@ -3611,8 +4023,8 @@ func file_karaula_v1_node_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_karaula_v1_node_proto_rawDesc), len(file_karaula_v1_node_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   40,
+			NumEnums:      3,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -47,6 +47,8 @@ const (
 	NodeServiceSayActProcedure = "/karaula.v1.NodeService/SayAct"
 	// NodeServiceHistoryProcedure is the fully-qualified name of the NodeService's History RPC.
 	NodeServiceHistoryProcedure = "/karaula.v1.NodeService/History"
+	// NodeServiceDueProcedure is the fully-qualified name of the NodeService's Due RPC.
+	NodeServiceDueProcedure = "/karaula.v1.NodeService/Due"
 	// NodeServiceLookUpProcedure is the fully-qualified name of the NodeService's LookUp RPC.
 	NodeServiceLookUpProcedure = "/karaula.v1.NodeService/LookUp"
 	// NodeServiceWatchProcedure is the fully-qualified name of the NodeService's Watch RPC.
@@ -81,6 +83,8 @@ type NodeServiceClient interface {
 	SayAct(context.Context, *connect.Request[v1.SayActRequest]) (*connect.Response[v1.SayActResponse], error)
 	// History tells the life of an alert: versions, acts, hits. No content; the look is recorded.
 	History(context.Context, *connect.Request[v1.HistoryRequest]) (*connect.Response[v1.HistoryResponse], error)
+	// Due gives the clocks that run: what is owed to whom until when.
+	Due(context.Context, *connect.Request[v1.DueRequest]) (*connect.Response[v1.DueResponse], error)
 	// LookUp says whether there is anything about plates, documents, persons; each look-up is recorded.
 	LookUp(context.Context, *connect.Request[v1.LookUpRequest]) (*connect.Response[v1.LookUpResponse], error)
 	// Watch streams what happens until the caller leaves.
@@ -148,6 +152,12 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(nodeServiceMethods.ByName("History")),
 			connect.WithClientOptions(opts...),
 		),
+		due: connect.NewClient[v1.DueRequest, v1.DueResponse](
+			httpClient,
+			baseURL+NodeServiceDueProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("Due")),
+			connect.WithClientOptions(opts...),
+		),
 		lookUp: connect.NewClient[v1.LookUpRequest, v1.LookUpResponse](
 			httpClient,
 			baseURL+NodeServiceLookUpProcedure,
@@ -213,6 +223,7 @@ type nodeServiceClient struct {
 	change     *connect.Client[v1.ChangeRequest, v1.ChangeResponse]
 	sayAct     *connect.Client[v1.SayActRequest, v1.SayActResponse]
 	history    *connect.Client[v1.HistoryRequest, v1.HistoryResponse]
+	due        *connect.Client[v1.DueRequest, v1.DueResponse]
 	lookUp     *connect.Client[v1.LookUpRequest, v1.LookUpResponse]
 	watch      *connect.Client[v1.WatchRequest, v1.WatchResponse]
 	status     *connect.Client[v1.StatusRequest, v1.StatusResponse]
@@ -252,6 +263,11 @@ func (c *nodeServiceClient) SayAct(ctx context.Context, req *connect.Request[v1.
 // History calls karaula.v1.NodeService.History.
 func (c *nodeServiceClient) History(ctx context.Context, req *connect.Request[v1.HistoryRequest]) (*connect.Response[v1.HistoryResponse], error) {
 	return c.history.CallUnary(ctx, req)
+}
+
+// Due calls karaula.v1.NodeService.Due.
+func (c *nodeServiceClient) Due(ctx context.Context, req *connect.Request[v1.DueRequest]) (*connect.Response[v1.DueResponse], error) {
+	return c.due.CallUnary(ctx, req)
 }
 
 // LookUp calls karaula.v1.NodeService.LookUp.
@@ -313,6 +329,8 @@ type NodeServiceHandler interface {
 	SayAct(context.Context, *connect.Request[v1.SayActRequest]) (*connect.Response[v1.SayActResponse], error)
 	// History tells the life of an alert: versions, acts, hits. No content; the look is recorded.
 	History(context.Context, *connect.Request[v1.HistoryRequest]) (*connect.Response[v1.HistoryResponse], error)
+	// Due gives the clocks that run: what is owed to whom until when.
+	Due(context.Context, *connect.Request[v1.DueRequest]) (*connect.Response[v1.DueResponse], error)
 	// LookUp says whether there is anything about plates, documents, persons; each look-up is recorded.
 	LookUp(context.Context, *connect.Request[v1.LookUpRequest]) (*connect.Response[v1.LookUpResponse], error)
 	// Watch streams what happens until the caller leaves.
@@ -374,6 +392,12 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 		NodeServiceHistoryProcedure,
 		svc.History,
 		connect.WithSchema(nodeServiceMethods.ByName("History")),
+		connect.WithHandlerOptions(opts...),
+	)
+	nodeServiceDueHandler := connect.NewUnaryHandler(
+		NodeServiceDueProcedure,
+		svc.Due,
+		connect.WithSchema(nodeServiceMethods.ByName("Due")),
 		connect.WithHandlerOptions(opts...),
 	)
 	nodeServiceLookUpHandler := connect.NewUnaryHandler(
@@ -444,6 +468,8 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 			nodeServiceSayActHandler.ServeHTTP(w, r)
 		case NodeServiceHistoryProcedure:
 			nodeServiceHistoryHandler.ServeHTTP(w, r)
+		case NodeServiceDueProcedure:
+			nodeServiceDueHandler.ServeHTTP(w, r)
 		case NodeServiceLookUpProcedure:
 			nodeServiceLookUpHandler.ServeHTTP(w, r)
 		case NodeServiceWatchProcedure:
@@ -493,6 +519,10 @@ func (UnimplementedNodeServiceHandler) SayAct(context.Context, *connect.Request[
 
 func (UnimplementedNodeServiceHandler) History(context.Context, *connect.Request[v1.HistoryRequest]) (*connect.Response[v1.HistoryResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.History is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) Due(context.Context, *connect.Request[v1.DueRequest]) (*connect.Response[v1.DueResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.Due is not implemented"))
 }
 
 func (UnimplementedNodeServiceHandler) LookUp(context.Context, *connect.Request[v1.LookUpRequest]) (*connect.Response[v1.LookUpResponse], error) {
