@@ -56,7 +56,6 @@ func (h *house) replayed(origin string) *evidence.Report {
 func TestAuditReadsWhatTheStreamsHold(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	h.broker.Stream(subject.StubStream, "stub.>")
 	h.start()
 	for range 4 {
 		_, err := h.send(h.ctx, route())

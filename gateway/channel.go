@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"karaula/gateway/book"
+	"karaula/gateway/erase"
 	"karaula/gateway/inbox"
 	"karaula/gateway/outbox"
 	"karaula/gateway/stream"
@@ -54,6 +55,10 @@ type channel struct {
 	openedAt time.Time
 	attended attention
 
+	lists   map[string]*erase.List // what lies where, by origin
+	stale   stale                  // of the index file
+	erasing chan struct{}          // has an element when something is to be erased at once
+
 	judged chan struct{} // has an element when something was judged
 	cancel context.CancelFunc
 	done   sync.WaitGroup
@@ -67,6 +72,10 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 		out: stream.Open(g.js, subject.Out(cv.ID)), ears: map[string]*inbox.Inbox{},
 		receipts: map[string][]*karaulav1.LedgerReceipt{}, notices: map[uint64]bool{},
 		compared: map[string]bool{}, openedAt: g.o.Now(), attended: newAttention(), judged: make(chan struct{}, 1),
+		lists: map[string]*erase.List{}, erasing: make(chan struct{}, 1),
+	}
+	for _, p := range c.parties {
+		c.lists[p] = erase.NewList()
 	}
 	if err := c.streamsReady(ctx); err != nil {
 		return nil, err
@@ -74,6 +83,10 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 	filled := g.book.Fill()
 	defer filled()
 	defer g.indexFile.Recall()()
+	stubs, err := erase.ReadStubs(ctx, g.stubs, c.id, g.self)
+	if err != nil {
+		return nil, problem.Wrap(problem.Unreachable, err, "channel %s is not ready yet", c.id)
+	}
 	ctx, c.cancel = context.WithCancel(ctx)
 	w, err := outbox.Open(ctx, outbox.Config{
 		Channel:     c.id,
@@ -82,6 +95,8 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 		Mode:        c.mode,
 		JournalPath: g.o.Layout.Journal(c.id),
 		Log:         c.out,
+		Stubs:       stubs,
+		OnCopy:      c.lists[g.self].Copy,
 		View:        g.o.Register.View,
 		Signer:      g.signer,
 		Heads:       c.heads,
@@ -111,12 +126,13 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 	c.live, c.receipts = true, nil
 	c.mu.Unlock()
 	c.done.Go(func() { c.loop(ctx) })
+	c.done.Go(func() { c.eraseLoop(ctx) })
 	return c, nil
 }
 
 // streamsReady asks whether the keeper has made everything that this channel needs.
 func (c *channel) streamsReady(ctx context.Context) error {
-	names := []string{subject.Out(c.id), subject.VerdictStream, subject.QuarantineStream, subject.DeskStream}
+	names := []string{subject.Out(c.id), subject.VerdictStream, subject.QuarantineStream, subject.DeskStream, subject.StubStream}
 	for _, p := range c.partners() {
 		names = append(names, subject.InStream(c.id, p))
 	}
@@ -155,6 +171,7 @@ func (c *channel) openEars(ctx context.Context) error {
 			Register: c.g.o.Register, Partner: c.g.partner(p), VerdictKey: verdictKey(c.g.o.Keys.Keys()), Keys: c.g.o.Keys.Generation,
 			Accepted: func(id [16]byte, ver uint32) (border.Position, bool) { return c.g.book.Accepted(c.ledger(p), id, ver) },
 			OnJudged: func(j inbox.Judged) { c.onJudged(p, j) }, OnTrouble: func(pl border.Placement) { c.onTrouble(p, pl) },
+			Eraser: c.eraser(p), OnCopy: c.lists[p].Copy, Horizon: c.g.o.Config.BackupHorizon,
 			OnBatch: c.wake, Seats: c.g.openSeats, Now: c.g.o.Now, Logger: c.g.log,
 		}, c.receipts[p])
 		if err != nil {
@@ -189,6 +206,7 @@ func (c *channel) onSaid(s outbox.Said) {
 	c.saidAt = max(c.saidAt, st.GetSaidAt())
 	c.numbers.note(s.Parsed, s.StreamSeq)
 	live := c.live
+	c.holdOwn(s)
 	switch st.GetKind() {
 	case karaulav1.Kind_KIND_RECEIPT:
 		c.noteReceipt(st.GetBody())

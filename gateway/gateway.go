@@ -51,6 +51,7 @@ type Gateway struct {
 	verdicts   *stream.Log
 	quarantine *stream.Log
 	deskLog    *stream.Log
+	stubs      *stream.Log
 
 	book      *book.Book
 	index     *index.Index
@@ -154,6 +155,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.verdicts = stream.Open(g.js, subject.VerdictStream)
 	g.quarantine = stream.Open(g.js, subject.QuarantineStream)
 	g.deskLog = stream.Open(g.js, subject.DeskStream)
+	g.stubs = stream.Open(g.js, subject.StubStream)
 	if err := g.openIndex(); err != nil {
 		return err
 	}

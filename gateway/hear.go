@@ -31,10 +31,12 @@ func (c *channel) onJudged(origin string, j inbox.Judged) {
 	}
 	p := j.Placement.Parsed
 	if p == nil {
+		c.holdTheirs(origin, j)
 		c.tellRefused(origin, j)
 		return
 	}
 	st := p.Statement
+	defer c.holdTheirs(origin, j) // last: then it is in the book
 	accepted := class == karaulav1.VerdictClass_VERDICT_CLASS_ACCEPTED
 	switch {
 	case st.GetKind() == karaulav1.Kind_KIND_ALERT:
@@ -47,6 +49,8 @@ func (c *channel) onJudged(origin string, j inbox.Judged) {
 		c.hearReceipt(st, j.Replayed)
 	case st.GetKind() == karaulav1.Kind_KIND_NOTICE:
 		c.hearNotice(st.GetOrigin(), st.GetBody())
+	case st.GetKind() == karaulav1.Kind_KIND_ERASE:
+		c.order(origin, st)
 	}
 }
 
@@ -261,6 +265,12 @@ func (g *Gateway) open(ctx context.Context, e book.Entry) (*desk.Opened, error) 
 	if e.Class == karaulav1.VerdictClass_VERDICT_CLASS_REFUSED {
 		return nil, problem.New(problem.Verification, "the alert was refused at the border (%s); its content is not shown",
 			terms.CodeWord(e.Code))
+	}
+	switch {
+	case g.book.Ordered(e) || g.book.ErasedAt(e) != 0:
+		return nil, problem.New(problem.NotFound, "its content has been erased")
+	case e.EraseAfter <= g.o.Now().UnixMicro():
+		return nil, problem.New(problem.NotFound, "its time has come: its content is erased")
 	}
 	inner, frame, err := g.openEntry(ctx, e)
 	if err != nil {

@@ -59,6 +59,7 @@ func newHouse(t testing.TB) *house {
 		h.broker.Stream(subject.InStream(ch.ID, "me"), subject.In(ch.ID, "me"))
 	}
 	h.broker.Stream(subject.VerdictStream, "verdict.>")
+	h.broker.Stream(subject.StubStream, "stub.>")
 	h.broker.Stream(subject.QuarantineStream, "quarantine.>")
 	h.broker.Stream(subject.DeskStream, "desk.>")
 	return h

@@ -80,6 +80,10 @@ func (c *channel) opened(e *book.Entry, p *envelope.Parsed, inner *karaulav1.Inn
 		}
 		c.g.indexFile.Add(r)
 	}
+	if p.IsStub() && !index.IsBare(r) {
+		c.stale.add(e.Leaf) // the node was stopped between the two
+		r = index.Bare(r)
+	}
 	e.Opened, e.Version = true, r.GetVersion()
 	copy(e.ID[:], r.GetAlertId())
 	return r, true

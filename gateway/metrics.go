@@ -12,6 +12,7 @@ type metrics struct {
 	judged      *prometheus.CounterVec
 	quarantined *prometheus.CounterVec
 	requests    *prometheus.CounterVec
+	erased      *prometheus.CounterVec
 	lag         *prometheus.HistogramVec
 	receipted   *prometheus.HistogramVec
 	troubles    *prometheus.CounterVec
@@ -57,12 +58,15 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		Name: "karaula_clocks",
 		Help: "What parties owe and have not done, by kind, state (running, soon, overdue) and party.",
 	}, []string{"kind", "state", "party"})
+	m.erased = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "karaula_statements_erased_total", Help: "Statements whose content was erased here, by channel and origin.",
+	}, []string{"channel", "origin"})
 	if reg == nil {
 		return m, nil
 	}
 	var errs []error
 	all := []prometheus.Collector{
-		m.published, m.judged, m.quarantined, m.requests, m.lag, m.receipted, m.troubles, m.clocks,
+		m.published, m.judged, m.quarantined, m.requests, m.lag, m.receipted, m.troubles, m.clocks, m.erased,
 	}
 	for _, c := range all {
 		errs = append(errs, reg.Register(c))

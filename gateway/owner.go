@@ -8,6 +8,7 @@ import (
 
 	"karaula/gateway/link"
 	"karaula/gateway/stream"
+	"karaula/internal/border"
 	"karaula/internal/card"
 	"karaula/internal/envelope"
 	"karaula/internal/ledger"
@@ -238,6 +239,11 @@ func (c *channel) statement(ctx context.Context, origin string, epoch, seq uint6
 	}
 	if !ok {
 		return nil, nil
+	}
+	place := border.Position{Epoch: epoch, Seq: seq}
+	if leaf, erased := c.lists[origin].Erased(place); erased {
+		raw, _, err := c.eraser(origin).Stub(ctx, place, leaf)
+		return raw, err
 	}
 	m, ok, err := log.Get(ctx, at)
 	if err != nil || !ok {

@@ -464,6 +464,15 @@ func (p *partner) edge(ctx context.Context, led [32]byte, epoch, size uint64, ro
 	return edge, nil
 }
 
+// Statements implements inbox.Partner.
+func (p *partner) Statements(ctx context.Context, led [32]byte, epoch, from, to uint64) ([][]byte, error) {
+	client := p.asker()
+	if client == nil {
+		return nil, problem.New(problem.Unreachable, "the link to %s is down", p.code)
+	}
+	return client.GetStatements(ctx, led, epoch, from, to)
+}
+
 // Rewind implements inbox.Partner.
 func (p *partner) Rewind(ctx context.Context, channel string, epoch, from uint64) error {
 	client := p.asker()

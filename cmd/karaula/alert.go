@@ -29,7 +29,7 @@ func newAlert(a *app) *cobra.Command {
 	return group("alert", "send, list, show, watch, change and answer alerts",
 		"These commands talk to the running node of a folder, over its socket.",
 		newAlertSend(a), newAlertList(a), newAlertShow(a), newAlertWatch(a), newAlertHistory(a), newAlertDue(a), newAlertAct(a),
-		newAlertExtend(a), newAlertWithdraw(a))
+		newAlertExtend(a), newAlertWithdraw(a), newAlertErase(a))
 }
 
 // client gives the node of a folder; an error if nothing runs there.
@@ -230,6 +230,7 @@ type alertLine struct {
 	Code       string         `json:"code,omitempty"` // why not accepted
 	Urgency    string         `json:"urgency,omitempty"`
 	Repudiated bool           `json:"repudiated,omitempty"` // its origin has since revoked the key that signed it
+	ErasedAt   *time.Time     `json:"erased_at,omitempty"`  // of the content, at this node
 	Deliveries []deliveryLine `json:"deliveries,omitempty"` // of sent ones
 	Digest     string         `json:"digest"`               // of the statement
 }
@@ -240,6 +241,10 @@ type deliveryLine struct {
 	Code  string     `json:"code,omitempty"`
 	Since *time.Time `json:"since,omitempty"`
 	Due   *time.Time `json:"due,omitempty"` // until when it owes an answer that is not given yet
+	// ErasedAt is since when its content is gone there, as it has signed, and
+	// BackupsUntil until when its backups may still hold it.
+	ErasedAt     *time.Time `json:"erased_at,omitempty"`
+	BackupsUntil *time.Time `json:"backups_until,omitempty"`
 }
 
 func newAlertLine(r *karaulav1.AlertRow) alertLine {
@@ -253,6 +258,10 @@ func newAlertLine(r *karaulav1.AlertRow) alertLine {
 	}
 	if r.GetClass() != 0 {
 		l.State = terms.ClassWord(r.GetClass())
+	}
+	if r.GetErasedAt() != 0 {
+		at := micro(r.GetErasedAt())
+		l.ErasedAt = &at
 	}
 	if r.GetCode() != 0 {
 		l.Code = terms.CodeWord(r.GetCode())
@@ -270,10 +279,18 @@ func newAlertLine(r *karaulav1.AlertRow) alertLine {
 			at := micro(d.GetDue())
 			x.Due = &at
 		}
+		if d.GetErasedAt() != 0 {
+			at := micro(d.GetErasedAt())
+			until := at.Add(time.Duration(min(d.GetBackupHorizon(), maxHorizon)) * time.Second)
+			x.ErasedAt, x.BackupsUntil = &at, &until
+		}
 		l.Deliveries = append(l.Deliveries, x)
 	}
 	return l
 }
+
+// maxHorizon is the longest horizon of backups that is shown, in seconds.
+const maxHorizon = 10 * 366 * 24 * 3600
 
 func micro(us int64) time.Time { return time.UnixMicro(us).UTC() }
 
@@ -302,6 +319,10 @@ func (l alertLine) standing() string {
 		l.Lifecycle = ""
 		return "WITHDRAWN, " + l.standing()
 	}
+	if l.ErasedAt != nil {
+		l.ErasedAt = nil
+		return "ERASED, was " + l.standing()
+	}
 	if l.Repudiated {
 		l.Repudiated = false
 		return "REPUDIATED by " + l.Origin + ", was " + l.standing()
@@ -320,6 +341,9 @@ func (l alertLine) standing() string {
 		}
 		if d.Due != nil {
 			word += " (answer due " + d.Due.Format(shortTime) + ")"
+		}
+		if d.ErasedAt != nil {
+			word += " (erased)"
 		}
 		words = append(words, word)
 	}

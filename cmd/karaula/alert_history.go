@@ -18,7 +18,7 @@ type historyResult struct {
 	ID       string         `json:"id"`
 	Origin   string         `json:"origin"`
 	Version  uint32         `json:"version"`          // the one that counts
-	Status   string         `json:"status"`           // current, withdrawn, expired
+	Status   string         `json:"status"`           // current, withdrawn, expired, erased
 	Broken   []uint32       `json:"broken,omitempty"` // versions that do not continue the one before
 	Flags    []deedLine     `json:"flags,omitempty"`
 	Deeds    []deedLine     `json:"deeds,omitempty"` // the last of each party

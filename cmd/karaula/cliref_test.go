@@ -28,6 +28,7 @@ var results = map[string]result{
 	"karaula alert extend":      sendResult{},
 	"karaula alert withdraw":    sendResult{},
 	"karaula alert history":     historyResult{},
+	"karaula alert erase":       eraseResult{},
 	"karaula backup":            backupResult{},
 	"karaula restore":           restoreResult{},
 	"karaula party add":         partyAddResult{},

@@ -59,6 +59,11 @@ type Entry struct {
 	Act *karaulav1.Act
 }
 
+// Ref names the entry's statement in another one.
+func (e *Entry) Ref() *karaulav1.Ref {
+	return &karaulav1.Ref{Ledger: e.Ledger[:], Epoch: e.Epoch, Seq: e.Seq, Digest: e.Leaf[:]}
+}
+
 // Refused reports whether the entry was refused at the border.
 func (e *Entry) Refused() bool { return e.Class == karaulav1.VerdictClass_VERDICT_CLASS_REFUSED }
 
@@ -80,7 +85,9 @@ type Book struct {
 	progress map[place]*progress
 	own      map[ledger.ID][]*Entry // ascending by number
 	filling  int
-	unsorted bool // entries are not in the order of their times
+	ordered  map[at]bool  // statements that their origin has ordered to be erased
+	erased   map[at]int64 // statements whose content is erased here, and when
+	unsorted bool         // entries are not in the order of their times
 }
 
 // New makes an empty book.
@@ -92,6 +99,8 @@ func New() *Book {
 		versions: map[version]*Entry{},
 		progress: map[place]*progress{},
 		own:      map[ledger.ID][]*Entry{},
+		ordered:  map[at]bool{},
+		erased:   map[at]int64{},
 	}
 }
 
@@ -224,7 +233,7 @@ func (b *Book) Row(e Entry) *karaulav1.AlertRow {
 	row := &karaulav1.AlertRow{
 		Version: e.Version, Type: e.Type, Channel: e.Channel, Origin: e.Origin, SaidAt: e.SaidAt,
 		Epoch: e.Epoch, Seq: e.Seq, Class: e.Class, Code: e.Code, Digest: e.Leaf[:], Thread: e.Thread, Urgency: e.Urgency,
-		Repudiated: e.Repudiated, Lifecycle: e.Lifecycle,
+		Repudiated: e.Repudiated, Lifecycle: e.Lifecycle, ErasedAt: b.ErasedAt(e),
 	}
 	if e.Opened {
 		row.AlertId = IDText(e.ID)

@@ -20,6 +20,7 @@ type place struct {
 type progress struct {
 	marks      []mark // ascending
 	exceptions map[uint64]*karaulav1.ReceiptException
+	erasures   map[uint64]*karaulav1.Erasure
 }
 
 // mark says when a recipient's judgement reached a number.
@@ -40,12 +41,17 @@ func (b *Book) Receipt(party string, r *karaulav1.LedgerReceipt, at int64) []Ent
 	key := place{ledger.ID(r.GetLedger()), party, r.GetEpoch()}
 	p := b.progress[key]
 	if p == nil {
-		p = &progress{exceptions: map[uint64]*karaulav1.ReceiptException{}}
+		p = &progress{exceptions: map[uint64]*karaulav1.ReceiptException{}, erasures: map[uint64]*karaulav1.Erasure{}}
 		b.progress[key] = p
 	}
 	for _, x := range r.GetExceptions() {
 		if p.exceptions[x.GetSeq()] == nil {
 			p.exceptions[x.GetSeq()] = x
+		}
+	}
+	for _, x := range r.GetErasures() {
+		if p.erasures[x.GetSeq()] == nil {
+			p.erasures[x.GetSeq()] = x
 		}
 	}
 	before := uint64(0)
@@ -91,6 +97,9 @@ func (b *Book) Delivery(led ledger.ID, party string, epoch, seq uint64) *karaula
 	p := b.progress[place{led, party, epoch}]
 	if p == nil {
 		return d
+	}
+	if x := p.erasures[seq]; x != nil {
+		d.ErasedAt, d.BackupHorizon = x.GetDoneAt(), x.GetBackupHorizon()
 	}
 	i, _ := slices.BinarySearchFunc(p.marks, seq, func(m mark, want uint64) int {
 		if m.judgedTo < want {

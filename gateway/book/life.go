@@ -27,7 +27,13 @@ func (b *Book) AddAct(e Entry) {
 func (b *Book) Acts(id [16]byte) []Entry {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	return counting(b.acts[id])
+	return b.standing(id)
+}
+
+// standing gives the acts that count and whose content is not erased. Called with
+// b.mu held.
+func (b *Book) standing(id [16]byte) []Entry {
+	return slices.DeleteFunc(counting(b.acts[id]), func(e Entry) bool { return b.erased[e.at()] != 0 })
 }
 
 // Life gives everything that counts about an alert of an originator: what was
@@ -40,11 +46,11 @@ func (b *Book) Life(id [16]byte, origin string) life.Alert {
 		if e.Origin == origin {
 			a.Versions = append(a.Versions, life.Version{
 				Statement: e.statement(), Version: e.Version, Lifecycle: e.Lifecycle, Commitment: e.Commitment,
-				Supersedes: e.Supersedes, EraseAfter: e.EraseAfter,
+				Supersedes: e.Supersedes, EraseAfter: e.EraseAfter, Ordered: b.ordered[e.at()],
 			})
 		}
 	}
-	for _, e := range counting(b.acts[id]) {
+	for _, e := range b.standing(id) {
 		a.Acts = append(a.Acts, e.act())
 	}
 	for _, e := range counting(b.about[id]) {

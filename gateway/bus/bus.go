@@ -23,6 +23,7 @@ const (
 	Act         = "act"         // people did something about an alert
 	Due         = "due"         // a quarter of the time is left for what a party owes
 	Overdue     = "overdue"     // the time is over
+	Erased      = "erased"      // the content of an alert is erased here, or a partner says so
 	Link        = "link"        // a link came up or went down
 	Repudiated  = "repudiated"  // an accepted alert's origin has revoked the key that signed it
 	Notice      = "notice"      // an agreement was suspended, resumed, changed

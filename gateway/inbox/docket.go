@@ -18,6 +18,8 @@ type docket struct {
 	roots      []rootAt // ascending, since the last receipt
 	exceptions []*karaulav1.ReceiptException
 
+	erasures []*karaulav1.Erasure // not told yet, in the order they were done
+
 	receipted    uint64    // last number that a receipt of ours covers
 	toldRoot     [32]byte  // the root it named
 	toldAside    uint64    // quarantine count said last
@@ -125,8 +127,9 @@ func (b *Inbox) Receipt(force bool) *karaulav1.LedgerReceipt {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	d := &b.docket
+	erasures := d.tellable(b.cfg.Now(), d.judgedTo(), b.cfg.Horizon)
 	aside := b.quarantined > d.toldAside && b.cfg.Now().Sub(d.asideAt) >= asidePause
-	news := d.judgedTo() > d.receipted && d.worthTelling || aside ||
+	news := d.judgedTo() > d.receipted && d.worthTelling || aside || len(erasures) > 0 ||
 		b.led.Contested != nil && !d.toldContest
 	if !news && (!force || d.judgedTo() == d.receipted) {
 		return nil
@@ -150,6 +153,11 @@ func (b *Inbox) Receipt(force bool) *karaulav1.LedgerReceipt {
 		r.Exceptions = append(r.Exceptions, x)
 	}
 	r.JudgedTo = to
+	for _, e := range erasures {
+		if e.GetSeq() <= to {
+			r.Erasures = append(r.Erasures, e)
+		}
+	}
 	root := b.rootLocked(to)
 	r.Root = root[:]
 	return r
@@ -177,6 +185,9 @@ func (b *Inbox) Receipted(r *karaulav1.LedgerReceipt) {
 		d.toldAside, d.asideAt = r.GetQuarantined(), b.cfg.Now()
 	}
 	d.toldContest = d.toldContest || r.GetContested() != nil
+	if r.GetEpoch() == max(d.epoch, 1) {
+		d.told(r.GetErasures())
+	}
 	if r.GetEpoch() != max(d.epoch, 1) || r.GetJudgedTo() < d.receipted {
 		return
 	}

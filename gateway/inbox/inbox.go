@@ -20,6 +20,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"karaula/gateway/erase"
 	"karaula/gateway/stream"
 	"karaula/internal/border"
 	"karaula/internal/ledger"
@@ -37,6 +38,8 @@ type Partner interface {
 	// FetchEdge gets the right edge of a ledger of the channel at a size, of which
 	// the root is known, from whoever has it.
 	FetchEdge(ctx context.Context, channel string, led [32]byte, epoch, size uint64, root [32]byte) ([][32]byte, error)
+	// Statements gets statements of a ledger, whole or what is left of them.
+	Statements(ctx context.Context, ledger [32]byte, epoch, from, to uint64) ([][]byte, error)
 	// Rewind asks for redelivery of a channel from a number on.
 	Rewind(ctx context.Context, channel string, epoch, from uint64) error
 }
@@ -45,7 +48,7 @@ type Partner interface {
 type Delivery struct {
 	Data      []byte
 	StreamSeq uint64       // in the partner's stream; a transport number, never trusted
-	Ack       func() error // acknowledges this and everything before it
+	Ack       func() error // acknowledges this and everything before it; nil: nothing is to be
 }
 
 // Judged is a statement with its verdict.
@@ -54,7 +57,8 @@ type Judged struct {
 	Verdict   border.Verdict
 	StreamSeq uint64 // in the node's own IN stream
 	Judgement *karaulav1.Judgement
-	Replayed  bool // judged before this start; known from the verdict stream
+	Replayed  bool  // judged before this start; known from the verdict stream
+	ErasedAt  int64 // when its content was erased here, microseconds since 1970 UTC, or 0
 }
 
 // Config is what an Inbox needs.
@@ -71,6 +75,13 @@ type Config struct {
 	VerdictKey []byte
 	// Keys counts changes of the own keys: what is held may wait for one. May be nil.
 	Keys func() uint64
+	// Eraser gives the statements whose content is erased; nil: none are.
+	Eraser *erase.Eraser
+	// OnCopy is told of a stored message that holds again, with content, what the
+	// ledger has already; nil: nobody.
+	OnCopy func(at border.Position, leaf [32]byte, streamSeq uint64)
+	// Horizon is how long backups may still hold what is erased here.
+	Horizon time.Duration
 	// Accepted gives the place at which a version of an alert was accepted on this ledger.
 	Accepted func(alert [16]byte, version uint32) (border.Position, bool)
 	// OnJudged is told of every verdict, in order of numbers but for held ones.
@@ -110,8 +121,9 @@ type Inbox struct {
 	aheadBytes int
 	gapSince   time.Time
 	rewindAt   time.Time
-	aside      allowance // of what is put aside and told of
-	handled    uint64    // the partner's stream sequence up to which nothing is missing
+	missed     border.Position // was missing at the last rewind, too
+	aside      allowance       // of what is put aside and told of
+	handled    uint64          // the partner's stream sequence up to which nothing is missing
 
 	asked map[[32]byte]time.Time // texts, by the judging goroutine
 	acks  chan Delivery          // holds the newest one to acknowledge
@@ -125,7 +137,8 @@ type item struct {
 	before    *border.Ledger
 	root      [32]byte // over everything up to and with it
 	streamSeq uint64
-	asleep    int // bytes of the statement that were left to the IN stream
+	asleep    int   // bytes of the statement that were left to the IN stream
+	erasedAt  int64 // of a stub that was kept here: when its content was erased
 }
 
 // mailLength is how many messages may wait for their place.

@@ -45,6 +45,7 @@ type desk struct {
 	receipts []*karaulav1.LedgerReceipt
 	fetched  []uint64
 	edge     func(size uint64) ([][32]byte, error) // what partners give as a right edge
+	numbers  map[uint64][]byte
 	clock    time.Time
 }
 
@@ -151,6 +152,19 @@ func (d *desk) FetchEdge(_ context.Context, _ string, _ [32]byte, _, size uint64
 		return nil, problem.New(problem.NotFound, "no such edge")
 	}
 	return d.edge(size)
+}
+
+// Statements gives what al has by its numbers; in most tests nothing.
+func (d *desk) Statements(_ context.Context, _ [32]byte, _, from, to uint64) (out [][]byte, err error) {
+	d.with(func() {
+		for seq := from; seq <= to && d.numbers[seq] != nil; seq++ {
+			out = append(out, d.numbers[seq])
+		}
+	})
+	if len(out) == 0 {
+		return nil, problem.New(problem.NotFound, "none of these statements is here")
+	}
+	return out, nil
 }
 
 func (d *desk) Rewind(_ context.Context, _ string, _, from uint64) error {

@@ -108,7 +108,7 @@ func (b *Inbox) takeIn(ctx context.Context, batch []Delivery) {
 			work.Advance(&p)
 			hist.fresh[p.Position] = p.Leaf
 			b.handled = max(b.handled, d.StreamSeq)
-			ack = &d
+			ack = later(ack, d)
 			if later, ok := b.fromAhead(work); ok {
 				batch = append(batch, later)
 			}
@@ -120,7 +120,7 @@ func (b *Inbox) takeIn(ctx context.Context, batch []Delivery) {
 				b.handled = d.StreamSeq
 			}
 			if d.StreamSeq <= b.handled || ack == nil {
-				ack = &d
+				ack = later(ack, d)
 			}
 		case border.Ahead:
 			b.keepAhead(d, p)
@@ -137,6 +137,15 @@ func (b *Inbox) takeIn(ctx context.Context, batch []Delivery) {
 	if ack != nil {
 		b.acknowledge(*ack)
 	}
+}
+
+// later gives the later of two messages to acknowledge; what was asked for by its
+// number needs no acknowledgement.
+func later(ack *Delivery, d Delivery) *Delivery {
+	if d.Ack == nil {
+		return ack
+	}
+	return &d
 }
 
 func (b *Inbox) workingLedger() *border.Ledger {
@@ -253,6 +262,11 @@ func (b *Inbox) rewind(ctx context.Context) {
 	default:
 	}
 	next := b.Next()
+	if b.missed == next && b.askDirectly(ctx, next) {
+		b.missed = b.Next()
+		return
+	}
+	b.missed = next
 	if err := b.cfg.Partner.Rewind(ctx, b.led.Channel, next.Epoch, next.Seq); err != nil {
 		b.cfg.Logger.Warn("redelivery was refused; will ask again", "channel", b.led.Channel, "origin", b.led.Origin,
 			"from", next.Seq, "why", err.Error())
@@ -261,6 +275,34 @@ func (b *Inbox) rewind(ctx context.Context) {
 	b.cfg.Logger.Info("asked for redelivery", "channel", b.led.Channel, "origin", b.led.Origin, "from", next.Seq)
 	clear(b.ahead)
 	b.aheadBytes, b.gapSince, b.handled = 0, time.Time{}, 0
+}
+
+// maxMissing is how many missing statements are asked for at once.
+const maxMissing = 256
+
+// askDirectly asks for the statements that are missing one by one: what redelivery
+// did not bring is not in the partner's stream any more, because its content was
+// erased before it got here. It reports whether anything came.
+func (b *Inbox) askDirectly(ctx context.Context, next border.Position) bool {
+	to := next.Seq + maxMissing - 1
+	for seq := range b.ahead {
+		to = min(to, seq-1)
+	}
+	if to < next.Seq {
+		return false
+	}
+	raws, err := b.cfg.Partner.Statements(ctx, b.led.ID, next.Epoch, next.Seq, to)
+	if err != nil {
+		b.cfg.Logger.Debug("what is missing cannot be had by its number", "channel", b.led.Channel,
+			"origin", b.led.Origin, "from", next.Seq, "why", err.Error())
+		return false
+	}
+	batch := make([]Delivery, len(raws))
+	for i, raw := range raws {
+		batch[i] = Delivery{Data: raw}
+	}
+	b.takeIn(ctx, batch)
+	return b.Next() != next
 }
 
 // putAside keeps bytes that have no place, and contradictions as evidence. What

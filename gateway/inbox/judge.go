@@ -93,7 +93,7 @@ func (b *Inbox) judgeItems(ctx context.Context, items []*item) {
 		noTwins(it, &verdicts[i], seen)
 		judged[i] = Judged{
 			Placement: &it.placement, Verdict: verdicts[i], StreamSeq: it.streamSeq,
-			Judgement: verdicts[i].Judgement(&it.placement, now),
+			Judgement: verdicts[i].Judgement(&it.placement, now), ErasedAt: it.erasedAt,
 		}
 	}
 	if !b.record(ctx, judged) {

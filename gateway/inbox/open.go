@@ -5,10 +5,15 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/nats-io/nats.go"
+
+	"karaula/gateway/erase"
 	"karaula/gateway/stream"
 	"karaula/internal/border"
+	"karaula/internal/envelope"
 	"karaula/internal/ledger"
 	"karaula/internal/problem"
+	"karaula/internal/register"
 	"karaula/internal/subject"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
@@ -115,38 +120,90 @@ func (p *past) add(rec *karaulav1.VerdictRecord) {
 
 // readBack replays the IN stream. It gives the statements that need a verdict.
 func (b *Inbox) readBack(ctx context.Context, before *past) ([]*item, error) {
-	var open []*item
-	view := b.cfg.Register.View()
+	r := &reading{Inbox: b, view: b.cfg.Register.View(), before: before}
+	var err error
+	if e := b.cfg.Eraser; e != nil {
+		if r.stubs, err = erase.ReadStubs(ctx, e.Stubs, e.Channel, e.Origin); err != nil {
+			return nil, err
+		}
+	}
 	if b.led.Joined != ([32]byte{}) {
 		b.led.Epoch = before.first()
 	}
 	b.led.Contested = before.contest[b.led.Epoch]
-	err := b.cfg.In.Read(ctx, 1, "", func(m stream.Stored) error {
+	err = b.cfg.In.Read(ctx, 1, "", func(m stream.Stored) error {
 		b.inEnd = m.Seq
-		b.led.Settled = before.settled[b.led.Epoch] // what has its place only because it lies here, has none
-		b.led.Edge = edgeOf(m.Header)
-		p := b.cfg.Checker.Place(m.Data, view, b.led, b)
+		p := r.take(m.Data, m.Header, m.Seq, 0)
+		if p.Kind != border.Next && p.Kind != border.Known && r.fill() {
+			p = r.take(m.Data, m.Header, m.Seq, 0)
+		}
 		if p.Kind != border.Next {
 			b.cfg.Logger.Warn("stepped over stored bytes without a place", "stream", b.cfg.In.Name(),
 				"stream_seq", m.Seq, "place", p.Kind.String())
-			return nil
 		}
-		it := &item{placement: p, before: b.led.Clone(), streamSeq: m.Seq}
-		it.before.Settled = 0
-		b.led.Advance(&p)
-		if p.OpensEpoch() || p.Begins() != nil {
-			b.led.Contested = before.contest[b.led.Epoch]
-		}
-		b.remember(&p, m.Seq)
-		it.root = b.led.Tree.Root()
-		if !b.replay(it, before.judged[p.Position]) {
-			it.sleep()
-			open = append(open, it)
+		if again, ok := envelope.Peek(m.Data); ok && p.Kind == border.Known && b.cfg.OnCopy != nil {
+			at := border.Position{Epoch: again.Said.GetEpoch(), Seq: again.Said.GetSeq()}
+			b.cfg.OnCopy(at, again.Leaf, m.Seq)
 		}
 		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	r.fill()
+	_, last, err := b.cfg.In.End(ctx) // behind the last message there may be erased ones
+	b.inEnd = max(b.inEnd, last)
 	b.led.Settled, b.led.Edge = 0, nil
-	return open, err
+	return r.open, err
+}
+
+// reading is a read-back that is going on.
+type reading struct {
+	*Inbox
+	view   *register.View
+	before *past
+	stubs  erase.Stubs
+	open   []*item // without a final verdict
+}
+
+// take gives stored bytes their place, and enters them if it is the next one.
+func (r *reading) take(raw []byte, h nats.Header, streamSeq uint64, erasedAt int64) border.Placement {
+	r.led.Settled = r.before.settled[r.led.Epoch] // what has its place only because it lies here, has none
+	r.led.Edge = edgeOf(h)
+	p := r.cfg.Checker.Place(raw, r.view, r.led, r)
+	if p.Kind != border.Next {
+		return p
+	}
+	it := &item{placement: p, before: r.led.Clone(), streamSeq: streamSeq, erasedAt: erasedAt}
+	it.before.Settled = 0
+	r.led.Advance(&p)
+	if p.OpensEpoch() || p.Begins() != nil {
+		r.led.Contested = r.before.contest[r.led.Epoch]
+	}
+	r.remember(&p, streamSeq)
+	it.root = r.led.Tree.Root()
+	if !r.replay(it, r.before.judged[p.Position]) {
+		it.sleep()
+		r.open = append(r.open, it)
+	}
+	return p
+}
+
+// fill puts stubs where the stream has no statement any more, as many as follow
+// each other, and reports whether there was any.
+func (r *reading) fill() (found bool) {
+	for {
+		stubs := r.stubs[r.led.Next()]
+		if r.led.Joined != ([32]byte{}) && r.led.Tree.Size() == 0 {
+			stubs = r.stubs.First() // where it begins is for the first statement to say
+		}
+		if !slices.ContainsFunc(stubs, func(s erase.Stub) bool {
+			return r.take(s.Raw, s.Header, 0, s.At+r.cfg.Eraser.Settle.Microseconds()).Kind == border.Next
+		}) {
+			return found
+		}
+		found = true
+	}
 }
 
 // replay enters a verdict that was made before this start; false if there is
@@ -157,12 +214,15 @@ func (b *Inbox) replay(it *item, j *karaulav1.Judgement) bool {
 		return false
 	}
 	judged := Judged{
-		Placement: &it.placement, StreamSeq: it.streamSeq, Judgement: j, Replayed: true,
+		Placement: &it.placement, StreamSeq: it.streamSeq, Judgement: j, Replayed: true, ErasedAt: it.erasedAt,
 		Verdict: border.Verdict{Class: j.GetClass(), Code: j.GetCode(), Rules: j.GetRules()},
 	}
 	copy(judged.Verdict.Agreement[:], j.GetAgreement())
 	copy(judged.Verdict.Card[:], j.GetCard())
 	b.docket.enter(it, judged)
+	if it.erasedAt > 0 {
+		b.docket.erased(it.placement.Position, it.erasedAt)
+	}
 	b.cfg.OnJudged(judged)
 	return true
 }

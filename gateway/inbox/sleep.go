@@ -41,44 +41,8 @@ var errEnough = errors.New("everything that was wanted is read")
 
 // wake reads again what sleeps. What cannot be read is left out, and held.
 func (b *Inbox) wake(ctx context.Context, items []*item) []*item {
-	asleep := map[uint64]*item{}
-	var first, last uint64
-	for _, it := range items {
-		if it.asleep > 0 {
-			asleep[it.streamSeq], last = it, it.streamSeq
-			if first == 0 {
-				first = it.streamSeq
-			}
-		}
-	}
-	if len(asleep) == 0 {
-		return items
-	}
-	rouse := func(m stream.Stored) {
-		if it := asleep[m.Seq]; it != nil {
-			if p, err := envelope.ParseOuter(m.Data); err == nil && p.Leaf == it.placement.Leaf {
-				it.asleep, it.placement.Parsed = 0, p
-			}
-		}
-	}
-	var err error
-	if last-first < 4*uint64(len(asleep)) {
-		err = b.cfg.In.Read(ctx, first, "", func(m stream.Stored) error {
-			if rouse(m); m.Seq >= last {
-				return errEnough
-			}
-			return nil
-		})
-	} else {
-		for seq := range asleep {
-			m, ok, getErr := b.cfg.In.Get(ctx, seq)
-			if ok {
-				rouse(m)
-			}
-			err = errors.Join(err, getErr)
-		}
-	}
-	if err != nil && !errors.Is(err, errEnough) && ctx.Err() == nil {
+	err := errors.Join(b.rouse(ctx, items), b.rouseStubs(ctx, items))
+	if err != nil && ctx.Err() == nil {
 		b.cfg.Logger.Warn("statements that wait for a verdict cannot be read", "stream", b.cfg.In.Name(), "why", err.Error())
 	}
 	out := make([]*item, 0, len(items))
@@ -88,6 +52,66 @@ func (b *Inbox) wake(ctx context.Context, items []*item) []*item {
 		}
 	}
 	return out
+}
+
+// rouse wakes what lies in the IN stream.
+func (b *Inbox) rouse(ctx context.Context, items []*item) error {
+	asleep := map[uint64]*item{}
+	var first, last uint64
+	for _, it := range items {
+		if it.asleep > 0 && it.streamSeq > 0 {
+			asleep[it.streamSeq], last = it, it.streamSeq
+			if first == 0 {
+				first = it.streamSeq
+			}
+		}
+	}
+	if len(asleep) == 0 {
+		return nil
+	}
+	rouse := func(m stream.Stored) {
+		if it := asleep[m.Seq]; it != nil {
+			if p, err := envelope.ParseOuter(m.Data); err == nil && p.Leaf == it.placement.Leaf {
+				it.asleep, it.placement.Parsed = 0, p
+			}
+		}
+	}
+	if last-first < 4*uint64(len(asleep)) {
+		err := b.cfg.In.Read(ctx, first, "", func(m stream.Stored) error {
+			if rouse(m); m.Seq >= last {
+				return errEnough
+			}
+			return nil
+		})
+		if errors.Is(err, errEnough) {
+			return nil
+		}
+		return err
+	}
+	var err error
+	for seq := range asleep {
+		m, ok, getErr := b.cfg.In.Get(ctx, seq)
+		if ok {
+			rouse(m)
+		}
+		err = errors.Join(err, getErr)
+	}
+	return err
+}
+
+// rouseStubs wakes those whose content was erased while they slept.
+func (b *Inbox) rouseStubs(ctx context.Context, items []*item) (err error) {
+	for _, it := range items {
+		if it.asleep == 0 || b.cfg.Eraser == nil {
+			continue
+		}
+		raw, ok, stubErr := b.cfg.Eraser.Stub(ctx, it.placement.Position, it.placement.Leaf)
+		if p, parseErr := envelope.ParseOuter(raw); ok && parseErr == nil {
+			it.asleep, it.placement.Parsed = 0, p
+		}
+		err = errors.Join(err, stubErr)
+	}
+	return err
 }
 
 // news leaves out what is held as before: who may change the register could

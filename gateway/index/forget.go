@@ -10,9 +10,23 @@ import (
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
-// Forget writes the file again without the records of these statements, whose
-// content is erased, and syncs it: a keyed hash of a plate is personal data as
-// long as the key exists.
+// Bare gives what a record keeps when the content is erased: which alert it was,
+// in which version, and what it did to the one before. Without the alert's id
+// nobody could say afterwards that it was erased, or that it was said before. The
+// id says nothing of the content (RFC 9562, version 7: a time and random bits).
+func Bare(r *karaulav1.IndexRecord) *karaulav1.IndexRecord {
+	return &karaulav1.IndexRecord{
+		Ledger: r.GetLedger(), Leaf: r.GetLeaf(), AlertId: r.GetAlertId(), Version: r.GetVersion(),
+		Lifecycle: r.GetLifecycle(), Type: r.GetType(), Supersedes: r.GetSupersedes(),
+	}
+}
+
+// IsBare reports whether a record holds nothing else.
+func IsBare(r *karaulav1.IndexRecord) bool { return proto.Equal(r, Bare(r)) }
+
+// Forget writes the file again with nothing but [Bare] records of these
+// statements, whose content is erased, and syncs it: a keyed hash of a plate is
+// personal data as long as the key exists.
 func (f *File) Forget(leaves map[[32]byte]bool) error {
 	if f == nil || len(leaves) == 0 {
 		return nil
@@ -38,18 +52,7 @@ func (f *File) forget(leaves map[[32]byte]bool) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.scan(func(batch []byte) error {
-		var keep []*karaulav1.IndexRecord
-		err := eachRecord(batch, func(_ []byte, r *karaulav1.IndexRecord) {
-			if !leaves[[32]byte(r.GetLeaf())] {
-				keep = append(keep, proto.CloneOf(r))
-			}
-		})
-		if err != nil || len(keep) == 0 {
-			return err
-		}
-		return fresh.write(keep)
-	})
+	_, err = f.scan(func(batch []byte) error { return f.keep(fresh, batch, leaves) })
 	if err == nil {
 		err = fresh.f.Sync()
 	}
@@ -59,10 +62,26 @@ func (f *File) forget(leaves map[[32]byte]bool) error {
 	if err != nil {
 		return errors.Join(err, fresh.f.Close(), os.Remove(next))
 	}
-	for leaf := range leaves {
-		delete(f.known, leaf)
-	}
 	old := f.f
 	f.f, f.seal, f.header, f.frames = fresh.f, fresh.seal, fresh.header, fresh.frames
 	return old.Close()
+}
+
+// keep writes a batch into the fresh file.
+func (f *File) keep(fresh *File, batch []byte, leaves map[[32]byte]bool) error {
+	var keep []*karaulav1.IndexRecord
+	err := eachRecord(batch, func(_ []byte, r *karaulav1.IndexRecord) {
+		r = proto.CloneOf(r)
+		if leaf := [32]byte(r.GetLeaf()); leaves[leaf] {
+			r = Bare(r)
+			if _, ok := f.known[leaf]; ok {
+				f.known[leaf], _ = proto.Marshal(r)
+			}
+		}
+		keep = append(keep, r)
+	})
+	if err != nil || len(keep) == 0 {
+		return err
+	}
+	return fresh.write(keep)
 }

@@ -157,12 +157,13 @@ func (x *Index) bury(at uint32) {
 	}
 }
 
-// Forget takes an alert out whose content is erased.
-func (x *Index) Forget(led ledger.ID, id [16]byte) {
+// Forget takes an alert out if this version of it, whose content is erased, is the
+// one that counts.
+func (x *Index) Forget(led ledger.ID, id [16]byte, version uint32) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if place, ok := x.byID[led]; ok {
-		if at, ok := x.slots[alertKey{place, id}]; ok {
+		if at, ok := x.slots[alertKey{place, id}]; ok && x.alerts[at].version == version {
 			x.bury(at)
 		}
 	}

@@ -103,7 +103,8 @@ func TestCurrent(t *testing.T) {
 		x := newIndex()
 		x.Put(entry(x, 1, 1, at, "AA 000"))
 		x.Put(entry(x, 2, 1, at, "BB 111"))
-		x.Forget(at.Ledger, [16]byte{15: 1})
+		x.Forget(at.Ledger, [16]byte{15: 1}, 1)
+		x.Forget(at.Ledger, [16]byte{15: 2}, 2) // not the version that counts
 		if len(find(x, "AA 000", "AL")) != 0 || len(find(x, "BB 111", "AL")) != 1 {
 			t.Error("the wrong one is forgotten")
 		}

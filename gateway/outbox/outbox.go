@@ -20,7 +20,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"karaula/gateway/erase"
 	"karaula/gateway/stream"
+	"karaula/internal/border"
 	"karaula/internal/envelope"
 	"karaula/internal/journal"
 	"karaula/internal/ledger"
@@ -54,7 +56,8 @@ type Draft struct {
 type Said struct {
 	Parsed    *envelope.Parsed
 	Inner     *karaulav1.Inner // nil for unsealed kinds
-	StreamSeq uint64
+	StreamSeq uint64           // of a stub: at most that of whatever follows it
+	ErasedAt  int64            // when its content was erased, microseconds since 1970 UTC, or 0
 }
 
 // Signer gives the key that signs at a position of the ledger: the one whose
@@ -70,8 +73,13 @@ type Config struct {
 	// JournalPath is the file of the signing journal.
 	JournalPath string
 	Log         *stream.Log
-	View        func() *register.View
-	Signer      Signer
+	// Stubs are the own statements whose content is erased; nil: none are.
+	Stubs erase.Stubs
+	// OnCopy is told of a message that holds again, with content, what the ledger
+	// has already; nil: nobody.
+	OnCopy func(at border.Position, leaf [32]byte, streamSeq uint64)
+	View   func() *register.View
+	Signer Signer
 	// Heads gives the other ledgers of the channel as verified here; said when changed.
 	Heads func() []*karaulav1.Head
 	// Connected reports whether the own broker can be asked now.

@@ -3,10 +3,13 @@ package outbox
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
+	"karaula/gateway/erase"
 	"karaula/gateway/stream"
+	"karaula/internal/border"
 	"karaula/internal/envelope"
 	"karaula/internal/journal"
 	"karaula/internal/ledger"
@@ -57,17 +60,25 @@ func Open(ctx context.Context, cfg Config) (*Writer, error) {
 // told to OnSaid, everything else is junk. It gives the tree of what is there.
 func (w *Writer) readBack(ctx context.Context) (*ledger.Tree, error) {
 	tree := new(ledger.Tree)
-	err := w.cfg.Log.Read(ctx, 1, "", func(m stream.Stored) error {
-		w.state.streamEnd = m.Seq
-		p, err := envelope.Parse(m.Data)
+	take := func(raw []byte, streamSeq uint64, erasedAt int64) bool {
+		p, err := envelope.Parse(raw)
 		if err != nil || !continues(p, w.cfg.Ledger, w.state.epoch, tree) || !w.ownSignature(p) {
-			return nil // the broker may hold what it wants: only what we have signed is ours
+			return false // the broker may hold what it wants: only what we have signed is ours
 		}
 		tree.Append(p.Leaf)
 		w.state.edge = behind(p, w.state.edge)
-		w.cfg.OnSaid(Said{Parsed: p, StreamSeq: m.Seq})
+		w.cfg.OnSaid(Said{Parsed: p, StreamSeq: streamSeq, ErasedAt: erasedAt})
+		return true
+	}
+	err := w.cfg.Log.Read(ctx, 1, "", func(m stream.Stored) error {
+		before := w.state.streamEnd
+		w.state.streamEnd = m.Seq
+		if !take(m.Data, m.Seq, 0) && (!w.fill(tree, before+1, take) || !take(m.Data, m.Seq, 0)) {
+			w.noteCopy(m, tree)
+		}
 		return nil
 	})
+	w.fill(tree, w.state.streamEnd+1, take)
 	if err != nil {
 		return nil, problem.Wrap(problem.Unreachable, err, "the own stream of channel %s cannot be read", w.cfg.Channel)
 	}
@@ -77,6 +88,28 @@ func (w *Writer) readBack(ctx context.Context) (*ledger.Tree, error) {
 	}
 	w.state.streamEnd = max(w.state.streamEnd, last)
 	return tree, nil
+}
+
+// fill puts stubs where the stream has no statement any more, as many as follow
+// each other, and reports whether there was any.
+func (w *Writer) fill(tree *ledger.Tree, streamSeq uint64, take func([]byte, uint64, int64) bool) (found bool) {
+	for {
+		stubs := w.cfg.Stubs[border.Position{Epoch: w.state.epoch, Seq: tree.Size() + 1}]
+		if !slices.ContainsFunc(stubs, func(s erase.Stub) bool { return take(s.Raw, streamSeq, s.At) }) {
+			return found
+		}
+		found = true
+	}
+}
+
+// noteCopy tells of a message with the content of a statement that is known.
+func (w *Writer) noteCopy(m stream.Stored, tree *ledger.Tree) {
+	p, err := envelope.ParseOuter(m.Data)
+	if err != nil || w.cfg.OnCopy == nil || len(p.Envelope.GetParts()) == 0 ||
+		string(p.Statement.GetLedger()) != string(w.cfg.Ledger[:]) || p.Statement.GetSeq() > tree.Size() {
+		return
+	}
+	w.cfg.OnCopy(border.Position{Epoch: p.Statement.GetEpoch(), Seq: p.Statement.GetSeq()}, p.Leaf, m.Seq)
 }
 
 // continues reports whether a statement is the next of the ledger.

@@ -366,5 +366,47 @@ func (l *Log) Look(
 		newEnd = m.Seq
 		return nil
 	})
+	if err == nil {
+		newEnd = max(newEnd, last) // the last ones may be erased
+	}
 	return at, newEnd, err
+}
+
+// Last gives the last message of a subject; false if there is none.
+func (l *Log) Last(ctx context.Context, subject string) (Stored, bool, error) {
+	s, err := l.js.Stream(ctx, l.name)
+	if err != nil {
+		return Stored{}, false, fmt.Errorf("stream %s: %w", l.name, err)
+	}
+	m, err := s.GetLastMsgForSubject(ctx, subject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return Stored{}, false, nil
+	}
+	if err != nil {
+		return Stored{}, false, fmt.Errorf("stream %s: last of %s: %w", l.name, subject, err)
+	}
+	return Stored{Seq: m.Sequence, Subject: m.Subject, Data: m.Data, Header: m.Header, Time: m.Time}, true, nil
+}
+
+// Erase overwrites one message and takes it out. One that is not there is no error.
+// On several servers, each one's log of what it was told keeps the bytes until it
+// is compacted.
+func (l *Log) Erase(ctx context.Context, seq uint64) error {
+	s, err := l.js.Stream(ctx, l.name)
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", l.name, err)
+	}
+	if err := s.SecureDeleteMsg(ctx, seq); err != nil && !gone(err) {
+		return fmt.Errorf("stream %s: message %d was not erased: %w", l.name, seq, err)
+	}
+	return nil
+}
+
+// codeSequenceNotFound is the broker's answer where a message is not there.
+const codeSequenceNotFound = 10043
+
+func gone(err error) bool {
+	var api jetstream.JetStreamError
+	return errors.Is(err, jetstream.ErrMsgNotFound) ||
+		errors.As(err, &api) && api.APIError() != nil && api.APIError().ErrorCode == codeSequenceNotFound
 }

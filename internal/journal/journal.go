@@ -99,10 +99,11 @@ type Journal struct {
 	path    string
 	lock    *os.File
 	file    file
-	size    int64 // bytes in file
-	rotate  int64 // size from which on it is replaced
-	state   State // after the last signed statement
-	base    State // after the last confirmed statement
+	size    int64  // bytes in file
+	opened  uint64 // numbers that came before the file, and are not in it
+	rotate  int64  // size from which on it is replaced
+	state   State  // after the last signed statement
+	base    State  // after the last confirmed statement
 	pending []pending
 
 	unwritten int   // bytes of envelopes confirmed since that was last written

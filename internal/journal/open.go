@@ -101,7 +101,7 @@ func (j *Journal) load() error {
 			return problem.Wrap(problem.Failed, err, "the torn end of the signing journal %s was not cut off", j.path)
 		}
 	}
-	j.size, j.state, j.base, j.pending = c.size, c.state, c.base, c.pending
+	j.size, j.opened, j.state, j.base, j.pending = c.size, c.opened, c.state, c.base, c.pending
 	j.written = j.base.clone()
 	return nil
 }
@@ -146,7 +146,7 @@ func (j *Journal) replace() error {
 	if j.file != nil {
 		_ = j.file.Close() // everything in it is synced, and it has no name any more
 	}
-	j.file, j.size = f, int64(len(fresh))
+	j.file, j.size, j.opened = f, int64(len(fresh)), j.base.Tree.Size()
 	j.written, j.unwritten = j.base.clone(), 0
 	return nil
 }

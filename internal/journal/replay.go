@@ -14,7 +14,8 @@ type contents struct {
 	state   State // after the last signed statement
 	base    State // after the last confirmed one
 	pending []pending
-	size    int64 // bytes that are whole records; what follows is a torn tail
+	opened  uint64 // numbers before the open record
+	size    int64  // bytes that are whole records; what follows is a torn tail
 }
 
 // errEmpty: the file does not begin with an open record.
@@ -83,7 +84,7 @@ func (c *contents) open(o *karaulav1.JournalOpen) error {
 		Ledger: ledger.ID(o.GetLedger()), Channel: o.GetChannel(), Epoch: o.GetEpoch(),
 		Tree: tree, SaidAt: o.GetSaidAt(), Offset: o.GetOffset(),
 	}
-	c.base = c.state.clone()
+	c.base, c.opened = c.state.clone(), o.GetSize()
 	return nil
 }
 

@@ -37,6 +37,7 @@ type Version struct {
 	Commitment [32]byte // of its frame
 	Supersedes [32]byte // commitment of the version before; zero in version 1
 	EraseAfter int64    // microseconds since 1970 UTC
+	Ordered    bool     // the originator has ordered it to be erased
 }
 
 // Act is what a party did, or has to say, about an alert.
@@ -73,6 +74,7 @@ const (
 	Current   Status = "current"
 	Withdrawn Status = "withdrawn" // for good
 	Expired   Status = "expired"
+	Erased    Status = "erased" // by order of the originator, before its end
 )
 
 // State is what follows from an [Alert].
@@ -122,6 +124,9 @@ func Fold(a Alert, now time.Time) State {
 	s.foldHits(a.Hits)
 	if s.Status == Current && s.Version.EraseAfter <= now.UnixMicro() {
 		s.Status = Expired
+	}
+	if s.Status == Current && s.Version.Ordered {
+		s.Status = Erased
 	}
 	return s
 }

@@ -64,6 +64,9 @@ func (b *Broker) Dial() (*nats.Conn, error) {
 		nats.ReconnectWait(10*time.Millisecond), nats.ReconnectBufSize(-1))
 }
 
+// Dir gives the folder of the server's files.
+func (b *Broker) Dir() string { return b.dir }
+
 // Stop stops the server; the folder stays until the test ends.
 func (b *Broker) Stop() {
 	if b.srv == nil {

@@ -647,7 +647,9 @@ type AlertRow struct {
 	// True if it was accepted, and its origin has since revoked the key that signed it.
 	Repudiated bool `protobuf:"varint,20,opt,name=repudiated,proto3" json:"repudiated,omitempty"`
 	// What this version does.
-	Lifecycle     Lifecycle `protobuf:"varint,21,opt,name=lifecycle,proto3,enum=karaula.v1.Lifecycle" json:"lifecycle,omitempty"`
+	Lifecycle Lifecycle `protobuf:"varint,21,opt,name=lifecycle,proto3,enum=karaula.v1.Lifecycle" json:"lifecycle,omitempty"`
+	// When its content was erased at this node, microseconds since 1970 UTC; zero if it was not.
+	ErasedAt      int64 `protobuf:"varint,22,opt,name=erased_at,json=erasedAt,proto3" json:"erased_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -794,6 +796,13 @@ func (x *AlertRow) GetLifecycle() Lifecycle {
 	return Lifecycle_LIFECYCLE_UNSPECIFIED
 }
 
+func (x *AlertRow) GetErasedAt() int64 {
+	if x != nil {
+		return x.ErasedAt
+	}
+	return 0
+}
+
 // Delivery is the state at one recipient.
 type Delivery struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -806,7 +815,11 @@ type Delivery struct {
 	// When that became known here, microseconds since 1970 UTC.
 	Since int64 `protobuf:"varint,4,opt,name=since,proto3" json:"since,omitempty"`
 	// Until when it owes an answer or an act, likewise; zero: never, or it was given.
-	Due           int64 `protobuf:"varint,5,opt,name=due,proto3" json:"due,omitempty"`
+	Due int64 `protobuf:"varint,5,opt,name=due,proto3" json:"due,omitempty"`
+	// When its content was erased there, by its signed receipt, likewise; zero if it has not said so.
+	ErasedAt int64 `protobuf:"varint,6,opt,name=erased_at,json=erasedAt,proto3" json:"erased_at,omitempty"`
+	// For how many seconds behind that its backups may still hold it.
+	BackupHorizon uint64 `protobuf:"varint,7,opt,name=backup_horizon,json=backupHorizon,proto3" json:"backup_horizon,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -872,6 +885,20 @@ func (x *Delivery) GetSince() int64 {
 func (x *Delivery) GetDue() int64 {
 	if x != nil {
 		return x.Due
+	}
+	return 0
+}
+
+func (x *Delivery) GetErasedAt() int64 {
+	if x != nil {
+		return x.ErasedAt
+	}
+	return 0
+}
+
+func (x *Delivery) GetBackupHorizon() uint64 {
+	if x != nil {
+		return x.BackupHorizon
 	}
 	return 0
 }
@@ -1150,6 +1177,198 @@ func (x *ChangeResponse) GetReaders() []*Reader {
 	return nil
 }
 
+// EraseRequest has the content of an own alert erased, in all its versions.
+type EraseRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Alert id, as UUID text.
+	AlertId string `protobuf:"bytes,1,opt,name=alert_id,json=alertId,proto3" json:"alert_id,omitempty"`
+	// Only on this channel; empty: wherever it was said.
+	Channel string `protobuf:"bytes,2,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Why; recorded at this node, and not said to anybody.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseRequest) Reset() {
+	*x = EraseRequest{}
+	mi := &file_karaula_v1_node_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseRequest) ProtoMessage() {}
+
+func (x *EraseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseRequest.ProtoReflect.Descriptor instead.
+func (*EraseRequest) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *EraseRequest) GetAlertId() string {
+	if x != nil {
+		return x.AlertId
+	}
+	return ""
+}
+
+func (x *EraseRequest) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *EraseRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// EraseResponse says what was ordered.
+type EraseResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The orders, by channel.
+	Orders        []*EraseOrder `protobuf:"bytes,1,rep,name=orders,proto3" json:"orders,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseResponse) Reset() {
+	*x = EraseResponse{}
+	mi := &file_karaula_v1_node_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseResponse) ProtoMessage() {}
+
+func (x *EraseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseResponse.ProtoReflect.Descriptor instead.
+func (*EraseResponse) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *EraseResponse) GetOrders() []*EraseOrder {
+	if x != nil {
+		return x.Orders
+	}
+	return nil
+}
+
+// EraseOrder is one order to erase.
+type EraseOrder struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Channel id.
+	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Epoch of the order; zero if all was ordered or erased before.
+	Epoch uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Number of the order, likewise.
+	Seq uint64 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`
+	// How many statements it names.
+	Statements uint32 `protobuf:"varint,4,opt,name=statements,proto3" json:"statements,omitempty"`
+	// Who must erase.
+	Readers       []string `protobuf:"bytes,5,rep,name=readers,proto3" json:"readers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EraseOrder) Reset() {
+	*x = EraseOrder{}
+	mi := &file_karaula_v1_node_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EraseOrder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EraseOrder) ProtoMessage() {}
+
+func (x *EraseOrder) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EraseOrder.ProtoReflect.Descriptor instead.
+func (*EraseOrder) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *EraseOrder) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *EraseOrder) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *EraseOrder) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *EraseOrder) GetStatements() uint32 {
+	if x != nil {
+		return x.Statements
+	}
+	return 0
+}
+
+func (x *EraseOrder) GetReaders() []string {
+	if x != nil {
+		return x.Readers
+	}
+	return nil
+}
+
 // SayActRequest says an act.
 type SayActRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1170,7 +1389,7 @@ type SayActRequest struct {
 
 func (x *SayActRequest) Reset() {
 	*x = SayActRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[12]
+	mi := &file_karaula_v1_node_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1182,7 +1401,7 @@ func (x *SayActRequest) String() string {
 func (*SayActRequest) ProtoMessage() {}
 
 func (x *SayActRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[12]
+	mi := &file_karaula_v1_node_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1195,7 +1414,7 @@ func (x *SayActRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SayActRequest.ProtoReflect.Descriptor instead.
 func (*SayActRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{12}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SayActRequest) GetAlertId() string {
@@ -1250,7 +1469,7 @@ type SayActResponse struct {
 
 func (x *SayActResponse) Reset() {
 	*x = SayActResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[13]
+	mi := &file_karaula_v1_node_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1262,7 +1481,7 @@ func (x *SayActResponse) String() string {
 func (*SayActResponse) ProtoMessage() {}
 
 func (x *SayActResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[13]
+	mi := &file_karaula_v1_node_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1275,7 +1494,7 @@ func (x *SayActResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SayActResponse.ProtoReflect.Descriptor instead.
 func (*SayActResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{13}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SayActResponse) GetChannel() string {
@@ -1319,7 +1538,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[14]
+	mi := &file_karaula_v1_node_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1331,7 +1550,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[14]
+	mi := &file_karaula_v1_node_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1344,7 +1563,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{14}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *HistoryRequest) GetAlertId() string {
@@ -1376,7 +1595,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[15]
+	mi := &file_karaula_v1_node_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1388,7 +1607,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[15]
+	mi := &file_karaula_v1_node_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1401,7 +1620,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{15}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HistoryResponse) GetState() *AlertState {
@@ -1432,7 +1651,7 @@ type AlertState struct {
 	Origin string `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
 	// Version that counts.
 	Version uint32 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
-	// "current", "withdrawn" or "expired".
+	// "current", "withdrawn", "expired" or "erased".
 	Status string `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
 	// Versions that do not continue the one before them.
 	Broken []uint32 `protobuf:"varint,4,rep,packed,name=broken,proto3" json:"broken,omitempty"`
@@ -1454,7 +1673,7 @@ type AlertState struct {
 
 func (x *AlertState) Reset() {
 	*x = AlertState{}
-	mi := &file_karaula_v1_node_proto_msgTypes[16]
+	mi := &file_karaula_v1_node_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1466,7 +1685,7 @@ func (x *AlertState) String() string {
 func (*AlertState) ProtoMessage() {}
 
 func (x *AlertState) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[16]
+	mi := &file_karaula_v1_node_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1479,7 +1698,7 @@ func (x *AlertState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertState.ProtoReflect.Descriptor instead.
 func (*AlertState) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{16}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AlertState) GetOrigin() string {
@@ -1569,7 +1788,7 @@ type PartyDeed struct {
 
 func (x *PartyDeed) Reset() {
 	*x = PartyDeed{}
-	mi := &file_karaula_v1_node_proto_msgTypes[17]
+	mi := &file_karaula_v1_node_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1581,7 +1800,7 @@ func (x *PartyDeed) String() string {
 func (*PartyDeed) ProtoMessage() {}
 
 func (x *PartyDeed) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[17]
+	mi := &file_karaula_v1_node_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1594,7 +1813,7 @@ func (x *PartyDeed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartyDeed.ProtoReflect.Descriptor instead.
 func (*PartyDeed) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{17}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PartyDeed) GetParty() string {
@@ -1640,7 +1859,7 @@ type LinkedAlert struct {
 
 func (x *LinkedAlert) Reset() {
 	*x = LinkedAlert{}
-	mi := &file_karaula_v1_node_proto_msgTypes[18]
+	mi := &file_karaula_v1_node_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1652,7 +1871,7 @@ func (x *LinkedAlert) String() string {
 func (*LinkedAlert) ProtoMessage() {}
 
 func (x *LinkedAlert) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[18]
+	mi := &file_karaula_v1_node_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1665,7 +1884,7 @@ func (x *LinkedAlert) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkedAlert.ProtoReflect.Descriptor instead.
 func (*LinkedAlert) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{18}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *LinkedAlert) GetParty() string {
@@ -1708,7 +1927,7 @@ type ConsentState struct {
 
 func (x *ConsentState) Reset() {
 	*x = ConsentState{}
-	mi := &file_karaula_v1_node_proto_msgTypes[19]
+	mi := &file_karaula_v1_node_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1720,7 +1939,7 @@ func (x *ConsentState) String() string {
 func (*ConsentState) ProtoMessage() {}
 
 func (x *ConsentState) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[19]
+	mi := &file_karaula_v1_node_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1733,7 +1952,7 @@ func (x *ConsentState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsentState.ProtoReflect.Descriptor instead.
 func (*ConsentState) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{19}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ConsentState) GetParty() string {
@@ -1800,7 +2019,7 @@ type HistoryEvent struct {
 
 func (x *HistoryEvent) Reset() {
 	*x = HistoryEvent{}
-	mi := &file_karaula_v1_node_proto_msgTypes[20]
+	mi := &file_karaula_v1_node_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1812,7 +2031,7 @@ func (x *HistoryEvent) String() string {
 func (*HistoryEvent) ProtoMessage() {}
 
 func (x *HistoryEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[20]
+	mi := &file_karaula_v1_node_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1825,7 +2044,7 @@ func (x *HistoryEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryEvent.ProtoReflect.Descriptor instead.
 func (*HistoryEvent) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{20}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *HistoryEvent) GetAt() int64 {
@@ -1915,7 +2134,7 @@ type DueRequest struct {
 
 func (x *DueRequest) Reset() {
 	*x = DueRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[21]
+	mi := &file_karaula_v1_node_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1927,7 +2146,7 @@ func (x *DueRequest) String() string {
 func (*DueRequest) ProtoMessage() {}
 
 func (x *DueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[21]
+	mi := &file_karaula_v1_node_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1940,7 +2159,7 @@ func (x *DueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DueRequest.ProtoReflect.Descriptor instead.
 func (*DueRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{21}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DueRequest) GetChannel() string {
@@ -1986,7 +2205,7 @@ type DueResponse struct {
 
 func (x *DueResponse) Reset() {
 	*x = DueResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[22]
+	mi := &file_karaula_v1_node_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1998,7 +2217,7 @@ func (x *DueResponse) String() string {
 func (*DueResponse) ProtoMessage() {}
 
 func (x *DueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[22]
+	mi := &file_karaula_v1_node_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2011,7 +2230,7 @@ func (x *DueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DueResponse.ProtoReflect.Descriptor instead.
 func (*DueResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{22}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DueResponse) GetClocks() []*ClockRow {
@@ -2058,7 +2277,7 @@ type ClockRow struct {
 
 func (x *ClockRow) Reset() {
 	*x = ClockRow{}
-	mi := &file_karaula_v1_node_proto_msgTypes[23]
+	mi := &file_karaula_v1_node_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2070,7 +2289,7 @@ func (x *ClockRow) String() string {
 func (*ClockRow) ProtoMessage() {}
 
 func (x *ClockRow) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[23]
+	mi := &file_karaula_v1_node_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2083,7 +2302,7 @@ func (x *ClockRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClockRow.ProtoReflect.Descriptor instead.
 func (*ClockRow) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{23}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ClockRow) GetKind() ClockKind {
@@ -2150,7 +2369,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[24]
+	mi := &file_karaula_v1_node_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2162,7 +2381,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[24]
+	mi := &file_karaula_v1_node_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2175,7 +2394,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{24}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *WatchRequest) GetChannel() string {
@@ -2221,7 +2440,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[25]
+	mi := &file_karaula_v1_node_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2233,7 +2452,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[25]
+	mi := &file_karaula_v1_node_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2246,7 +2465,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{25}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *WatchResponse) GetAt() int64 {
@@ -2300,7 +2519,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[26]
+	mi := &file_karaula_v1_node_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2312,7 +2531,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[26]
+	mi := &file_karaula_v1_node_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2325,7 +2544,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{26}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{29}
 }
 
 // StatusResponse gives it.
@@ -2355,7 +2574,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[27]
+	mi := &file_karaula_v1_node_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2367,7 +2586,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[27]
+	mi := &file_karaula_v1_node_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2380,7 +2599,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{27}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *StatusResponse) GetParty() string {
@@ -2465,7 +2684,7 @@ type LinkStatus struct {
 
 func (x *LinkStatus) Reset() {
 	*x = LinkStatus{}
-	mi := &file_karaula_v1_node_proto_msgTypes[28]
+	mi := &file_karaula_v1_node_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2477,7 +2696,7 @@ func (x *LinkStatus) String() string {
 func (*LinkStatus) ProtoMessage() {}
 
 func (x *LinkStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[28]
+	mi := &file_karaula_v1_node_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2490,7 +2709,7 @@ func (x *LinkStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkStatus.ProtoReflect.Descriptor instead.
 func (*LinkStatus) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{28}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *LinkStatus) GetParty() string {
@@ -2547,7 +2766,7 @@ type ChannelStatus struct {
 
 func (x *ChannelStatus) Reset() {
 	*x = ChannelStatus{}
-	mi := &file_karaula_v1_node_proto_msgTypes[29]
+	mi := &file_karaula_v1_node_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2559,7 +2778,7 @@ func (x *ChannelStatus) String() string {
 func (*ChannelStatus) ProtoMessage() {}
 
 func (x *ChannelStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[29]
+	mi := &file_karaula_v1_node_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2572,7 +2791,7 @@ func (x *ChannelStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChannelStatus.ProtoReflect.Descriptor instead.
 func (*ChannelStatus) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{29}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ChannelStatus) GetChannel() string {
@@ -2635,7 +2854,7 @@ type PartnerStatus struct {
 
 func (x *PartnerStatus) Reset() {
 	*x = PartnerStatus{}
-	mi := &file_karaula_v1_node_proto_msgTypes[30]
+	mi := &file_karaula_v1_node_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2647,7 +2866,7 @@ func (x *PartnerStatus) String() string {
 func (*PartnerStatus) ProtoMessage() {}
 
 func (x *PartnerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[30]
+	mi := &file_karaula_v1_node_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2660,7 +2879,7 @@ func (x *PartnerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartnerStatus.ProtoReflect.Descriptor instead.
 func (*PartnerStatus) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{30}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PartnerStatus) GetParty() string {
@@ -2736,7 +2955,7 @@ type KeyUseRequest struct {
 
 func (x *KeyUseRequest) Reset() {
 	*x = KeyUseRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[31]
+	mi := &file_karaula_v1_node_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2748,7 +2967,7 @@ func (x *KeyUseRequest) String() string {
 func (*KeyUseRequest) ProtoMessage() {}
 
 func (x *KeyUseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[31]
+	mi := &file_karaula_v1_node_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2761,7 +2980,7 @@ func (x *KeyUseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyUseRequest.ProtoReflect.Descriptor instead.
 func (*KeyUseRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{31}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *KeyUseRequest) GetKeys() [][]byte {
@@ -2808,7 +3027,7 @@ type KeyUseResponse struct {
 
 func (x *KeyUseResponse) Reset() {
 	*x = KeyUseResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[32]
+	mi := &file_karaula_v1_node_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2820,7 +3039,7 @@ func (x *KeyUseResponse) String() string {
 func (*KeyUseResponse) ProtoMessage() {}
 
 func (x *KeyUseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[32]
+	mi := &file_karaula_v1_node_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2833,7 +3052,7 @@ func (x *KeyUseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyUseResponse.ProtoReflect.Descriptor instead.
 func (*KeyUseResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{32}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *KeyUseResponse) GetUsages() []*KeyUsage {
@@ -2895,7 +3114,7 @@ type KeyUsage struct {
 
 func (x *KeyUsage) Reset() {
 	*x = KeyUsage{}
-	mi := &file_karaula_v1_node_proto_msgTypes[33]
+	mi := &file_karaula_v1_node_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2907,7 +3126,7 @@ func (x *KeyUsage) String() string {
 func (*KeyUsage) ProtoMessage() {}
 
 func (x *KeyUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[33]
+	mi := &file_karaula_v1_node_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2920,7 +3139,7 @@ func (x *KeyUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyUsage.ProtoReflect.Descriptor instead.
 func (*KeyUsage) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{33}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *KeyUsage) GetKey() []byte {
@@ -3034,7 +3253,7 @@ type WordCount struct {
 
 func (x *WordCount) Reset() {
 	*x = WordCount{}
-	mi := &file_karaula_v1_node_proto_msgTypes[34]
+	mi := &file_karaula_v1_node_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3046,7 +3265,7 @@ func (x *WordCount) String() string {
 func (*WordCount) ProtoMessage() {}
 
 func (x *WordCount) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[34]
+	mi := &file_karaula_v1_node_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3059,7 +3278,7 @@ func (x *WordCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WordCount.ProtoReflect.Descriptor instead.
 func (*WordCount) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{34}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *WordCount) GetWord() string {
@@ -3087,7 +3306,7 @@ type PruneKeysRequest struct {
 
 func (x *PruneKeysRequest) Reset() {
 	*x = PruneKeysRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[35]
+	mi := &file_karaula_v1_node_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3099,7 +3318,7 @@ func (x *PruneKeysRequest) String() string {
 func (*PruneKeysRequest) ProtoMessage() {}
 
 func (x *PruneKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[35]
+	mi := &file_karaula_v1_node_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3112,7 +3331,7 @@ func (x *PruneKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneKeysRequest.ProtoReflect.Descriptor instead.
 func (*PruneKeysRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{35}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *PruneKeysRequest) GetDryRun() bool {
@@ -3133,7 +3352,7 @@ type PruneKeysResponse struct {
 
 func (x *PruneKeysResponse) Reset() {
 	*x = PruneKeysResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[36]
+	mi := &file_karaula_v1_node_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3145,7 +3364,7 @@ func (x *PruneKeysResponse) String() string {
 func (*PruneKeysResponse) ProtoMessage() {}
 
 func (x *PruneKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[36]
+	mi := &file_karaula_v1_node_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3158,7 +3377,7 @@ func (x *PruneKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneKeysResponse.ProtoReflect.Descriptor instead.
 func (*PruneKeysResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{36}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *PruneKeysResponse) GetKeys() []*PrunedKey {
@@ -3181,7 +3400,7 @@ type PrunedKey struct {
 
 func (x *PrunedKey) Reset() {
 	*x = PrunedKey{}
-	mi := &file_karaula_v1_node_proto_msgTypes[37]
+	mi := &file_karaula_v1_node_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3193,7 +3412,7 @@ func (x *PrunedKey) String() string {
 func (*PrunedKey) ProtoMessage() {}
 
 func (x *PrunedKey) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[37]
+	mi := &file_karaula_v1_node_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3206,7 +3425,7 @@ func (x *PrunedKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrunedKey.ProtoReflect.Descriptor instead.
 func (*PrunedKey) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{37}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PrunedKey) GetKey() []byte {
@@ -3234,7 +3453,7 @@ type CheckupRequest struct {
 
 func (x *CheckupRequest) Reset() {
 	*x = CheckupRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[38]
+	mi := &file_karaula_v1_node_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3246,7 +3465,7 @@ func (x *CheckupRequest) String() string {
 func (*CheckupRequest) ProtoMessage() {}
 
 func (x *CheckupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[38]
+	mi := &file_karaula_v1_node_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3259,7 +3478,7 @@ func (x *CheckupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckupRequest.ProtoReflect.Descriptor instead.
 func (*CheckupRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{38}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *CheckupRequest) GetRoundTrips() bool {
@@ -3280,7 +3499,7 @@ type CheckupResponse struct {
 
 func (x *CheckupResponse) Reset() {
 	*x = CheckupResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[39]
+	mi := &file_karaula_v1_node_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3292,7 +3511,7 @@ func (x *CheckupResponse) String() string {
 func (*CheckupResponse) ProtoMessage() {}
 
 func (x *CheckupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[39]
+	mi := &file_karaula_v1_node_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3305,7 +3524,7 @@ func (x *CheckupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckupResponse.ProtoReflect.Descriptor instead.
 func (*CheckupResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{39}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CheckupResponse) GetChecks() []*Check {
@@ -3334,7 +3553,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_karaula_v1_node_proto_msgTypes[40]
+	mi := &file_karaula_v1_node_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3346,7 +3565,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[40]
+	mi := &file_karaula_v1_node_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3359,7 +3578,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{40}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Check) GetId() string {
@@ -3408,7 +3627,7 @@ type TestLinkRequest struct {
 
 func (x *TestLinkRequest) Reset() {
 	*x = TestLinkRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[41]
+	mi := &file_karaula_v1_node_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3420,7 +3639,7 @@ func (x *TestLinkRequest) String() string {
 func (*TestLinkRequest) ProtoMessage() {}
 
 func (x *TestLinkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[41]
+	mi := &file_karaula_v1_node_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3433,7 +3652,7 @@ func (x *TestLinkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestLinkRequest.ProtoReflect.Descriptor instead.
 func (*TestLinkRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{41}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *TestLinkRequest) GetParty() string {
@@ -3464,7 +3683,7 @@ type TestLinkResponse struct {
 
 func (x *TestLinkResponse) Reset() {
 	*x = TestLinkResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[42]
+	mi := &file_karaula_v1_node_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3476,7 +3695,7 @@ func (x *TestLinkResponse) String() string {
 func (*TestLinkResponse) ProtoMessage() {}
 
 func (x *TestLinkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[42]
+	mi := &file_karaula_v1_node_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3489,7 +3708,7 @@ func (x *TestLinkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestLinkResponse.ProtoReflect.Descriptor instead.
 func (*TestLinkResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{42}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *TestLinkResponse) GetRoundTrip() int64 {
@@ -3564,7 +3783,7 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x05limit\x18\x04 \x01(\rR\x05limit\"X\n" +
 	"\fListResponse\x12,\n" +
 	"\x06alerts\x18\x01 \x03(\v2\x14.karaula.v1.AlertRowR\x06alerts\x12\x1a\n" +
-	"\bcomplete\x18\x02 \x01(\bR\bcomplete\"\x88\x04\n" +
+	"\bcomplete\x18\x02 \x01(\bR\bcomplete\"\xa5\x04\n" +
 	"\bAlertRow\x12\x19\n" +
 	"\balert_id\x18\x01 \x01(\tR\aalertId\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\rR\aversion\x12)\n" +
@@ -3586,13 +3805,16 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\n" +
 	"repudiated\x18\x14 \x01(\bR\n" +
 	"repudiated\x123\n" +
-	"\tlifecycle\x18\x15 \x01(\x0e2\x15.karaula.v1.LifecycleR\tlifecycle\"\x9f\x01\n" +
+	"\tlifecycle\x18\x15 \x01(\x0e2\x15.karaula.v1.LifecycleR\tlifecycle\x12\x1b\n" +
+	"\terased_at\x18\x16 \x01(\x03R\berasedAt\"\xe3\x01\n" +
 	"\bDelivery\x12\x14\n" +
 	"\x05party\x18\x01 \x01(\tR\x05party\x12/\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x19.karaula.v1.DeliveryStateR\x05state\x12$\n" +
 	"\x04code\x18\x03 \x01(\x0e2\x10.karaula.v1.CodeR\x04code\x12\x14\n" +
 	"\x05since\x18\x04 \x01(\x03R\x05since\x12\x10\n" +
-	"\x03due\x18\x05 \x01(\x03R\x03due\"X\n" +
+	"\x03due\x18\x05 \x01(\x03R\x03due\x12\x1b\n" +
+	"\terased_at\x18\x06 \x01(\x03R\berasedAt\x12%\n" +
+	"\x0ebackup_horizon\x18\a \x01(\x04R\rbackupHorizon\"X\n" +
 	"\vShowRequest\x12\x19\n" +
 	"\balert_id\x18\x01 \x01(\tR\aalertId\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +
@@ -3612,7 +3834,22 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x0eChangeResponse\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12$\n" +
 	"\x04sent\x18\x02 \x01(\v2\x10.karaula.v1.SentR\x04sent\x12,\n" +
-	"\areaders\x18\x03 \x03(\v2\x12.karaula.v1.ReaderR\areaders\"\x99\x01\n" +
+	"\areaders\x18\x03 \x03(\v2\x12.karaula.v1.ReaderR\areaders\"[\n" +
+	"\fEraseRequest\x12\x19\n" +
+	"\balert_id\x18\x01 \x01(\tR\aalertId\x12\x18\n" +
+	"\achannel\x18\x02 \x01(\tR\achannel\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"?\n" +
+	"\rEraseResponse\x12.\n" +
+	"\x06orders\x18\x01 \x03(\v2\x16.karaula.v1.EraseOrderR\x06orders\"\x88\x01\n" +
+	"\n" +
+	"EraseOrder\x12\x18\n" +
+	"\achannel\x18\x01 \x01(\tR\achannel\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x10\n" +
+	"\x03seq\x18\x03 \x01(\x04R\x03seq\x12\x1e\n" +
+	"\n" +
+	"statements\x18\x04 \x01(\rR\n" +
+	"statements\x12\x18\n" +
+	"\areaders\x18\x05 \x03(\tR\areaders\"\x99\x01\n" +
 	"\rSayActRequest\x12\x19\n" +
 	"\balert_id\x18\x01 \x01(\tR\aalertId\x12\x16\n" +
 	"\x06origin\x18\x02 \x01(\tR\x06origin\x12\x18\n" +
@@ -3818,12 +4055,13 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x13CLOCK_STATE_RUNNING\x10\x01\x12\x14\n" +
 	"\x10CLOCK_STATE_SOON\x10\x02\x12\x17\n" +
 	"\x13CLOCK_STATE_OVERDUE\x10\x03\x12\x13\n" +
-	"\x0fCLOCK_STATE_MET\x10\x042\xa1\b\n" +
+	"\x0fCLOCK_STATE_MET\x10\x042\xdf\b\n" +
 	"\vNodeService\x129\n" +
 	"\x04Send\x12\x17.karaula.v1.SendRequest\x1a\x18.karaula.v1.SendResponse\x129\n" +
 	"\x04List\x12\x17.karaula.v1.ListRequest\x1a\x18.karaula.v1.ListResponse\x129\n" +
 	"\x04Show\x12\x17.karaula.v1.ShowRequest\x1a\x18.karaula.v1.ShowResponse\x12?\n" +
-	"\x06Change\x12\x19.karaula.v1.ChangeRequest\x1a\x1a.karaula.v1.ChangeResponse\x12?\n" +
+	"\x06Change\x12\x19.karaula.v1.ChangeRequest\x1a\x1a.karaula.v1.ChangeResponse\x12<\n" +
+	"\x05Erase\x12\x18.karaula.v1.EraseRequest\x1a\x19.karaula.v1.EraseResponse\x12?\n" +
 	"\x06SayAct\x12\x19.karaula.v1.SayActRequest\x1a\x1a.karaula.v1.SayActResponse\x12B\n" +
 	"\aHistory\x12\x1a.karaula.v1.HistoryRequest\x1a\x1b.karaula.v1.HistoryResponse\x126\n" +
 	"\x03Due\x12\x16.karaula.v1.DueRequest\x1a\x17.karaula.v1.DueResponse\x12?\n" +
@@ -3854,7 +4092,7 @@ func file_karaula_v1_node_proto_rawDescGZIP() []byte {
 }
 
 var file_karaula_v1_node_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_karaula_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_karaula_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_karaula_v1_node_proto_goTypes = []any{
 	(DeliveryState)(0),         // 0: karaula.v1.DeliveryState
 	(ClockKind)(0),             // 1: karaula.v1.ClockKind
@@ -3871,139 +4109,145 @@ var file_karaula_v1_node_proto_goTypes = []any{
 	(*ShowResponse)(nil),       // 12: karaula.v1.ShowResponse
 	(*ChangeRequest)(nil),      // 13: karaula.v1.ChangeRequest
 	(*ChangeResponse)(nil),     // 14: karaula.v1.ChangeResponse
-	(*SayActRequest)(nil),      // 15: karaula.v1.SayActRequest
-	(*SayActResponse)(nil),     // 16: karaula.v1.SayActResponse
-	(*HistoryRequest)(nil),     // 17: karaula.v1.HistoryRequest
-	(*HistoryResponse)(nil),    // 18: karaula.v1.HistoryResponse
-	(*AlertState)(nil),         // 19: karaula.v1.AlertState
-	(*PartyDeed)(nil),          // 20: karaula.v1.PartyDeed
-	(*LinkedAlert)(nil),        // 21: karaula.v1.LinkedAlert
-	(*ConsentState)(nil),       // 22: karaula.v1.ConsentState
-	(*HistoryEvent)(nil),       // 23: karaula.v1.HistoryEvent
-	(*DueRequest)(nil),         // 24: karaula.v1.DueRequest
-	(*DueResponse)(nil),        // 25: karaula.v1.DueResponse
-	(*ClockRow)(nil),           // 26: karaula.v1.ClockRow
-	(*WatchRequest)(nil),       // 27: karaula.v1.WatchRequest
-	(*WatchResponse)(nil),      // 28: karaula.v1.WatchResponse
-	(*StatusRequest)(nil),      // 29: karaula.v1.StatusRequest
-	(*StatusResponse)(nil),     // 30: karaula.v1.StatusResponse
-	(*LinkStatus)(nil),         // 31: karaula.v1.LinkStatus
-	(*ChannelStatus)(nil),      // 32: karaula.v1.ChannelStatus
-	(*PartnerStatus)(nil),      // 33: karaula.v1.PartnerStatus
-	(*KeyUseRequest)(nil),      // 34: karaula.v1.KeyUseRequest
-	(*KeyUseResponse)(nil),     // 35: karaula.v1.KeyUseResponse
-	(*KeyUsage)(nil),           // 36: karaula.v1.KeyUsage
-	(*WordCount)(nil),          // 37: karaula.v1.WordCount
-	(*PruneKeysRequest)(nil),   // 38: karaula.v1.PruneKeysRequest
-	(*PruneKeysResponse)(nil),  // 39: karaula.v1.PruneKeysResponse
-	(*PrunedKey)(nil),          // 40: karaula.v1.PrunedKey
-	(*CheckupRequest)(nil),     // 41: karaula.v1.CheckupRequest
-	(*CheckupResponse)(nil),    // 42: karaula.v1.CheckupResponse
-	(*Check)(nil),              // 43: karaula.v1.Check
-	(*TestLinkRequest)(nil),    // 44: karaula.v1.TestLinkRequest
-	(*TestLinkResponse)(nil),   // 45: karaula.v1.TestLinkResponse
-	(*Alert)(nil),              // 46: karaula.v1.Alert
-	(AlertType)(0),             // 47: karaula.v1.AlertType
-	(VerdictClass)(0),          // 48: karaula.v1.VerdictClass
-	(Code)(0),                  // 49: karaula.v1.Code
-	(Lifecycle)(0),             // 50: karaula.v1.Lifecycle
-	(*Act)(nil),                // 51: karaula.v1.Act
-	(Deed)(0),                  // 52: karaula.v1.Deed
-	(Ground)(0),                // 53: karaula.v1.Ground
-	(LinkRelation)(0),          // 54: karaula.v1.LinkRelation
-	(KeyUse)(0),                // 55: karaula.v1.KeyUse
-	(*LookUpRequest)(nil),      // 56: karaula.v1.LookUpRequest
-	(*AuditRequest)(nil),       // 57: karaula.v1.AuditRequest
-	(*ReadLedgerRequest)(nil),  // 58: karaula.v1.ReadLedgerRequest
-	(*LookUpResponse)(nil),     // 59: karaula.v1.LookUpResponse
-	(*AuditResponse)(nil),      // 60: karaula.v1.AuditResponse
-	(*ReadLedgerResponse)(nil), // 61: karaula.v1.ReadLedgerResponse
+	(*EraseRequest)(nil),       // 15: karaula.v1.EraseRequest
+	(*EraseResponse)(nil),      // 16: karaula.v1.EraseResponse
+	(*EraseOrder)(nil),         // 17: karaula.v1.EraseOrder
+	(*SayActRequest)(nil),      // 18: karaula.v1.SayActRequest
+	(*SayActResponse)(nil),     // 19: karaula.v1.SayActResponse
+	(*HistoryRequest)(nil),     // 20: karaula.v1.HistoryRequest
+	(*HistoryResponse)(nil),    // 21: karaula.v1.HistoryResponse
+	(*AlertState)(nil),         // 22: karaula.v1.AlertState
+	(*PartyDeed)(nil),          // 23: karaula.v1.PartyDeed
+	(*LinkedAlert)(nil),        // 24: karaula.v1.LinkedAlert
+	(*ConsentState)(nil),       // 25: karaula.v1.ConsentState
+	(*HistoryEvent)(nil),       // 26: karaula.v1.HistoryEvent
+	(*DueRequest)(nil),         // 27: karaula.v1.DueRequest
+	(*DueResponse)(nil),        // 28: karaula.v1.DueResponse
+	(*ClockRow)(nil),           // 29: karaula.v1.ClockRow
+	(*WatchRequest)(nil),       // 30: karaula.v1.WatchRequest
+	(*WatchResponse)(nil),      // 31: karaula.v1.WatchResponse
+	(*StatusRequest)(nil),      // 32: karaula.v1.StatusRequest
+	(*StatusResponse)(nil),     // 33: karaula.v1.StatusResponse
+	(*LinkStatus)(nil),         // 34: karaula.v1.LinkStatus
+	(*ChannelStatus)(nil),      // 35: karaula.v1.ChannelStatus
+	(*PartnerStatus)(nil),      // 36: karaula.v1.PartnerStatus
+	(*KeyUseRequest)(nil),      // 37: karaula.v1.KeyUseRequest
+	(*KeyUseResponse)(nil),     // 38: karaula.v1.KeyUseResponse
+	(*KeyUsage)(nil),           // 39: karaula.v1.KeyUsage
+	(*WordCount)(nil),          // 40: karaula.v1.WordCount
+	(*PruneKeysRequest)(nil),   // 41: karaula.v1.PruneKeysRequest
+	(*PruneKeysResponse)(nil),  // 42: karaula.v1.PruneKeysResponse
+	(*PrunedKey)(nil),          // 43: karaula.v1.PrunedKey
+	(*CheckupRequest)(nil),     // 44: karaula.v1.CheckupRequest
+	(*CheckupResponse)(nil),    // 45: karaula.v1.CheckupResponse
+	(*Check)(nil),              // 46: karaula.v1.Check
+	(*TestLinkRequest)(nil),    // 47: karaula.v1.TestLinkRequest
+	(*TestLinkResponse)(nil),   // 48: karaula.v1.TestLinkResponse
+	(*Alert)(nil),              // 49: karaula.v1.Alert
+	(AlertType)(0),             // 50: karaula.v1.AlertType
+	(VerdictClass)(0),          // 51: karaula.v1.VerdictClass
+	(Code)(0),                  // 52: karaula.v1.Code
+	(Lifecycle)(0),             // 53: karaula.v1.Lifecycle
+	(*Act)(nil),                // 54: karaula.v1.Act
+	(Deed)(0),                  // 55: karaula.v1.Deed
+	(Ground)(0),                // 56: karaula.v1.Ground
+	(LinkRelation)(0),          // 57: karaula.v1.LinkRelation
+	(KeyUse)(0),                // 58: karaula.v1.KeyUse
+	(*LookUpRequest)(nil),      // 59: karaula.v1.LookUpRequest
+	(*AuditRequest)(nil),       // 60: karaula.v1.AuditRequest
+	(*ReadLedgerRequest)(nil),  // 61: karaula.v1.ReadLedgerRequest
+	(*LookUpResponse)(nil),     // 62: karaula.v1.LookUpResponse
+	(*AuditResponse)(nil),      // 63: karaula.v1.AuditResponse
+	(*ReadLedgerResponse)(nil), // 64: karaula.v1.ReadLedgerResponse
 }
 var file_karaula_v1_node_proto_depIdxs = []int32{
-	46, // 0: karaula.v1.SendRequest.alerts:type_name -> karaula.v1.Alert
+	49, // 0: karaula.v1.SendRequest.alerts:type_name -> karaula.v1.Alert
 	5,  // 1: karaula.v1.SendResponse.sent:type_name -> karaula.v1.Sent
 	6,  // 2: karaula.v1.SendResponse.readers:type_name -> karaula.v1.Reader
 	6,  // 3: karaula.v1.SendResponse.others:type_name -> karaula.v1.Reader
-	47, // 4: karaula.v1.ListRequest.type:type_name -> karaula.v1.AlertType
+	50, // 4: karaula.v1.ListRequest.type:type_name -> karaula.v1.AlertType
 	9,  // 5: karaula.v1.ListResponse.alerts:type_name -> karaula.v1.AlertRow
-	47, // 6: karaula.v1.AlertRow.type:type_name -> karaula.v1.AlertType
-	48, // 7: karaula.v1.AlertRow.class:type_name -> karaula.v1.VerdictClass
-	49, // 8: karaula.v1.AlertRow.code:type_name -> karaula.v1.Code
+	50, // 6: karaula.v1.AlertRow.type:type_name -> karaula.v1.AlertType
+	51, // 7: karaula.v1.AlertRow.class:type_name -> karaula.v1.VerdictClass
+	52, // 8: karaula.v1.AlertRow.code:type_name -> karaula.v1.Code
 	10, // 9: karaula.v1.AlertRow.deliveries:type_name -> karaula.v1.Delivery
-	50, // 10: karaula.v1.AlertRow.lifecycle:type_name -> karaula.v1.Lifecycle
+	53, // 10: karaula.v1.AlertRow.lifecycle:type_name -> karaula.v1.Lifecycle
 	0,  // 11: karaula.v1.Delivery.state:type_name -> karaula.v1.DeliveryState
-	49, // 12: karaula.v1.Delivery.code:type_name -> karaula.v1.Code
+	52, // 12: karaula.v1.Delivery.code:type_name -> karaula.v1.Code
 	9,  // 13: karaula.v1.ShowResponse.row:type_name -> karaula.v1.AlertRow
-	46, // 14: karaula.v1.ShowResponse.alert:type_name -> karaula.v1.Alert
-	50, // 15: karaula.v1.ChangeRequest.lifecycle:type_name -> karaula.v1.Lifecycle
+	49, // 14: karaula.v1.ShowResponse.alert:type_name -> karaula.v1.Alert
+	53, // 15: karaula.v1.ChangeRequest.lifecycle:type_name -> karaula.v1.Lifecycle
 	5,  // 16: karaula.v1.ChangeResponse.sent:type_name -> karaula.v1.Sent
 	6,  // 17: karaula.v1.ChangeResponse.readers:type_name -> karaula.v1.Reader
-	51, // 18: karaula.v1.SayActRequest.act:type_name -> karaula.v1.Act
-	19, // 19: karaula.v1.HistoryResponse.state:type_name -> karaula.v1.AlertState
-	23, // 20: karaula.v1.HistoryResponse.events:type_name -> karaula.v1.HistoryEvent
-	20, // 21: karaula.v1.AlertState.flags:type_name -> karaula.v1.PartyDeed
-	20, // 22: karaula.v1.AlertState.deeds:type_name -> karaula.v1.PartyDeed
-	21, // 23: karaula.v1.AlertState.links:type_name -> karaula.v1.LinkedAlert
-	21, // 24: karaula.v1.AlertState.hits:type_name -> karaula.v1.LinkedAlert
-	22, // 25: karaula.v1.AlertState.consents:type_name -> karaula.v1.ConsentState
-	52, // 26: karaula.v1.PartyDeed.deed:type_name -> karaula.v1.Deed
-	53, // 27: karaula.v1.PartyDeed.ground:type_name -> karaula.v1.Ground
-	54, // 28: karaula.v1.LinkedAlert.relation:type_name -> karaula.v1.LinkRelation
-	52, // 29: karaula.v1.ConsentState.answer:type_name -> karaula.v1.Deed
-	50, // 30: karaula.v1.HistoryEvent.lifecycle:type_name -> karaula.v1.Lifecycle
-	51, // 31: karaula.v1.HistoryEvent.act:type_name -> karaula.v1.Act
-	26, // 32: karaula.v1.DueResponse.clocks:type_name -> karaula.v1.ClockRow
-	1,  // 33: karaula.v1.ClockRow.kind:type_name -> karaula.v1.ClockKind
-	2,  // 34: karaula.v1.ClockRow.state:type_name -> karaula.v1.ClockState
-	9,  // 35: karaula.v1.ClockRow.alert:type_name -> karaula.v1.AlertRow
-	47, // 36: karaula.v1.WatchRequest.type:type_name -> karaula.v1.AlertType
-	9,  // 37: karaula.v1.WatchResponse.alert:type_name -> karaula.v1.AlertRow
-	31, // 38: karaula.v1.StatusResponse.links:type_name -> karaula.v1.LinkStatus
-	32, // 39: karaula.v1.StatusResponse.channels:type_name -> karaula.v1.ChannelStatus
-	33, // 40: karaula.v1.ChannelStatus.partners:type_name -> karaula.v1.PartnerStatus
-	36, // 41: karaula.v1.KeyUseResponse.usages:type_name -> karaula.v1.KeyUsage
-	55, // 42: karaula.v1.KeyUsage.use:type_name -> karaula.v1.KeyUse
-	37, // 43: karaula.v1.KeyUsage.types:type_name -> karaula.v1.WordCount
-	40, // 44: karaula.v1.PruneKeysResponse.keys:type_name -> karaula.v1.PrunedKey
-	55, // 45: karaula.v1.PrunedKey.use:type_name -> karaula.v1.KeyUse
-	43, // 46: karaula.v1.CheckupResponse.checks:type_name -> karaula.v1.Check
-	3,  // 47: karaula.v1.NodeService.Send:input_type -> karaula.v1.SendRequest
-	7,  // 48: karaula.v1.NodeService.List:input_type -> karaula.v1.ListRequest
-	11, // 49: karaula.v1.NodeService.Show:input_type -> karaula.v1.ShowRequest
-	13, // 50: karaula.v1.NodeService.Change:input_type -> karaula.v1.ChangeRequest
-	15, // 51: karaula.v1.NodeService.SayAct:input_type -> karaula.v1.SayActRequest
-	17, // 52: karaula.v1.NodeService.History:input_type -> karaula.v1.HistoryRequest
-	24, // 53: karaula.v1.NodeService.Due:input_type -> karaula.v1.DueRequest
-	56, // 54: karaula.v1.NodeService.LookUp:input_type -> karaula.v1.LookUpRequest
-	27, // 55: karaula.v1.NodeService.Watch:input_type -> karaula.v1.WatchRequest
-	29, // 56: karaula.v1.NodeService.Status:input_type -> karaula.v1.StatusRequest
-	34, // 57: karaula.v1.NodeService.KeyUse:input_type -> karaula.v1.KeyUseRequest
-	38, // 58: karaula.v1.NodeService.PruneKeys:input_type -> karaula.v1.PruneKeysRequest
-	57, // 59: karaula.v1.NodeService.Audit:input_type -> karaula.v1.AuditRequest
-	58, // 60: karaula.v1.NodeService.ReadLedger:input_type -> karaula.v1.ReadLedgerRequest
-	41, // 61: karaula.v1.NodeService.Checkup:input_type -> karaula.v1.CheckupRequest
-	44, // 62: karaula.v1.NodeService.TestLink:input_type -> karaula.v1.TestLinkRequest
-	4,  // 63: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
-	8,  // 64: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
-	12, // 65: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
-	14, // 66: karaula.v1.NodeService.Change:output_type -> karaula.v1.ChangeResponse
-	16, // 67: karaula.v1.NodeService.SayAct:output_type -> karaula.v1.SayActResponse
-	18, // 68: karaula.v1.NodeService.History:output_type -> karaula.v1.HistoryResponse
-	25, // 69: karaula.v1.NodeService.Due:output_type -> karaula.v1.DueResponse
-	59, // 70: karaula.v1.NodeService.LookUp:output_type -> karaula.v1.LookUpResponse
-	28, // 71: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
-	30, // 72: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
-	35, // 73: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
-	39, // 74: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
-	60, // 75: karaula.v1.NodeService.Audit:output_type -> karaula.v1.AuditResponse
-	61, // 76: karaula.v1.NodeService.ReadLedger:output_type -> karaula.v1.ReadLedgerResponse
-	42, // 77: karaula.v1.NodeService.Checkup:output_type -> karaula.v1.CheckupResponse
-	45, // 78: karaula.v1.NodeService.TestLink:output_type -> karaula.v1.TestLinkResponse
-	63, // [63:79] is the sub-list for method output_type
-	47, // [47:63] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	17, // 18: karaula.v1.EraseResponse.orders:type_name -> karaula.v1.EraseOrder
+	54, // 19: karaula.v1.SayActRequest.act:type_name -> karaula.v1.Act
+	22, // 20: karaula.v1.HistoryResponse.state:type_name -> karaula.v1.AlertState
+	26, // 21: karaula.v1.HistoryResponse.events:type_name -> karaula.v1.HistoryEvent
+	23, // 22: karaula.v1.AlertState.flags:type_name -> karaula.v1.PartyDeed
+	23, // 23: karaula.v1.AlertState.deeds:type_name -> karaula.v1.PartyDeed
+	24, // 24: karaula.v1.AlertState.links:type_name -> karaula.v1.LinkedAlert
+	24, // 25: karaula.v1.AlertState.hits:type_name -> karaula.v1.LinkedAlert
+	25, // 26: karaula.v1.AlertState.consents:type_name -> karaula.v1.ConsentState
+	55, // 27: karaula.v1.PartyDeed.deed:type_name -> karaula.v1.Deed
+	56, // 28: karaula.v1.PartyDeed.ground:type_name -> karaula.v1.Ground
+	57, // 29: karaula.v1.LinkedAlert.relation:type_name -> karaula.v1.LinkRelation
+	55, // 30: karaula.v1.ConsentState.answer:type_name -> karaula.v1.Deed
+	53, // 31: karaula.v1.HistoryEvent.lifecycle:type_name -> karaula.v1.Lifecycle
+	54, // 32: karaula.v1.HistoryEvent.act:type_name -> karaula.v1.Act
+	29, // 33: karaula.v1.DueResponse.clocks:type_name -> karaula.v1.ClockRow
+	1,  // 34: karaula.v1.ClockRow.kind:type_name -> karaula.v1.ClockKind
+	2,  // 35: karaula.v1.ClockRow.state:type_name -> karaula.v1.ClockState
+	9,  // 36: karaula.v1.ClockRow.alert:type_name -> karaula.v1.AlertRow
+	50, // 37: karaula.v1.WatchRequest.type:type_name -> karaula.v1.AlertType
+	9,  // 38: karaula.v1.WatchResponse.alert:type_name -> karaula.v1.AlertRow
+	34, // 39: karaula.v1.StatusResponse.links:type_name -> karaula.v1.LinkStatus
+	35, // 40: karaula.v1.StatusResponse.channels:type_name -> karaula.v1.ChannelStatus
+	36, // 41: karaula.v1.ChannelStatus.partners:type_name -> karaula.v1.PartnerStatus
+	39, // 42: karaula.v1.KeyUseResponse.usages:type_name -> karaula.v1.KeyUsage
+	58, // 43: karaula.v1.KeyUsage.use:type_name -> karaula.v1.KeyUse
+	40, // 44: karaula.v1.KeyUsage.types:type_name -> karaula.v1.WordCount
+	43, // 45: karaula.v1.PruneKeysResponse.keys:type_name -> karaula.v1.PrunedKey
+	58, // 46: karaula.v1.PrunedKey.use:type_name -> karaula.v1.KeyUse
+	46, // 47: karaula.v1.CheckupResponse.checks:type_name -> karaula.v1.Check
+	3,  // 48: karaula.v1.NodeService.Send:input_type -> karaula.v1.SendRequest
+	7,  // 49: karaula.v1.NodeService.List:input_type -> karaula.v1.ListRequest
+	11, // 50: karaula.v1.NodeService.Show:input_type -> karaula.v1.ShowRequest
+	13, // 51: karaula.v1.NodeService.Change:input_type -> karaula.v1.ChangeRequest
+	15, // 52: karaula.v1.NodeService.Erase:input_type -> karaula.v1.EraseRequest
+	18, // 53: karaula.v1.NodeService.SayAct:input_type -> karaula.v1.SayActRequest
+	20, // 54: karaula.v1.NodeService.History:input_type -> karaula.v1.HistoryRequest
+	27, // 55: karaula.v1.NodeService.Due:input_type -> karaula.v1.DueRequest
+	59, // 56: karaula.v1.NodeService.LookUp:input_type -> karaula.v1.LookUpRequest
+	30, // 57: karaula.v1.NodeService.Watch:input_type -> karaula.v1.WatchRequest
+	32, // 58: karaula.v1.NodeService.Status:input_type -> karaula.v1.StatusRequest
+	37, // 59: karaula.v1.NodeService.KeyUse:input_type -> karaula.v1.KeyUseRequest
+	41, // 60: karaula.v1.NodeService.PruneKeys:input_type -> karaula.v1.PruneKeysRequest
+	60, // 61: karaula.v1.NodeService.Audit:input_type -> karaula.v1.AuditRequest
+	61, // 62: karaula.v1.NodeService.ReadLedger:input_type -> karaula.v1.ReadLedgerRequest
+	44, // 63: karaula.v1.NodeService.Checkup:input_type -> karaula.v1.CheckupRequest
+	47, // 64: karaula.v1.NodeService.TestLink:input_type -> karaula.v1.TestLinkRequest
+	4,  // 65: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
+	8,  // 66: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
+	12, // 67: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
+	14, // 68: karaula.v1.NodeService.Change:output_type -> karaula.v1.ChangeResponse
+	16, // 69: karaula.v1.NodeService.Erase:output_type -> karaula.v1.EraseResponse
+	19, // 70: karaula.v1.NodeService.SayAct:output_type -> karaula.v1.SayActResponse
+	21, // 71: karaula.v1.NodeService.History:output_type -> karaula.v1.HistoryResponse
+	28, // 72: karaula.v1.NodeService.Due:output_type -> karaula.v1.DueResponse
+	62, // 73: karaula.v1.NodeService.LookUp:output_type -> karaula.v1.LookUpResponse
+	31, // 74: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
+	33, // 75: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
+	38, // 76: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
+	42, // 77: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
+	63, // 78: karaula.v1.NodeService.Audit:output_type -> karaula.v1.AuditResponse
+	64, // 79: karaula.v1.NodeService.ReadLedger:output_type -> karaula.v1.ReadLedgerResponse
+	45, // 80: karaula.v1.NodeService.Checkup:output_type -> karaula.v1.CheckupResponse
+	48, // 81: karaula.v1.NodeService.TestLink:output_type -> karaula.v1.TestLinkResponse
+	65, // [65:82] is the sub-list for method output_type
+	48, // [48:65] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_karaula_v1_node_proto_init() }
@@ -4024,7 +4268,7 @@ func file_karaula_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_karaula_v1_node_proto_rawDesc), len(file_karaula_v1_node_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   43,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

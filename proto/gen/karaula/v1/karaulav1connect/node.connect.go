@@ -43,6 +43,8 @@ const (
 	NodeServiceShowProcedure = "/karaula.v1.NodeService/Show"
 	// NodeServiceChangeProcedure is the fully-qualified name of the NodeService's Change RPC.
 	NodeServiceChangeProcedure = "/karaula.v1.NodeService/Change"
+	// NodeServiceEraseProcedure is the fully-qualified name of the NodeService's Erase RPC.
+	NodeServiceEraseProcedure = "/karaula.v1.NodeService/Erase"
 	// NodeServiceSayActProcedure is the fully-qualified name of the NodeService's SayAct RPC.
 	NodeServiceSayActProcedure = "/karaula.v1.NodeService/SayAct"
 	// NodeServiceHistoryProcedure is the fully-qualified name of the NodeService's History RPC.
@@ -79,6 +81,8 @@ type NodeServiceClient interface {
 	Show(context.Context, *connect.Request[v1.ShowRequest]) (*connect.Response[v1.ShowResponse], error)
 	// Change extends or withdraws an own alert.
 	Change(context.Context, *connect.Request[v1.ChangeRequest]) (*connect.Response[v1.ChangeResponse], error)
+	// Erase has the content of an own alert erased everywhere; only supervisors may.
+	Erase(context.Context, *connect.Request[v1.EraseRequest]) (*connect.Response[v1.EraseResponse], error)
 	// SayAct says what people did, or have to say, about a partner's alert.
 	SayAct(context.Context, *connect.Request[v1.SayActRequest]) (*connect.Response[v1.SayActResponse], error)
 	// History tells the life of an alert: versions, acts, hits. No content; the look is recorded.
@@ -138,6 +142,12 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			httpClient,
 			baseURL+NodeServiceChangeProcedure,
 			connect.WithSchema(nodeServiceMethods.ByName("Change")),
+			connect.WithClientOptions(opts...),
+		),
+		erase: connect.NewClient[v1.EraseRequest, v1.EraseResponse](
+			httpClient,
+			baseURL+NodeServiceEraseProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("Erase")),
 			connect.WithClientOptions(opts...),
 		),
 		sayAct: connect.NewClient[v1.SayActRequest, v1.SayActResponse](
@@ -221,6 +231,7 @@ type nodeServiceClient struct {
 	list       *connect.Client[v1.ListRequest, v1.ListResponse]
 	show       *connect.Client[v1.ShowRequest, v1.ShowResponse]
 	change     *connect.Client[v1.ChangeRequest, v1.ChangeResponse]
+	erase      *connect.Client[v1.EraseRequest, v1.EraseResponse]
 	sayAct     *connect.Client[v1.SayActRequest, v1.SayActResponse]
 	history    *connect.Client[v1.HistoryRequest, v1.HistoryResponse]
 	due        *connect.Client[v1.DueRequest, v1.DueResponse]
@@ -253,6 +264,11 @@ func (c *nodeServiceClient) Show(ctx context.Context, req *connect.Request[v1.Sh
 // Change calls karaula.v1.NodeService.Change.
 func (c *nodeServiceClient) Change(ctx context.Context, req *connect.Request[v1.ChangeRequest]) (*connect.Response[v1.ChangeResponse], error) {
 	return c.change.CallUnary(ctx, req)
+}
+
+// Erase calls karaula.v1.NodeService.Erase.
+func (c *nodeServiceClient) Erase(ctx context.Context, req *connect.Request[v1.EraseRequest]) (*connect.Response[v1.EraseResponse], error) {
+	return c.erase.CallUnary(ctx, req)
 }
 
 // SayAct calls karaula.v1.NodeService.SayAct.
@@ -325,6 +341,8 @@ type NodeServiceHandler interface {
 	Show(context.Context, *connect.Request[v1.ShowRequest]) (*connect.Response[v1.ShowResponse], error)
 	// Change extends or withdraws an own alert.
 	Change(context.Context, *connect.Request[v1.ChangeRequest]) (*connect.Response[v1.ChangeResponse], error)
+	// Erase has the content of an own alert erased everywhere; only supervisors may.
+	Erase(context.Context, *connect.Request[v1.EraseRequest]) (*connect.Response[v1.EraseResponse], error)
 	// SayAct says what people did, or have to say, about a partner's alert.
 	SayAct(context.Context, *connect.Request[v1.SayActRequest]) (*connect.Response[v1.SayActResponse], error)
 	// History tells the life of an alert: versions, acts, hits. No content; the look is recorded.
@@ -380,6 +398,12 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 		NodeServiceChangeProcedure,
 		svc.Change,
 		connect.WithSchema(nodeServiceMethods.ByName("Change")),
+		connect.WithHandlerOptions(opts...),
+	)
+	nodeServiceEraseHandler := connect.NewUnaryHandler(
+		NodeServiceEraseProcedure,
+		svc.Erase,
+		connect.WithSchema(nodeServiceMethods.ByName("Erase")),
 		connect.WithHandlerOptions(opts...),
 	)
 	nodeServiceSayActHandler := connect.NewUnaryHandler(
@@ -464,6 +488,8 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 			nodeServiceShowHandler.ServeHTTP(w, r)
 		case NodeServiceChangeProcedure:
 			nodeServiceChangeHandler.ServeHTTP(w, r)
+		case NodeServiceEraseProcedure:
+			nodeServiceEraseHandler.ServeHTTP(w, r)
 		case NodeServiceSayActProcedure:
 			nodeServiceSayActHandler.ServeHTTP(w, r)
 		case NodeServiceHistoryProcedure:
@@ -511,6 +537,10 @@ func (UnimplementedNodeServiceHandler) Show(context.Context, *connect.Request[v1
 
 func (UnimplementedNodeServiceHandler) Change(context.Context, *connect.Request[v1.ChangeRequest]) (*connect.Response[v1.ChangeResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.Change is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) Erase(context.Context, *connect.Request[v1.EraseRequest]) (*connect.Response[v1.EraseResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.Erase is not implemented"))
 }
 
 func (UnimplementedNodeServiceHandler) SayAct(context.Context, *connect.Request[v1.SayActRequest]) (*connect.Response[v1.SayActResponse], error) {

@@ -1,0 +1,124 @@
+package desk
+
+import (
+	"context"
+	"slices"
+
+	"connectrpc.com/connect"
+
+	"karaula/gateway/book"
+	"karaula/gateway/outbox"
+	"karaula/internal/envelope"
+	"karaula/internal/problem"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// Erase orders the content of an own alert to be erased, here and by every
+// recipient.
+func (d *Desk) Erase(
+	ctx context.Context, req *connect.Request[karaulav1.EraseRequest],
+) (*connect.Response[karaulav1.EraseResponse], error) {
+	resp, err := d.erase(ctx, req.Msg)
+	if err != nil {
+		return nil, d.toConnect(err)
+	}
+	return connect.NewResponse(resp), nil
+}
+
+func (d *Desk) erase(ctx context.Context, req *karaulav1.EraseRequest) (*karaulav1.EraseResponse, error) {
+	officer, err := who(ctx, "supervisor")
+	if err != nil {
+		return nil, err
+	}
+	id, err := parseID(req.GetAlertId())
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case req.GetReason() == "":
+		return nil, problem.New(problem.Invalid, "an erasure needs a reason; nothing was erased").
+			WithHint(`--reason "claim granted, case 12"`)
+	case len(req.GetReason()) > maxReason:
+		return nil, problem.New(problem.Invalid, "the reason is longer than %d bytes; nothing was erased", maxReason)
+	case !d.cfg.Complete():
+		return nil, problem.New(problem.Unreachable, "history is still being read, a version could be missed; nothing was erased").
+			WithHint("try again in a moment; karaula status --dir DIR shows why")
+	}
+	said, channels, err := d.ownVersions(id, req.GetChannel())
+	if err != nil {
+		return nil, err
+	}
+	resp := &karaulav1.EraseResponse{}
+	for _, channel := range channels {
+		order, err := d.orderErase(ctx, officer, req.GetReason(), channel, said[channel])
+		if err != nil {
+			return nil, err
+		}
+		resp.Orders = append(resp.Orders, order)
+	}
+	return resp, nil
+}
+
+// ownVersions gives what this party has said of an alert, by channel.
+func (d *Desk) ownVersions(id [16]byte, channel string) (map[string][]book.Entry, []string, error) {
+	found := d.cfg.Book.Find(id)
+	said := map[string][]book.Entry{}
+	var channels []string
+	for _, e := range found {
+		if e.Origin != d.cfg.Self || channel != "" && e.Channel != channel {
+			continue
+		}
+		if said[e.Channel] == nil {
+			channels = append(channels, e.Channel)
+		}
+		said[e.Channel] = append(said[e.Channel], e)
+	}
+	switch {
+	case len(channels) > 0:
+		slices.Sort(channels)
+		return said, channels, nil
+	case len(found) > 0 && found[0].Origin != d.cfg.Self:
+		return nil, nil, problem.New(problem.NotAllowed, "the alert is %s's: only who said it can have it erased; nothing was erased",
+			found[0].Origin).WithHint("ask %s, or say that it is wrong: karaula alert act ID --deed error", found[0].Origin)
+	case channel != "":
+		return nil, nil, problem.New(problem.NotFound, "no own alert %s on %s; nothing was erased", book.IDText(id), channel)
+	default:
+		return nil, nil, problem.New(problem.NotFound, "no own alert %s at this node; nothing was erased", book.IDText(id))
+	}
+}
+
+// orderErase says one order on a channel. What was ordered or erased before is left out.
+func (d *Desk) orderErase(
+	ctx context.Context, officer Officer, reason, channel string, said []book.Entry,
+) (*karaulav1.EraseOrder, error) {
+	order := &karaulav1.EraseOrder{Channel: channel}
+	draft := outbox.Draft{Kind: karaulav1.Kind_KIND_ERASE}
+	for _, e := range said {
+		if !d.cfg.Book.Ordered(e) && d.cfg.Book.ErasedAt(e) == 0 {
+			draft.Refs = append(draft.Refs, e.Ref())
+			order.Readers = e.Readers
+		}
+	}
+	if len(draft.Refs) == 0 {
+		return order, nil
+	}
+	w, ok := d.cfg.Writer(channel)
+	if !ok {
+		return nil, problem.New(problem.Unreachable, "channel %s is not ready; nothing was erased there", channel).
+			WithHint("try again in a moment; karaula status --dir DIR shows why")
+	}
+	first := said[0]
+	if err := d.record(ctx, officer, "erase", &karaulav1.DeskEntry{
+		Channel: channel, Ledger: first.Ledger[:], Epoch: first.Epoch, Seq: first.Seq, Type: first.Type, Reason: reason,
+	}); err != nil {
+		return nil, err
+	}
+	draft.Refs = draft.Refs[:min(len(draft.Refs), envelope.MaxRefs)] // the rest with the next one
+	out, err := w.Say(ctx, draft)
+	if err != nil {
+		return nil, err
+	}
+	st := out[0].Parsed.Statement
+	order.Epoch, order.Seq, order.Statements = st.GetEpoch(), st.GetSeq(), uint32(len(draft.Refs)) //nolint:gosec // at most MaxRefs
+	return order, nil
+}
