@@ -374,3 +374,29 @@ func TestTheDeskErases(t *testing.T) {
 		}
 	}
 }
+
+// On a channel that is closed nobody hears or speaks; what it holds comes to its
+// end all the same.
+func TestRetentionOnAClosedChannel(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.start()
+	me := h.w.Voice("me", h.text, channelID)
+	raw, _, _ := meSays(me)
+	h.deliver(raw)
+	_, err := h.send(h.ctx, route())
+	must(t, err)
+	mine := h.own(1)
+	h.stop()
+	h.move(6 * 365 * 24 * time.Hour)
+	h.launch()
+	h.gone("the erasure", probe(t, raw), probe(t, mine))
+	if h.gateway.channel(channelID) != nil {
+		t.Error("the channel is open")
+	}
+	for name, subj := range map[string]string{"al": subject.Stub(channelID, "al", 1, 1), "me": subject.Stub(channelID, "me", 1, 1)} {
+		if _, ok, err := stream.Open(h.broker.JS, subject.StubStream).Last(t.Context(), subj); err != nil || !ok {
+			t.Errorf("no stub of %s is kept: %v", name, err)
+		}
+	}
+}

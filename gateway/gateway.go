@@ -77,6 +77,8 @@ type Gateway struct {
 	stopping bool // nothing is opened any more
 	work     sync.WaitGroup
 
+	closedAt time.Time // when channels that are not open are looked at next; owned by the loop
+
 	pruneAt time.Time    // when old keys are looked at next; owned by the loop
 	marked  marked       // owned by the loop
 	locked  string       // why the own keys could not be read again; owned by the loop
@@ -252,6 +254,7 @@ func (g *Gateway) sync(ctx context.Context) {
 	g.syncChannels(ctx, wanted)
 	g.syncRepudiated(view)
 	g.mindKeys(ctx)
+	g.mindClosed(ctx)
 	g.beat.Store(now.UnixMicro())
 	if now.Sub(g.attend) >= attendPause || now.Before(g.attend) {
 		g.attend = now

@@ -31,6 +31,7 @@ type standby struct {
 	since   time.Time // since when that one is there, without a failure to look in between
 	greeted bool      // the speaker has answered this life
 	told    string    // what was logged last
+	forgot  time.Time // when the journals were last rid of what is published
 }
 
 // errStands says that this gateway goes on standing by.
@@ -58,8 +59,28 @@ func await(ctx context.Context, c *Config) (*Speaker, error) {
 		if speaker, err := s.look(ctx); !errors.Is(err, errStands) {
 			return speaker, err
 		}
+		s.forget()
 		if !pause(ctx, c.lookEvery()) {
 			return nil, errStands
+		}
+	}
+}
+
+// forgetEvery is how long what is published stays in the journals of who stands by:
+// who speaks erases content, and does not tell which.
+const forgetEvery = 5 * time.Minute
+
+// forget leaves nothing in the journals that is published.
+func (s *standby) forget() {
+	if time.Since(s.forgot) < forgetEvery {
+		return
+	}
+	s.forgot = time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for channel, j := range s.journals {
+		if err := j.Forget(j.Confirmed()); err != nil {
+			s.c.Logger.Error("a signing journal still holds what was published", "channel", channel, "why", err.Error())
 		}
 	}
 }

@@ -2,12 +2,14 @@ package faults
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"karaula/internal/envelope"
 	"karaula/internal/keyring"
@@ -177,4 +179,37 @@ func nowhere(t *testing.T, w *World, probe map[string][]byte, ids ...string) {
 			return ""
 		}))
 	}
+}
+
+// On three servers each one's log of what it was told keeps the content until it
+// is compacted: what is promised for that is ten minutes. Long form only.
+func TestErasedContentIsInNoFileOfACluster(t *testing.T) {
+	t.Parallel()
+	if !long() {
+		t.Skip("takes minutes; KARAULA_KILLS=1 asks for it")
+	}
+	w, r := makeCluster(t, false), records()
+	send(t, w.AL, r["al"], 2)
+	must(t, w.Settle(patient(t)))
+	erased, kept := r["al"].Sent()[0].ID, r["al"].Sent()[1].ID
+	probe := probes(t, w, []string{erased, kept})
+	if n := len(holds(t, w.Dir, probe[erased])); n < 5 { // three servers, the journal, and me
+		t.Fatalf("%d files hold it: the search shows nothing", n)
+	}
+	began := time.Now()
+	command(t, w.AL, nil, "alert", "erase", erased, "--reason", "claim granted (invented)")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	must(t, Until(ctx, func() string {
+		if files := holds(t, w.Dir, probe[erased]); len(files) > 0 {
+			return "held in " + strings.Join(files, ", ")
+		}
+		return ""
+	}))
+	t.Logf("gone from all files after %s", time.Since(began).Round(time.Second))
+	if n := len(holds(t, w.Dir, probe[kept])); n < 5 {
+		t.Errorf("only %d files hold what was not erased", n)
+	}
+	must(t, w.Stop())
+	must(t, w.Cluster.Stop())
 }
