@@ -158,7 +158,7 @@ func (c *channel) order(origin string, st *karaulav1.Statement) {
 		if string(r.GetLedger()) == string(led[:]) && len(r.GetDigest()) == 32 {
 			place := border.Position{Epoch: r.GetEpoch(), Seq: r.GetSeq()}
 			c.lists[origin].Order(place, [32]byte(r.GetDigest()))
-			c.g.book.Order(led, place)
+			c.g.book.Order(led, place, [32]byte(r.GetDigest()))
 		}
 	}
 	c.wakeErasing()
@@ -303,11 +303,13 @@ func (c *channel) tellErased(e book.Entry) {
 	})
 }
 
-// orderTakenBack orders the versions of withdrawn alerts to be erased.
+// orderTakenBack orders own statements to be erased: the versions of withdrawn
+// alerts, and acts about what their origin has ordered to be erased.
 func (c *channel) orderTakenBack(ctx context.Context) error {
 	now := c.g.o.Now().UnixMicro()
 	var refs []*karaulav1.Ref
-	for _, e := range c.g.book.TakenBack(c.ledger(c.g.self)) {
+	own := c.ledger(c.g.self)
+	for _, e := range append(c.g.book.TakenBack(own), c.g.book.Orphans(own)...) {
 		if e.EraseAfter > now {
 			refs = append(refs, e.Ref())
 		}

@@ -10,14 +10,17 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	"karaula/gateway/book"
 	"karaula/gateway/desk"
 	"karaula/gateway/erase"
 	"karaula/gateway/inbox"
 	"karaula/gateway/stream"
+	"karaula/internal/alert"
 	"karaula/internal/border"
 	"karaula/internal/envelope"
+	"karaula/internal/life"
 	"karaula/internal/problem"
 	"karaula/internal/subject"
 	"karaula/internal/testworld"
@@ -38,9 +41,15 @@ func (h *house) deliver(raws ...[]byte) {
 
 // meSays makes an alert of me.
 func meSays(v *testworld.Voice) (raw []byte, at border.Position, leaf [32]byte) {
+	return meSaysAs(v, nil)
+}
+
+// meSaysAs makes one whose sealed message is changed.
+func meSaysAs(v *testworld.Voice, change func(*karaulav1.Inner)) (raw []byte, at border.Position, leaf [32]byte) {
 	seq := v.Tree.Size() + 1
 	raw = v.Say(testworld.Draft{
-		Kind: karaulav1.Kind_KIND_ALERT, Type: karaulav1.AlertType_ALERT_TYPE_ROUTE, Alert: testworld.Alert(karaulav1.AlertType_ALERT_TYPE_ROUTE),
+		Kind: karaulav1.Kind_KIND_ALERT, Type: karaulav1.AlertType_ALERT_TYPE_ROUTE,
+		Alert: testworld.Alert(karaulav1.AlertType_ALERT_TYPE_ROUTE), Inner: change,
 	})
 	p, _ := envelope.Peek(raw)
 	return raw, border.Position{Epoch: 1, Seq: seq}, p.Leaf
@@ -128,6 +137,56 @@ func order(v *testworld.Voice, at border.Position, leaf [32]byte) []byte {
 	return v.Say(testworld.Draft{Kind: karaulav1.Kind_KIND_ERASE, Refs: []*karaulav1.Ref{
 		{Ledger: v.ID[:], Epoch: at.Epoch, Seq: at.Seq, Digest: leaf[:]},
 	}})
+}
+
+// What was said about an alert that is erased goes with it; what was done about one
+// that was only taken back, does not.
+func TestActsGoWithTheAlert(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.start()
+	me := h.w.Voice("me", h.text, channelID)
+	ids := make([][16]byte, 2)
+	var places []border.Position
+	var leaves [][32]byte
+	var commitment []byte
+	for i := range ids {
+		raw, at, leaf := meSaysAs(me, func(in *karaulav1.Inner) { ids[i] = [16]byte(in.GetAlertId()) })
+		h.deliver(raw)
+		places, leaves = append(places, at), append(leaves, leaf)
+		p, err := envelope.Parse(raw)
+		must(t, err)
+		commitment = p.Statement.GetParts()[0].GetCommitment()
+	}
+	sealed := make([][]byte, 0, len(ids))
+	for _, id := range ids {
+		resp, err := h.desk.SayAct(h.ctx, connect.NewRequest(&karaulav1.SayActRequest{
+			AlertId: book.IDText(id), Act: &karaulav1.Act{Deed: karaulav1.Deed_DEED_ACTED, Remark: "seen at the bridge (invented)"},
+		}))
+		if err != nil {
+			t.Fatal(desk.FromConnect(err))
+		}
+		sealed = append(sealed, probe(t, h.own(resp.Msg.GetSeq())))
+	}
+	withdrawal, _, _ := meSaysAs(me, func(in *karaulav1.Inner) {
+		a := testworld.Alert(karaulav1.AlertType_ALERT_TYPE_ROUTE)
+		in.AlertId, in.Version, in.Supersedes = ids[1][:], 2, commitment
+		proto.Reset(in.GetAlert())
+		proto.Merge(in.GetAlert(), alert.Withdraw(a, h.now().AddDate(0, 0, 20), "over (invented)"))
+		in.GetAlert().Id, in.GetAlert().Version = book.IDText(ids[1]), 2
+	})
+	h.deliver(withdrawal, order(me, places[0], leaves[0]), order(me, places[1], leaves[1]))
+	h.gone("the erasure of the act", sealed[0])
+	if got := life.Fold(h.gateway.book.Life(ids[1], "me"), h.now()).Status; got != life.Withdrawn {
+		t.Errorf("the second alert is %s", got)
+	}
+	own := h.gateway.channel(channelID).ledger("al")
+	if left := h.gateway.book.Orphans(own); len(left) > 0 {
+		t.Errorf("%d acts are still to be erased", len(left))
+	}
+	if h.lies(sealed[1]) == 0 {
+		t.Error("what was done about a withdrawn alert is erased")
+	}
 }
 
 // What comes to its end is erased by itself, own and received, and nothing of it

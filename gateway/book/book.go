@@ -85,9 +85,10 @@ type Book struct {
 	progress map[place]*progress
 	own      map[ledger.ID][]*Entry // ascending by number
 	filling  int
-	ordered  map[at]bool  // statements that their origin has ordered to be erased
-	erased   map[at]int64 // statements whose content is erased here, and when
-	unsorted bool         // entries are not in the order of their times
+	orders   map[[32]byte]bool // leaves of these
+	ordered  map[at]bool       // statements that their origin has ordered to be erased
+	erased   map[at]int64      // statements whose content is erased here, and when
+	unsorted bool              // entries are not in the order of their times
 }
 
 // New makes an empty book.
@@ -100,6 +101,7 @@ func New() *Book {
 		progress: map[place]*progress{},
 		own:      map[ledger.ID][]*Entry{},
 		ordered:  map[at]bool{},
+		orders:   map[[32]byte]bool{},
 		erased:   map[at]int64{},
 	}
 }

@@ -1,6 +1,8 @@
 package book
 
 import (
+	"slices"
+
 	"karaula/internal/border"
 	"karaula/internal/ledger"
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -15,9 +17,10 @@ type at struct {
 func (e *Entry) at() at { return at{e.Ledger, e.Epoch, e.Seq} }
 
 // Order enters that the origin of a ledger has ordered a statement to be erased.
-func (b *Book) Order(led ledger.ID, place border.Position) {
+func (b *Book) Order(led ledger.ID, place border.Position, leaf [32]byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.orders[leaf] = true
 	b.ordered[at{led, place.Epoch, place.Seq}] = true
 }
 
@@ -77,6 +80,29 @@ func (b *Book) TakenBack(led ledger.ID) []Entry {
 		if e.Opened && gone[e.ID] && e.Lifecycle != karaulav1.Lifecycle_LIFECYCLE_WITHDRAW &&
 			!b.ordered[e.at()] && b.erased[e.at()] == 0 {
 			out = append(out, *e)
+		}
+	}
+	return out
+}
+
+// Orphans gives the acts on an own ledger that answer what its origin has ordered to
+// be erased, and that are neither erased nor ordered to be: a remark may repeat the
+// content. Acts about what was withdrawn stay: they say what was done.
+func (b *Book) Orphans(led ledger.ID) []Entry {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	var out []Entry
+	for id, acts := range b.acts {
+		if slices.ContainsFunc(b.byID[id], func(e *Entry) bool {
+			return e.Lifecycle == karaulav1.Lifecycle_LIFECYCLE_WITHDRAW && !e.Refused()
+		}) {
+			continue
+		}
+		for _, e := range acts {
+			if e.Ledger == led && !b.ordered[e.at()] && b.erased[e.at()] == 0 &&
+				slices.ContainsFunc(e.Answers, func(leaf [32]byte) bool { return b.orders[leaf] }) {
+				out = append(out, *e)
+			}
 		}
 	}
 	return out
