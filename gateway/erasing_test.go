@@ -172,7 +172,7 @@ func TestActsGoWithTheAlert(t *testing.T) {
 		a := testworld.Alert(karaulav1.AlertType_ALERT_TYPE_ROUTE)
 		in.AlertId, in.Version, in.Supersedes = ids[1][:], 2, commitment
 		proto.Reset(in.GetAlert())
-		proto.Merge(in.GetAlert(), alert.Withdraw(a, h.now().AddDate(0, 0, 20), "over (invented)"))
+		proto.Merge(in.GetAlert(), alert.Withdraw(a, h.now().AddDate(0, 1, 0), "over (invented)"))
 		in.GetAlert().Id, in.GetAlert().Version = book.IDText(ids[1]), 2
 	})
 	h.deliver(withdrawal, order(me, places[0], leaves[0]), order(me, places[1], leaves[1]))
