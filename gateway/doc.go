@@ -4,7 +4,7 @@
 //
 // The rooms: outbox (own ledgers), inbox (partners' ledgers), border (the
 // check), link (the way to partners' brokers), book (what is known now), desk
-// (the officers' interface), bus (what just happened), stream (JetStream). This
+// (the officers' interface), api (its door to the network), bus (what just happened), stream (JetStream). This
 // package wires them to the register of cards, agreements and notices, and
 // keeps them in step with it.
 //
@@ -14,6 +14,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"time"
 
@@ -35,6 +36,9 @@ type Options struct {
 	// Connect connects to the own broker as the user of role gateway. It is
 	// called once; the connection must reconnect by itself.
 	Connect func(ctx context.Context) (*nats.Conn, error)
+	// Certificate is the one of the interface over the network; needed where
+	// api.listen stands in the configuration.
+	Certificate tls.Certificate
 	// Version is the program's, for status.
 	Version string
 	// Checks makes the checks of the folder, the machine and the broker, which

@@ -3,11 +3,9 @@ package gateway
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"runtime"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -184,21 +182,14 @@ func (g *Gateway) Run(ctx context.Context) error {
 	defer stopDesk()
 	inner, stopInner := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopInner()
-	deskDone := make(chan error, 1)
-	go func() { deskDone <- g.desk.Serve(ctx, g.o.Layout.Socket(), g.socketMode(), g.o.Config.Officers) }()
+	deskDone, err := g.serveDesk(ctx)
+	if err != nil {
+		return err
+	}
 	err = g.mind(ctx, inner, stopDesk, deskDone)
 	stopInner() // also what is being opened; what is queued is said under a time limit of its own
 	g.stop(context.WithoutCancel(ctx))
 	return err
-}
-
-// socketMode gives the permissions of the socket; the configuration has checked them.
-func (g *Gateway) socketMode() fs.FileMode {
-	mode, err := strconv.ParseUint(g.o.Config.SocketMode, 8, 32)
-	if err != nil {
-		return 0o600
-	}
-	return fs.FileMode(mode)
 }
 
 // mind keeps the gateway in step until ctx ends, the desk breaks, or another

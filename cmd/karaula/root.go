@@ -23,6 +23,7 @@ var commands = []func(*app) *cobra.Command{
 	newRun,
 	newBroker,
 	newGateway,
+	newAPI,
 	newAlert,
 	newLookUp,
 	newAudit,

@@ -1,7 +1,8 @@
 // Package desk is where officers meet the gateway: it answers the node's own
 // interface (NodeService, described in proto/karaula/v1/node.proto) over a Unix
-// socket. It knows who asks from the operating system, decides by role and by
-// the agreement, and records who looked at what and why.
+// socket, where it knows who asks from the operating system, and gives the handler
+// that answers over the network, where package api knows it from a certificate. It
+// decides by role and by the agreement, and records who looked at what and why.
 //
 // It must never take a recipient from the caller (readers follow from the
 // agreement), never show content to the role admin, and never give an error
@@ -26,7 +27,7 @@ import (
 
 // Officer is who asks.
 type Officer struct {
-	ID   string // as in the node's configuration
+	ID   string // as in the node's configuration; "client/officer" where only a client vouches for the officer
 	Role string // officer, supervisor, auditor, system, admin
 }
 

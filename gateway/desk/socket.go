@@ -29,10 +29,8 @@ func (d *Desk) Serve(ctx context.Context, path string, mode fs.FileMode, officer
 	if err != nil {
 		return err
 	}
-	mux := http.NewServeMux()
-	mux.Handle(karaulav1connect.NewNodeServiceHandler(d, connect.WithReadMaxBytes(maxRequest)))
 	srv := &http.Server{
-		Handler:           d.onlyOfficers(mux),
+		Handler:           d.Handler(connect.WithReadMaxBytes(maxRequest)),
 		ReadHeaderTimeout: 10 * time.Second,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
@@ -54,20 +52,38 @@ func (d *Desk) Serve(ctx context.Context, path string, mode fs.FileMode, officer
 	return nil
 }
 
+// Handler answers whoever the request's context names: see [AsOfficer].
+func (d *Desk) Handler(o ...connect.HandlerOption) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(karaulav1connect.NewNodeServiceHandler(d, o...))
+	return d.onlyOfficers(mux)
+}
+
 // onlyOfficers answers who is no officer before a byte of the request is read:
 // where the socket's mode lets every user of the machine in, none of them may
 // fill the node's memory.
 func (d *Desk) onlyOfficers(next http.Handler) http.Handler {
-	refusal := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if o, _ := r.Context().Value(officerKey{}).(*Officer); o == nil {
 			_, err := who(r.Context())
 			w.Header().Set("Connection", "close")
-			_ = refusal.Write(w, r, d.toConnect(err)) // the caller has gone
+			d.Refuse(w, r, err)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// refusals writes errors in the protocol that a request speaks.
+var refusals = connect.NewErrorWriter()
+
+// Refuse answers a request with a problem, or with an error that has its form
+// already, before the body is read.
+func (d *Desk) Refuse(w http.ResponseWriter, r *http.Request, err error) {
+	if _, ok := errors.AsType[*connect.Error](err); !ok {
+		err = d.toConnect(err)
+	}
+	_ = refusals.Write(w, r, err) // the caller has gone
 }
 
 // officerOf finds the officer who belongs to a connection's peer; nil if none does.

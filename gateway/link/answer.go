@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"karaula/internal/bucket"
 	"karaula/internal/problem"
 	"karaula/internal/subject"
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -27,8 +28,8 @@ type peer struct {
 	s       *Server
 	name    string
 	sub     *nats.Subscription
-	asks    *bucket // requests
-	refuses *bucket // refusals "too-often"
+	asks    *bucket.Bucket // requests
+	refuses *bucket.Bucket // refusals "too-often"
 	ids     *memory
 }
 
@@ -37,8 +38,8 @@ func newPeer(s *Server, name string) *peer {
 	now := s.o.Now()
 	return &peer{
 		s: s, name: name,
-		asks:    newBucket(s.o.Rate, s.o.Burst, now),
-		refuses: newBucket(refusalsPerSecond, 1, now),
+		asks:    bucket.New(s.o.Rate, s.o.Burst, now),
+		refuses: bucket.New(refusalsPerSecond, 1, now),
 		// As many as the rate admits for as long as an id has to be remembered.
 		ids: newMemory(s.o.Burst + int(s.o.Rate*2*s.o.Skew.Seconds()) + 1),
 	}
@@ -63,8 +64,8 @@ func (p *peer) receive(m *nats.Msg) {
 // answer turns a request's bytes into a reply's bytes, nil for none.
 func (p *peer) answer(raw []byte) ([]byte, Code) {
 	now := p.s.o.Now()
-	often := !p.asks.take(now)
-	if often && !p.refuses.take(now) {
+	often := !p.asks.Take(now)
+	if often && !p.refuses.Take(now) {
 		return nil, outcomeDropped
 	}
 	body, drop := p.open(raw, now)
@@ -81,7 +82,7 @@ func (p *peer) answer(raw []byte) ([]byte, Code) {
 	var retry time.Duration
 	switch {
 	case often:
-		code, retry = CodeTooOften, max(time.Second, p.asks.wait())
+		code, retry = CodeTooOften, max(time.Second, p.asks.Wait())
 	case code != "":
 	case !fresh(req.GetAskedAt(), now, p.s.o.Skew):
 		code = CodeTooOld
@@ -95,7 +96,7 @@ func (p *peer) answer(raw []byte) ([]byte, Code) {
 	}
 	reply, outcome := p.do(req)
 	if took := p.s.o.Now().Sub(now); took > 0 {
-		p.asks.spend(took.Seconds() * p.s.o.Rate * costShare)
+		p.asks.Spend(took.Seconds() * p.s.o.Rate * costShare)
 	}
 	return reply, outcome
 }

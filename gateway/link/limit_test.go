@@ -5,36 +5,6 @@ import (
 	"time"
 )
 
-func TestBucketAdmitsBurstThenRate(t *testing.T) {
-	t.Parallel()
-	now := time.Unix(1_700_000_000, 0)
-	b := newBucket(10, 3, now)
-	for i := range 3 {
-		if !b.take(now) {
-			t.Fatalf("request %d of the burst was refused", i)
-		}
-	}
-	if b.take(now) {
-		t.Fatal("a fourth one was admitted")
-	}
-	if w := b.wait(); w <= 0 || w > 100*time.Millisecond {
-		t.Errorf("wait = %s, want up to 100ms", w)
-	}
-	if !b.take(now.Add(100 * time.Millisecond)) {
-		t.Error("nothing was admitted after the wait")
-	}
-	now = now.Add(time.Hour)
-	for range 3 {
-		b.take(now)
-	}
-	if b.take(now) {
-		t.Error("an hour saved up more than the burst")
-	}
-	if b.take(now.Add(-time.Hour)) {
-		t.Error("a clock that goes back gave a token")
-	}
-}
-
 func TestMemoryNeverForgetsEarlyAndNeverGrows(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_700_000_000, 0)
@@ -99,19 +69,5 @@ func TestMemoryForgetsWhatAWrongClockHasLeftBehind(t *testing.T) {
 	}
 	if !m.remember([idSize]byte{9}, now.Add(time.Minute), now) {
 		t.Error("refused after the clock was set right")
-	}
-}
-
-func TestBucketIsInDebtAfterADearRequest(t *testing.T) {
-	t.Parallel()
-	now := time.Unix(1_700_000_000, 0)
-	b := newBucket(10, 3, now)
-	b.take(now)
-	b.spend(20)
-	if b.take(now.Add(1700 * time.Millisecond)) {
-		t.Error("admitted before the debt was paid")
-	}
-	if !b.take(now.Add(2 * time.Second)) {
-		t.Error("not admitted afterwards")
 	}
 }

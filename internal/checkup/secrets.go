@@ -15,7 +15,7 @@ import (
 // are not secret.
 func (p Place) secrets() []string {
 	l := p.Layout
-	return []string{l.Dir, l.GatewayKeys(), l.Journals(), l.BrokerKeys(), l.TLSKey(), l.Store()}
+	return []string{l.Dir, l.GatewayKeys(), l.Journals(), l.BrokerKeys(), l.TLSKey(), l.APIKey(), l.APIClients(), l.Store()}
 }
 
 // files looks at mode and owner of every secret that is there.

@@ -15,7 +15,8 @@ type Config struct {
 	Name string `yaml:"name"`
 
 	// Address and port of the one public listener, on which partners fetch.
-	// Nothing else of a node listens on the network.
+	// Nothing else of a node listens on the network, but what metrics and
+	// api.listen name.
 	Listen string `yaml:"listen"`
 
 	// Addresses (host:port) that partners are told in the card, the first to be
@@ -60,6 +61,10 @@ type Config struct {
 	// node's state only).
 	Officers []Officer `yaml:"officers"`
 
+	// The node's interface over the network, for national systems. Who may use
+	// it stands not here: see `karaula api client`.
+	API APIConfig `yaml:"api"`
+
 	// Where the gateway finds its broker.
 	Broker BrokerConfig `yaml:"broker"`
 
@@ -78,6 +83,23 @@ type Config struct {
 	// What the node logs, to standard error. Neither names of persons nor
 	// contents are ever logged.
 	Log LogConfig `yaml:"log"`
+}
+
+// APIConfig says where national systems reach the node's interface.
+type APIConfig struct {
+	// Address and port, on the network of the national systems and never where a
+	// partner can reach it. Callers need TLS 1.3 and a client certificate that
+	// the node knows. Empty: the interface is served on the socket alone.
+	Listen string `yaml:"listen"`
+
+	// File of the certificate that callers see, with its chain (PEM), for
+	// instance from the country's own certification authority. Empty: the one
+	// that `karaula api init` makes. A relative name is one in DIR.
+	Certificate string `yaml:"certificate"`
+
+	// File of its private key (PEM), readable by the node's user alone. It
+	// stands where certificate does.
+	Key string `yaml:"key"`
 }
 
 // BrokerConfig says where the broker is.

@@ -73,6 +73,30 @@ func (l Layout) Store() string { return l.in("broker", "jetstream") }
 // Socket is the Unix socket on which the node answers its officers.
 func (l Layout) Socket() string { return l.in("api.sock") }
 
+// APICertificate is what national systems see of the node's interface, as
+// `karaula api init` makes it.
+func (l Layout) APICertificate() string { return l.in("api", "server.crt") }
+
+// APIKey is its private key: secret.
+func (l Layout) APIKey() string { return l.in("api", "server.key") }
+
+// APIClients is the folder that says who may use the interface over the network.
+func (l Layout) APIClients() string { return l.in("api", "clients") }
+
+// APIFiles gives the files of certificate and key that a configuration means.
+func (l Layout) APIFiles(c APIConfig) (certificate, key string) {
+	if c.Certificate == "" {
+		return l.APICertificate(), l.APIKey()
+	}
+	at := func(name string) string {
+		if filepath.IsAbs(name) {
+			return name
+		}
+		return l.in(name)
+	}
+	return at(c.Certificate), at(c.Key)
+}
+
 // RootKey is where the root key lies unless a command names another file:
 // beside the folder, never in it.
 func (l Layout) RootKey() string { return l.beside(".root") }
@@ -118,6 +142,14 @@ func realPath(path string) (string, error) {
 		}
 		path, rest = filepath.Dir(path), filepath.Join(filepath.Base(path), rest)
 	}
+}
+
+// MakeAPI creates the folders of the interface, like Make.
+func (l Layout) MakeAPI() error {
+	if err := os.MkdirAll(l.APIClients(), 0o700); err != nil {
+		return problem.Wrap(problem.Failed, err, "the folder of the interface was not made")
+	}
+	return nil
 }
 
 // Make creates the node's folders, readable by their owner alone. Folders that

@@ -93,6 +93,7 @@ func (v *validator) config(c *Config) {
 	case m != "" && m == c.Metrics:
 		v.fault("broker.metrics", "the same address as metrics, which is the gateway's")
 	}
+	v.api(c)
 	v.cluster(c)
 	v.pair(c)
 	if c.Store.MaxBytes < 64<<20 {
@@ -116,6 +117,25 @@ func (v *validator) span(path string, d, least, most time.Duration) {
 	}
 }
 
+// api checks the interface over the network.
+func (v *validator) api(c *Config) {
+	switch {
+	case c.API.Listen == "":
+	case !validListen(c.API.Listen):
+		v.fault("api.listen", "not an address and port like 10.20.0.5:7443, nor empty")
+	case slices.Contains([]string{c.Listen, c.Metrics, c.Broker.Metrics}, c.API.Listen):
+		v.fault("api.listen", "the same as another listener's")
+	}
+	if (c.API.Certificate == "") != (c.API.Key == "") {
+		v.fault("api", "certificate and key stand together, or neither does")
+	}
+	for name, file := range map[string]string{"certificate": c.API.Certificate, "key": c.API.Key} {
+		if len(file) > 4096 || strings.ContainsAny(file, "\x00\"\n") {
+			v.fault("api."+name, "not the name of a file")
+		}
+	}
+}
+
 // officers checks the officers and that nobody stands twice.
 func (v *validator) officers(list []Officer) {
 	uids, ids := map[int]bool{}, map[string]bool{}
@@ -127,7 +147,7 @@ func (v *validator) officers(list []Officer) {
 		if o.UID < 0 || int64(o.UID) >= 1<<32-1 {
 			v.fault(at, "uid is not a user id")
 		}
-		if !validOfficer(o.ID) {
+		if !ValidOfficer(o.ID) {
 			v.fault(at, "id is not 1 to 64 letters, digits, dots, hyphens and underscores")
 		}
 		if !slices.Contains(Roles(), o.Role) {
@@ -143,8 +163,9 @@ func (v *validator) officers(list []Officer) {
 	}
 }
 
-// validOfficer reports whether s may be an officer's id.
-func validOfficer(s string) bool {
+// ValidOfficer reports whether s may be the id of an officer or of a client: it
+// is also a safe name of a file.
+func ValidOfficer(s string) bool {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 	return s != "" && len(s) <= 64 && strings.Trim(s, letters+".-_") == "" && strings.ContainsRune(letters, rune(s[0]))
 }

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"karaula/docs/spec/vectors"
+	"karaula/gateway/api"
 	"karaula/internal/envelope"
 	"karaula/internal/journal"
 	"karaula/internal/ledger"
@@ -38,6 +39,8 @@ var limits = map[string]uint64{
 	"subject.MaxStreamMsg": subject.MaxStreamMsg, "subject.MaxPayload": subject.MaxPayload,
 	"subject.MaxLinkRequest": subject.MaxLinkRequest, "subject.MaxLinkReply": subject.MaxLinkReply,
 	"subject.MaxAckPending": subject.MaxAckPending, "subject.MaxWaiting": subject.MaxWaiting,
+	"api.MaxBody": api.MaxBody, "api.MaxConnections": api.MaxConnections, "api.MaxFlight": api.MaxFlight,
+	"api.MaxRate": api.MaxRate, "api.MaxStrangers": api.MaxStrangers,
 	"subject.MaxRequestBatch": subject.MaxRequestBatch, "subject.QuarantineBytes": subject.QuarantineBytes,
 }
 

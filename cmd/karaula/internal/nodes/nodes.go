@@ -23,6 +23,7 @@ import (
 	"karaula/internal/health"
 	"karaula/internal/keyring"
 	"karaula/internal/node"
+	"karaula/internal/problem"
 	"karaula/internal/register"
 	"karaula/internal/subject"
 )
@@ -54,6 +55,7 @@ type Node struct {
 	o      Options
 	keys   *keyring.Live
 	cert   tls.Certificate // of the broker, or else of the gateway
+	api    tls.Certificate // of the interface over the network, if there is one
 	reg    *prometheus.Registry
 	stop   []context.CancelFunc // in the order of stopping
 	done   []chan error
@@ -99,6 +101,9 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 			return nil, err
 		}
 		n.cert = n.keys.Keys().TLS
+		if err := n.loadAPI(); err != nil {
+			return nil, err
+		}
 	}
 	if err := n.lock(); err != nil {
 		return nil, err
@@ -126,6 +131,22 @@ func (n *Node) metricsAddress() string {
 		return n.Config.Metrics
 	}
 	return n.Config.Broker.Metrics
+}
+
+// loadAPI reads the certificate of the interface over the network.
+func (n *Node) loadAPI() error {
+	c := n.Config.API
+	if c.Listen == "" {
+		return nil
+	}
+	certificate, key := n.Layout.APIFiles(c)
+	var err error
+	n.api, err = keyring.LoadPEM(certificate, key, n.o.Passphrase)
+	if problem.Is(err, problem.NotFound) && c.Certificate == "" {
+		return problem.Wrap(problem.NotFound, err, "api.listen stands in node.yaml, but the interface has no certificate; nothing was started").
+			WithHint("karaula api init --host NAME --dir %s", n.Layout.Dir)
+	}
+	return err
 }
 
 // lock takes the locks of the parts that run here.
@@ -204,7 +225,7 @@ func (n *Node) startBroker(ctx context.Context) error {
 func (n *Node) startGateway(ctx context.Context) error {
 	g, err := gateway.New(gateway.Options{
 		Layout: n.Layout, Config: n.Config, Register: n.Register, Keys: n.keys, Connect: n.connect,
-		Version: n.o.Version, Checks: n.checks, Metrics: n.reg, Now: time.Now, Logger: n.o.Logger.With("part", "gateway"),
+		Certificate: n.api, Version: n.o.Version, Checks: n.checks, Metrics: n.reg, Now: time.Now, Logger: n.o.Logger.With("part", "gateway"),
 	})
 	if err != nil {
 		return err

@@ -624,7 +624,8 @@ type DeskEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// When, microseconds since 1970 UTC.
 	At int64 `protobuf:"varint,1,opt,name=at,proto3" json:"at,omitempty"`
-	// Officer id of the node's configuration.
+	// Officer id of the node's configuration, name of a client of the interface, or
+	// "client/officer": an officer for whom only that client vouches.
 	Officer string `protobuf:"bytes,2,opt,name=officer,proto3" json:"officer,omitempty"`
 	// Role in which it was done.
 	Role string `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
