@@ -9,10 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
+
 	"karaula/gateway/api"
 	"karaula/internal/access"
 	"karaula/internal/keyring"
 	"karaula/internal/node"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+	"karaula/proto/gen/karaula/v1/karaulav1connect"
 )
 
 func TestRolesAreThoseOfTheDesk(t *testing.T) {
@@ -192,4 +196,33 @@ func TestASlowBodyIsCutOff(t *testing.T) {
 		}
 	}
 	until(t, func() bool { return h.call(t, two, "Status", "{}").code == http.StatusOK })
+}
+
+// The generated clients of all three protocols get in and are told apart by role.
+func TestEveryProtocolIsAnswered(t *testing.T) {
+	t.Parallel()
+	h := start(t, nil)
+	admin := h.let(t, access.Client{Name: "root", Role: node.RoleAdmin})
+	for name, o := range map[string][]connect.ClientOption{
+		"Connect": nil, "JSON": {connect.WithProtoJSON()}, "gRPC": {connect.WithGRPC()}, "gRPC-Web": {connect.WithGRPCWeb()},
+	} {
+		c := karaulav1connect.NewNodeServiceClient(admin, "https://"+h.addr, o...)
+		resp, err := c.Status(t.Context(), connect.NewRequest(&karaulav1.StatusRequest{}))
+		if err != nil || resp.Msg.GetParty() != "al" {
+			t.Errorf("%s: %v", name, err)
+		}
+		_, err = c.Show(t.Context(), connect.NewRequest(&karaulav1.ShowRequest{}))
+		if connect.CodeOf(err) != connect.CodePermissionDenied {
+			t.Errorf("%s: the admin opens an alert: %v", name, err)
+		}
+		watch, err := c.Watch(t.Context(), connect.NewRequest(&karaulav1.WatchRequest{}))
+		if err == nil {
+			watch.Receive()
+			err = watch.Err()
+			_ = watch.Close()
+		}
+		if connect.CodeOf(err) != connect.CodePermissionDenied {
+			t.Errorf("%s: the admin watches: %v", name, err)
+		}
+	}
 }

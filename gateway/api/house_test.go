@@ -203,7 +203,7 @@ func bomb(t *testing.T) string {
 	t.Helper()
 	var out bytes.Buffer
 	w := gzip.NewWriter(&out)
-	if _, err := io.WriteString(w, `{"reason":"`+strings.Repeat("x", 64<<20)+`"}`); err != nil {
+	if _, err := io.WriteString(w, `{"reason":"`+strings.Repeat("x", 2*api.MaxBody)+`"}`); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {

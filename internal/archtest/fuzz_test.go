@@ -51,6 +51,9 @@ var targets = map[string]string{
 	"internal/keyring/tls.go":             "internal/keyring FuzzLoad",
 	"broker/prove/client.go":              "none: a broker that the prover has started itself",
 	"cmd/karaula/internal/demo/script.go": "cmd/karaula/internal/demo FuzzParseScript",
+	"gateway/api/codec.go":                "gateway/api FuzzJSON",
+	"internal/access/access.go":           "internal/access FuzzParse",
+	"internal/keyring/pem.go":             "internal/keyring FuzzCertificate",
 	"gateway/channel.go":                  "none: bodies of statements of our own",
 	"gateway/desk/record.go":              "gateway/desk FuzzOpenRecord",
 	"gateway/hear.go":                     "internal/border FuzzPlace", // bodies that the border check has accepted
