@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"karaula/gateway/inbox"
 	"karaula/gateway/stream"
 	"karaula/internal/border"
 	"karaula/internal/envelope"
@@ -67,11 +68,16 @@ func (r *ledgerReader) take(ctx context.Context, name string, m stream.Stored) e
 			return err
 		}
 	}
+	piece := &karaulav1.StoredPiece{Data: m.Data, Where: fmt.Sprintf("%s %d", name, m.Seq)}
+	for _, h := range inbox.EdgeOf(m.Header) {
+		piece.Edge = append(piece.Edge, h[:])
+	}
+	begins := r.last == 0 && len(piece.GetEdge()) > 0
 	r.last = m.Seq
-	if ok && (at == r.next || at.Epoch > r.next.Epoch) {
+	if ok && (at == r.next || at.Epoch > r.next.Epoch || begins) {
 		r.next = border.Position{Epoch: at.Epoch, Seq: at.Seq + 1}
 	}
-	return r.fn(&karaulav1.StoredPiece{Data: m.Data, Where: fmt.Sprintf("%s %d", name, m.Seq)})
+	return r.fn(piece)
 }
 
 // stubs passes on the stubs that are there of the numbers from the next one on, up

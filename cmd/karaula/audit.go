@@ -95,7 +95,13 @@ func piecesOf(
 		defer stream.Close() //nolint:errcheck // it is read or given up
 		for stream.Receive() {
 			for _, p := range stream.Msg().GetPieces() {
-				if !yield(evidence.Raw{Data: p.GetData(), Where: p.GetWhere()}, nil) {
+				raw := evidence.Raw{Data: p.GetData(), Where: p.GetWhere()}
+				for _, h := range p.GetEdge() {
+					if len(h) == 32 {
+						raw.Edge = append(raw.Edge, [32]byte(h))
+					}
+				}
+				if !yield(raw, nil) {
 					return
 				}
 			}

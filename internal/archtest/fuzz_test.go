@@ -37,6 +37,7 @@ var targets = map[string]string{
 	"internal/backup/open.go":             "internal/backup FuzzUnpack",
 	"internal/border/join.go":             "internal/border FuzzPlace",
 	"internal/evidence/tar.go":            "internal/evidence FuzzOpenBundle",
+	"internal/evidence/run.go":            "internal/evidence FuzzOpenBundle",
 	"internal/node/restored.go":           "internal/node FuzzLoadRestored",
 	"broker/remote.go":                    "none: answers of our own servers to the account of operation",
 	"gateway/pair/state.go":               "gateway/pair FuzzRecord",

@@ -534,7 +534,10 @@ type StoredPiece struct {
 	// The exact bytes.
 	Data []byte `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	// Stream and sequence, "OUT_b01-al-me 17".
-	Where         string `protobuf:"bytes,2,opt,name=where,proto3" json:"where,omitempty"`
+	Where string `protobuf:"bytes,2,opt,name=where,proto3" json:"where,omitempty"`
+	// With the first piece of a ledger that begins later for this party: the right
+	// edge of what was said before, 32 bytes each. It is checked by whoever replays.
+	Edge          [][]byte `protobuf:"bytes,3,rep,name=edge,proto3" json:"edge,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -583,6 +586,13 @@ func (x *StoredPiece) GetWhere() string {
 	return ""
 }
 
+func (x *StoredPiece) GetEdge() [][]byte {
+	if x != nil {
+		return x.Edge
+	}
+	return nil
+}
+
 var File_karaula_v1_audit_proto protoreflect.FileDescriptor
 
 const file_karaula_v1_audit_proto_rawDesc = "" +
@@ -624,10 +634,11 @@ const file_karaula_v1_audit_proto_rawDesc = "" +
 	"\x06origin\x18\x03 \x01(\tR\x06origin\x12\x14\n" +
 	"\x05aside\x18\x04 \x01(\bR\x05aside\"E\n" +
 	"\x12ReadLedgerResponse\x12/\n" +
-	"\x06pieces\x18\x01 \x03(\v2\x17.karaula.v1.StoredPieceR\x06pieces\"7\n" +
+	"\x06pieces\x18\x01 \x03(\v2\x17.karaula.v1.StoredPieceR\x06pieces\"K\n" +
 	"\vStoredPiece\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x14\n" +
-	"\x05where\x18\x02 \x01(\tR\x05whereB\x8d\x01\n" +
+	"\x05where\x18\x02 \x01(\tR\x05where\x12\x12\n" +
+	"\x04edge\x18\x03 \x03(\fR\x04edgeB\x8d\x01\n" +
 	"\x0ecom.karaula.v1B\n" +
 	"AuditProtoP\x01Z&karaula/proto/gen/karaula/v1;karaulav1\xa2\x02\x03KXX\xaa\x02\n" +
 	"Karaula.V1\xca\x02\n" +
