@@ -22,6 +22,7 @@ func (d *door) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		slow := http.NewResponseController(w)
 		_ = slow.SetReadDeadline(time.Now().Add(d.o.Limits.Read)) // both versions of HTTP have deadlines
+		_ = slow.SetWriteDeadline(time.Time{})                    // that of the answer before
 		c, done, err := d.enter(r.Context())
 		if err != nil {
 			d.o.Desk.Refuse(w, r, err)
@@ -35,7 +36,9 @@ func (d *door) guard(next http.Handler) http.Handler {
 		}
 		r = r.WithContext(desk.AsOfficer(r.Context(), who))
 		r.Body = &body{r.Body, slow}
-		next.ServeHTTP(&answer{w, slow, d.o.Limits.Write}, r)
+		out := &answer{w, slow, d.o.Limits.Write, r.ProtoMajor >= 2}
+		next.ServeHTTP(out, r)
+		out.hurry() // for what is still to be flushed
 	})
 }
 
@@ -112,21 +115,37 @@ func (b *body) Read(p []byte) (int, error) {
 }
 
 // answer gives each piece of an answer its time: who does not take it is cut off.
+// Between two pieces a stream may be silent for as long as it is.
 type answer struct {
 	http.ResponseWriter
 	slow *http.ResponseController
 	time time.Duration
+	// cuts: a time that runs out ends the answer, though nothing is being written
+	// (HTTP/2).
+	cuts bool
+}
+
+// hurry begins the time of a piece.
+func (a *answer) hurry() { _ = a.slow.SetWriteDeadline(time.Now().Add(a.time)) }
+
+// rest ends it.
+func (a *answer) rest() {
+	if a.cuts {
+		_ = a.slow.SetWriteDeadline(time.Time{})
+	}
 }
 
 // Write implements io.Writer.
 func (a *answer) Write(p []byte) (int, error) {
-	_ = a.slow.SetWriteDeadline(time.Now().Add(a.time))
+	a.hurry()
+	defer a.rest()
 	return a.ResponseWriter.Write(p)
 }
 
 // Flush implements http.Flusher.
 func (a *answer) Flush() {
-	_ = a.slow.SetWriteDeadline(time.Now().Add(a.time))
+	a.hurry()
+	defer a.rest()
 	_ = a.slow.Flush()
 }
 

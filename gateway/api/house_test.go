@@ -52,6 +52,12 @@ func (h *house) pass(d time.Duration) {
 // start serves until the test ends; change may change the limits.
 func start(t *testing.T, change func(*api.Limits)) *house {
 	t.Helper()
+	return open(t, change, nil)
+}
+
+// open is start with another desk, if one is given.
+func open(t *testing.T, change func(*api.Limits), behind api.Desk) *house {
+	t.Helper()
 	h := &house{dir: filepath.Join(t.TempDir(), "clients"), now: time.Now(), log: &bytes.Buffer{}}
 	var err error
 	if h.server, err = keyring.NewInterface("al", []string{"127.0.0.1"}, h.now, h.now.Add(time.Hour)); err != nil {
@@ -63,10 +69,12 @@ func start(t *testing.T, change func(*api.Limits)) *house {
 		change(&limits)
 	}
 	logger := slog.New(slog.NewTextHandler(h.log, nil))
-	d := desk.New(desk.Config{
-		Self: "al", Logger: logger, Now: h.clock,
-		Status: func(context.Context) *karaulav1.StatusResponse { return &karaulav1.StatusResponse{Party: "al"} },
-	})
+	if behind == nil {
+		behind = desk.New(desk.Config{
+			Self: "al", Logger: logger, Now: h.clock,
+			Status: func(context.Context) *karaulav1.StatusResponse { return &karaulav1.StatusResponse{Party: "al"} },
+		})
+	}
 	l, err := api.Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +85,7 @@ func start(t *testing.T, change func(*api.Limits)) *house {
 	go func() {
 		done <- api.Serve(ctx, l, api.Options{
 			Certificate: h.server, Clients: h.dir, Officers: []node.Officer{{UID: 1, ID: "chief", Role: node.RoleSupervisor}},
-			Desk: d, Limits: limits, Now: h.clock, Logger: logger,
+			Desk: behind, Limits: limits, Now: h.clock, Logger: logger,
 		})
 	}()
 	h.close = sync.OnceFunc(func() {
