@@ -201,9 +201,9 @@ func TestRetentionRunsByItself(t *testing.T) {
 	h.deliver(raw)
 	a := route()
 	a.Expires = h.now().AddDate(0, 0, 10).UnixMicro()
-	_, err := h.send(h.ctx, a)
+	sent, err := h.send(h.ctx, a)
 	must(t, err)
-	mine := h.own(1)
+	mine := h.own(sent.GetSent()[0].GetSeq())
 	late := route()
 	late.Expires = h.now().AddDate(0, 0, 60).UnixMicro()
 	_, err = h.send(h.ctx, late)
@@ -443,9 +443,10 @@ func TestRetentionOnAClosedChannel(t *testing.T) {
 	me := h.w.Voice("me", h.text, channelID)
 	raw, _, _ := meSays(me)
 	h.deliver(raw)
-	_, err := h.send(h.ctx, route())
+	sent, err := h.send(h.ctx, route())
 	must(t, err)
-	mine := h.own(1)
+	number := sent.GetSent()[0].GetSeq()
+	mine := h.own(number)
 	h.stop()
 	h.move(6 * 365 * 24 * time.Hour)
 	h.launch()
@@ -453,7 +454,7 @@ func TestRetentionOnAClosedChannel(t *testing.T) {
 	if h.gateway.channel(channelID) != nil {
 		t.Error("the channel is open")
 	}
-	for name, subj := range map[string]string{"al": subject.Stub(channelID, "al", 1, 1), "me": subject.Stub(channelID, "me", 1, 1)} {
+	for name, subj := range map[string]string{"al": subject.Stub(channelID, "al", 1, number), "me": subject.Stub(channelID, "me", 1, 1)} {
 		if _, ok, err := stream.Open(h.broker.JS, subject.StubStream).Last(t.Context(), subj); err != nil || !ok {
 			t.Errorf("no stub of %s is kept: %v", name, err)
 		}
