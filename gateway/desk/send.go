@@ -127,7 +127,7 @@ func (d *Desk) checkRules(o *order, dec register.Decision, ch *register.ChannelV
 	found := alert.Validate(o.alert, now)
 	found = append(found, alert.Check(o.alert, alert.Limits{
 		Personal: dec.Clause.Personal, Handling: dec.Clause.Handling,
-		Retain: dec.Clause.Retain, MaxSize: ch.Agreement.MaxSize,
+		Retain: dec.Clause.Retain, Origin: d.cfg.Self, MaxSize: ch.Agreement.MaxSize,
 	}, now)...)
 	for _, f := range found {
 		if f.Severity == alert.Warning {

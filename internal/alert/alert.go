@@ -77,6 +77,9 @@ func Continues(next, before *karaulav1.Alert, now time.Time) string {
 		return "a version cannot change the type"
 	case next.GetLifecycle() == karaulav1.Lifecycle_LIFECYCLE_UPDATE && Expiry(next, now).After(Expiry(before, now)):
 		return "an update cannot keep it longer; an extension can, with its assessment"
+	case !stageFollows(next.GetPatrol(), before.GetPatrol()):
+		return "the patrol cannot come to this stage from the one before:" +
+			" proposed, accepted, amended, active, closed, evaluated (docs/alerts.md)"
 	default:
 		return ""
 	}

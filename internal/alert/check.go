@@ -19,6 +19,8 @@ type Limits struct {
 	Handling karaulav1.Handling
 	// Retain is the longest that content may be kept from when it is said; zero: no limit.
 	Retain time.Duration
+	// Origin is the party that says it: only the issuing state speaks of a document.
+	Origin string
 	// MaxSize is the largest alert in bytes of protobuf; zero: no limit.
 	MaxSize int64
 }
@@ -30,7 +32,7 @@ func Check(a *karaulav1.Alert, limits Limits, now time.Time) Findings {
 	if a == nil {
 		return Findings{fault("", "alert", "there is no alert")}
 	}
-	var out Findings
+	out := issuerFindings(a.GetDocument(), limits.Origin)
 	over := func(code karaulav1.Code, field, text string) {
 		out = append(out, Finding{Field: field, Rule: terms.CodeWord(code), Text: text, Severity: Error, Code: code})
 	}

@@ -155,6 +155,8 @@ func TestPersonalDataOfTheExamples(t *testing.T) {
 		"vehicle":     {"vehicle.owner"},
 		"trafficking": {"trafficking.victims", "trafficking.suspects"},
 		"person":      {"person"},
+
+		"document-passport": {"document.number", "document.mrz", "document.holder"},
 	}
 	for _, name := range exampleNames(t) {
 		if diff := cmp.Diff(want[name], alert.PersonalData(example(t, name))); diff != "" {

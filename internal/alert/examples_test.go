@@ -72,7 +72,7 @@ func TestExamplesKeepTheRules(t *testing.T) {
 			}
 			for _, at := range []time.Time{now, now.AddDate(8, 0, 0)} {
 				for _, f := range alert.Validate(a, at) {
-					if f.Severity == alert.Error || f.Rule != "vin-check-digit" {
+					if f.Severity == alert.Error || f.Rule != "vin-check-digit" && f.Rule != "migration-late" {
 						t.Errorf("in %d: %s: %s", at.Year(), f.Severity, f)
 					}
 				}

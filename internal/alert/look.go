@@ -15,6 +15,7 @@ import (
 type looker struct {
 	now      time.Time
 	path     []byte
+	judging  bool // hold known messages against their rules
 	inside   bool // below a field that is personal data
 	found    Findings
 	personal []string // outermost fields that hold personal data
@@ -23,12 +24,15 @@ type looker struct {
 
 // look walks over an alert.
 func look(a *karaulav1.Alert, now time.Time) *looker {
-	w := &looker{now: now}
+	w := &looker{now: now, judging: true}
 	w.message(a.ProtoReflect())
 	return w
 }
 
 func (w *looker) message(m protoreflect.Message) {
+	if w.judging {
+		w.known(m.Interface())
+	}
 	for _, f := range lookedAt(m.Descriptor()) {
 		if !m.Has(f.fd) {
 			continue

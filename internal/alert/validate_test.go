@@ -413,37 +413,6 @@ func TestPatrolRules(t *testing.T) {
 	})
 }
 
-// TestOtherTypes: the rules that the types of a later version have already.
-func TestOtherTypes(t *testing.T) {
-	t.Parallel()
-	for name, b := range map[string]breach{
-		"person": {
-			"arrest without warrant",
-			func(a *karaulav1.Alert) { a.GetPerson().Warrant = nil }, "person", "person-warrant",
-		},
-		"document": {
-			"neither number nor range",
-			func(a *karaulav1.Alert) { a.GetDocument().BlankTo = "" }, "document", "document-named",
-		},
-		"firearm": {"no serial", func(a *karaulav1.Alert) { a.GetFirearm().Serial = "" }, "firearm", "firearm-serial"},
-		"migration": {
-			"more people than all",
-			func(a *karaulav1.Alert) { a.GetMigration().Counts.Men = 99 }, "migration.counts", "counts-parts",
-		},
-		"request": {"two subjects in one", func(a *karaulav1.Alert) {
-			a.GetRequest().Subjects[0].FirearmSerial = "TEST"
-		}, "request.subjects[0]", "message.oneof"},
-		"answer": {"refused without ground", func(a *karaulav1.Alert) {
-			a.GetAnswer().State = karaulav1.AnswerState_ANSWER_STATE_REFUSED
-		}, "answer", "answer-ground"},
-		"hit": {"not executed for no reason", func(a *karaulav1.Alert) {
-			a.GetHit().Measure = karaulav1.HitMeasure_HIT_MEASURE_NOT_EXECUTED
-		}, "hit", "hit-not-executed"},
-	} {
-		run(t, name, []breach{b})
-	}
-}
-
 func TestNoAlertIsAFinding(t *testing.T) {
 	t.Parallel()
 	if alert.Validate(nil, now).Err() == nil || alert.Check(nil, alert.Limits{}, now).Err() == nil {

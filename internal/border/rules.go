@@ -57,7 +57,7 @@ func (j *judging) within(clause *agreement.Say, a *karaulav1.Alert, said time.Ti
 		return refuse(karaulav1.Code_CODE_RETENTION, "kept longer than %s admits", clause.Ref(j.text.ID))
 	}
 	out := broken(alert.Check(a, alert.Limits{
-		Personal: clause.Personal, Handling: clause.Handling, Retain: clause.Retain,
+		Personal: clause.Personal, Handling: clause.Handling, Retain: clause.Retain, Origin: j.led.Origin,
 	}, said))
 	if out != nil {
 		out.detail = clause.Ref(j.text.ID) + ": " + out.detail

@@ -37,7 +37,7 @@ func blankTerms(t *terms, state, from, to string) {
 }
 
 func addBlank(t *terms, state, prefix string, free int) {
-	t.add(Blank, state3(state), prefix+strings.Repeat("?", free))
+	t.add(Blank, State(state), prefix+strings.Repeat("?", free))
 }
 
 // askBlank gives the blocks in which a number lies, of every size.
@@ -49,15 +49,23 @@ func askBlank(t *terms, state, number string) {
 	}
 }
 
+// BlankRange reports whether two numbers are the ends of one range: of the same
+// length and beginning, digits at the end, the last not before the first.
+func BlankRange(from, to string) bool {
+	from, to = Number(from), Number(to)
+	first, last := counting(from), counting(to)
+	return len(from) == len(to) && first != "" && len(first) == len(last) && first <= last &&
+		strings.TrimSuffix(from, first) == strings.TrimSuffix(to, last)
+}
+
 // blankRange splits the two ends of a range into their common series and the
 // counting parts of equal length.
 func blankRange(from, to string) (series, first, last string, ok bool) {
-	first, last = counting(from), counting(to)
-	if len(from) != len(to) || first == "" || len(first) != len(last) {
+	if !BlankRange(from, to) {
 		return "", "", "", false
 	}
-	series = strings.TrimSuffix(from, first)
-	return series, first, last, series == strings.TrimSuffix(to, last) && first <= last
+	first, last = counting(from), counting(to)
+	return strings.TrimSuffix(from, first), first, last, true
 }
 
 // counting gives the digits at the end of a number, at most [maxBlankDigits].

@@ -62,13 +62,13 @@ func vinTerm(t *terms, vin string) { t.add(VIN, vinLetters.Replace(Number(vin)))
 // documentTerms are of a number and, where it is known, its issuing state.
 func documentTerms(t *terms, number, state string) {
 	n := Number(number)
-	t.add(DocumentOfState, n, state3(state))
+	t.add(DocumentOfState, n, State(state))
 	t.add(Document, n)
 }
 
-// state3 gives an issuing state in one form: the codes that the region's
+// State gives an issuing state in one form: the codes that the region's
 // documents bear beside those of ICAO Doc 9303 part 3, section 5, fold to one.
-func state3(s string) string {
+func State(s string) string {
 	switch s = strings.ToUpper(strings.TrimSpace(s)); s {
 	case "RKS", "XKX", "XKK", "UNK":
 		return "XK"

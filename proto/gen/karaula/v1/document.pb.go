@@ -94,8 +94,8 @@ func (DocumentStatus) EnumDescriptor() ([]byte, []int) {
 }
 
 // Document is an alert on a document (INTERPOL SLTD; SIS Regulation (EU)
-// 2018/1862, Art. 38(2)(k),(l)). Only the issuing state may create it. Its full
-// meaning comes with a later version.
+// 2018/1862, Art. 38(2)(k),(l)). Only the issuing state may create it: both sides
+// hold issuing_state against the party that says it.
 type Document struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Kind.

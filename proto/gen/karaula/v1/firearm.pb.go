@@ -179,8 +179,7 @@ func (FirearmStatus) EnumDescriptor() ([]byte, []int) {
 }
 
 // Firearm is an alert on a firearm (SIS Regulation (EU) 2018/1862, Art.
-// 38(2)(j); INTERPOL iARMS; International Tracing Instrument). Its full meaning
-// comes with a later version.
+// 38(2)(j); INTERPOL iARMS; International Tracing Instrument).
 type Firearm struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Why.

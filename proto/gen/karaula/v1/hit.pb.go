@@ -281,7 +281,7 @@ func (HitMeasure) EnumDescriptor() ([]byte, []int) {
 }
 
 // Hit reports a hit on an alert (SIS Regulation (EU) 2018/1862, Arts. 37, 39,
-// 58). Its full meaning comes with a later version.
+// 58). No hit without a person who confirmed it.
 type Hit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the alert, UUID text (RFC 9562).

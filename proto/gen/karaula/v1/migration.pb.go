@@ -310,7 +310,7 @@ func (x *MigrationCounts) GetByNationality() []*NationalityCount {
 
 // Migration is an alert on an irregular migration incident (EUROSUR single
 // event). It holds no personal data (Regulation (EU) 2021/581, Art. 40,
-// unverified). Its full meaning comes with a later version.
+// unverified).
 type Migration struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What happened.
@@ -473,17 +473,16 @@ const file_karaula_v1_migration_proto_rawDesc = "" +
 	"\x10NationalityCount\x12j\n" +
 	"\acountry\x18\x01 \x01(\tBP\xbaH\x10r\x0e\x18\x022\n" +
 	"^[A-Z]{2}$\xaa\xa0\x199:7two capital letters of ISO 3166-1 (XK is user-assigned)R\acountry\x12!\n" +
-	"\x05count\x18\x02 \x01(\rB\v\xbaH\b*\x06\x18\xa0\x8d\x06 \x00R\x05count\"\x88\x05\n" +
+	"\x05count\x18\x02 \x01(\rB\v\xbaH\b*\x06\x18\xa0\x8d\x06 \x00R\x05count\"\x8a\x04\n" +
 	"\x0fMigrationCounts\x12\x1f\n" +
 	"\x05total\x18\x01 \x01(\rB\t\xbaH\x06*\x04\x18\xa0\x8d\x06R\x05total\x12\x1b\n" +
 	"\x03men\x18\x02 \x01(\rB\t\xbaH\x06*\x04\x18\xa0\x8d\x06R\x03men\x12\x1f\n" +
 	"\x05women\x18\x03 \x01(\rB\t\xbaH\x06*\x04\x18\xa0\x8d\x06R\x05women\x12%\n" +
 	"\bchildren\x18\x04 \x01(\rB\t\xbaH\x06*\x04\x18\xa0\x8d\x06R\bchildren\x12/\n" +
 	"\runaccompanied\x18\x05 \x01(\rB\t\xbaH\x06*\x04\x18\xa0\x8d\x06R\runaccompanied\x12M\n" +
-	"\x0eby_nationality\x18\x06 \x03(\v2\x1c.karaula.v1.NationalityCountB\b\xbaH\x05\x92\x01\x02\x10\x1eR\rbyNationality:\xee\x02\xbaH\xea\x02\x1a\x7f\n" +
+	"\x0eby_nationality\x18\x06 \x03(\v2\x1c.karaula.v1.NationalityCountB\b\xbaH\x05\x92\x01\x02\x10\x1eR\rbyNationality:\xf0\x01\xbaH\xec\x01\x1a\x7f\n" +
 	"\fcounts_parts\x12:men, women and children must not add up to more than total\x1a3this.men + this.women + this.children <= this.total\x1ai\n" +
-	"\x14counts_unaccompanied\x12,unaccompanied must not be more than children\x1a#this.unaccompanied <= this.children\x1a|\n" +
-	"\x14counts_nationalities\x121by_nationality must not add up to more than total\x1a1this.by_nationality.all(n, n.count <= this.total)\"\xdd\x06\n" +
+	"\x14counts_unaccompanied\x12,unaccompanied must not be more than children\x1a#this.unaccompanied <= this.children\"\xdd\x06\n" +
 	"\tMigration\x12<\n" +
 	"\x05event\x18\x01 \x01(\x0e2\x1a.karaula.v1.MigrationEventB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x05event\x12;\n" +

@@ -719,8 +719,8 @@ func (x *Warrant) GetMaxPenaltyMonths() uint32 {
 	return 0
 }
 
-// Person is an alert on a wanted or missing person (domain list C4). Its full
-// meaning comes with a later version; no measure without a human's confirmation.
+// Person is an alert on a wanted or missing person (SIS Regulation (EU)
+// 2018/1862, Arts. 26 to 37). No measure without a human's confirmation.
 type Person struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Why.

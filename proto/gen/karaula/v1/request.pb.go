@@ -507,7 +507,7 @@ func (x *Subject) GetEvent() *Sighting {
 }
 
 // Request asks for information (Directive (EU) 2023/977; Regulation (EU)
-// 2024/982, Art. 33). Its full meaning comes with a later version.
+// 2024/982, Art. 33).
 type Request struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What is asked about.
@@ -634,7 +634,7 @@ func (x *Request) GetLanguage() string {
 	return ""
 }
 
-// Answer answers a request. Its full meaning comes with a later version.
+// Answer answers a request.
 type Answer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the request, UUID text (RFC 9562).
