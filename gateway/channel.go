@@ -51,7 +51,9 @@ type channel struct {
 	receipts map[string][]*karaulav1.LedgerReceipt // own receipts read back, by origin
 	notices  map[uint64]bool                       // serials of own notices that were said
 	live     bool                                  // read-back is over
-	compared map[string]bool                       // partners that have said what they hold of ours
+	known    known
+	epochs   map[string][]*karaulav1.EpochEnd // that are over, by origin, ascending
+	compared map[string]bool                  // partners that have said what they hold of ours
 	openedAt time.Time
 	attended attention
 
@@ -71,8 +73,10 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 		g: g, id: cv.ID, mode: cv.Channel.Mode, first: cv.First, joined: cv.Joined, parties: cv.Parties,
 		out: stream.Open(g.js, subject.Out(cv.ID)), ears: map[string]*inbox.Inbox{},
 		receipts: map[string][]*karaulav1.LedgerReceipt{}, notices: map[uint64]bool{},
-		compared: map[string]bool{}, openedAt: g.o.Now(), attended: newAttention(), judged: make(chan struct{}, 1),
-		lists: map[string]*erase.List{}, erasing: make(chan struct{}, 1),
+		known:  known{signed: map[string]*karaulav1.Head{}, contested: map[string]uint64{}},
+		epochs: map[string][]*karaulav1.EpochEnd{}, compared: map[string]bool{}, openedAt: g.o.Now(), attended: newAttention(),
+		judged: make(chan struct{}, 1),
+		lists:  map[string]*erase.List{}, erasing: make(chan struct{}, 1),
 	}
 	for _, p := range c.parties {
 		c.lists[p] = erase.NewList()
@@ -220,6 +224,9 @@ func (c *channel) onSaid(s outbox.Said) {
 	}
 	if st.GetKind() == karaulav1.Kind_KIND_ACT {
 		c.enterAct(c.entry(s.Parsed, s.StreamSeq), s.Parsed, s.Inner)
+	}
+	if st.GetKind() == karaulav1.Kind_KIND_EPOCH {
+		c.endEpoch(s.Parsed, !live)
 	}
 	if st.GetKind() != karaulav1.Kind_KIND_ALERT {
 		return

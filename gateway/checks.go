@@ -146,9 +146,7 @@ func (c *channel) past() checkup.Check {
 func (c *channel) sameStory(ctx context.Context) checkup.Check {
 	const repair = "karaula ledger repair --channel "
 	signed, end := c.writer.Head().GetSize(), c.endSeq()
-	c.mu.Lock()
-	published := uint64(len(c.numbers.streamSeqs))
-	c.mu.Unlock()
+	published := c.published()
 	ctx, cancel := context.WithTimeout(ctx, proveTimeout)
 	defer cancel()
 	_, last, err := c.out.End(ctx)

@@ -65,15 +65,16 @@ type Gateway struct {
 
 	sealSeats, openSeats chan struct{}
 
-	mu       sync.Mutex
-	channels map[string]*channel
-	opening  map[string]bool
-	troubles map[string]string // why a channel isn't open, by channel
-	partners map[string]*partner
-	clocks   clocks
-	whole    bool // every channel that is wanted is open
-	stopping bool // nothing is opened any more
-	work     sync.WaitGroup
+	mu        sync.Mutex
+	channels  map[string]*channel
+	opening   map[string]bool
+	repairing map[string]bool
+	troubles  map[string]string // why a channel isn't open, by channel
+	partners  map[string]*partner
+	clocks    clocks
+	whole     bool // every channel that is wanted is open
+	stopping  bool // nothing is opened any more
+	work      sync.WaitGroup
 
 	closedAt time.Time // when channels that are not open are looked at next; owned by the loop
 
@@ -99,7 +100,7 @@ func New(o Options) (*Gateway, error) {
 	}
 	g := &Gateway{
 		o: o, self: o.Config.Party, log: o.Logger, book: book.New(), opener: opener{o.Keys},
-		channels: map[string]*channel{}, opening: map[string]bool{}, troubles: map[string]string{},
+		channels: map[string]*channel{}, opening: map[string]bool{}, repairing: map[string]bool{}, troubles: map[string]string{},
 		partners: map[string]*partner{}, ready: make(chan struct{}),
 		sealSeats: make(chan struct{}, runtime.GOMAXPROCS(0)), openSeats: make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
@@ -169,7 +170,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		Writer: g.writer, Open: g.open, Log: g.deskLog, OfficerKey: g.o.Keys.Keys().Officer,
 		Records:    desk.NewRecords(g.o.Keys.Keys, deskKey(g.o.Keys.Keys())),
 		ReadLedger: g.readLedger, ReadAside: g.readAside, Skew: g.o.Config.ClockSkew,
-		Status: g.status, KeyUse: g.keyUse, PruneKeys: g.pruneKeys,
+		Status: g.status, KeyUse: g.keyUse, PruneKeys: g.pruneKeys, Ledgers: g.ledgers, Repair: g.repair,
 		Checkup: g.checkup, TestLink: g.testLink, Now: g.o.Now, Logger: g.log,
 	})
 	g.begun.Store(true)

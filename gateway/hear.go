@@ -38,6 +38,12 @@ func (c *channel) onJudged(origin string, j inbox.Judged) {
 	st := p.Statement
 	defer c.holdTheirs(origin, j) // last: then it is in the book
 	accepted := class == karaulav1.VerdictClass_VERDICT_CLASS_ACCEPTED
+	if j.Placement.OpensEpoch() { // whatever the verdict: its place makes numbers void
+		c.endEpoch(p, j.Replayed)
+	}
+	if accepted {
+		c.hearHeads(st)
+	}
 	switch {
 	case st.GetKind() == karaulav1.Kind_KIND_ALERT:
 		c.hearAlert(j)

@@ -14,28 +14,45 @@ import (
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
-// numbers remembers of the own statements of a channel, in the epoch in force,
-// their leaves, where they stand in its stream, which of them call for an answer,
-// and from where on each text rules. Guarded by the channel's mu.
+// numbers remembers of the own statements of a channel, epoch by epoch, their leaves
+// and where they stand in its stream; which of the last epoch call for an answer; and
+// from where on each text rules. Guarded by the channel's mu.
 type numbers struct {
-	epoch      uint64
+	epoch      uint64                   // the last one
+	places     map[uint64]*epochNumbers // by epoch
+	answerable []uint64                 // of the last epoch, ascending
+	reigns     register.Reigns
+}
+
+// epochNumbers is one epoch.
+type epochNumbers struct {
 	leaves     ledger.History
 	streamSeqs []uint64 // by number - 1
-	answerable []uint64 // ascending
-	reigns     register.Reigns
+}
+
+// of gives an epoch; an empty one if nothing was said in it.
+func (n *numbers) of(epoch uint64) *epochNumbers {
+	if e := n.places[epoch]; e != nil {
+		return e
+	}
+	return &epochNumbers{}
 }
 
 // note enters an own statement. Called with c.mu held.
 func (n *numbers) note(p *envelope.Parsed, streamSeq uint64) {
 	st := p.Statement
-	if st.GetEpoch() > n.epoch {
-		*n = numbers{epoch: st.GetEpoch(), reigns: n.reigns}
+	if n.places == nil {
+		n.places = map[uint64]*epochNumbers{}
 	}
-	if st.GetEpoch() != n.epoch || st.GetSeq() != uint64(len(n.streamSeqs))+1 {
+	if st.GetEpoch() > n.epoch {
+		n.epoch, n.answerable, n.places[st.GetEpoch()] = st.GetEpoch(), nil, &epochNumbers{}
+	}
+	e := n.of(st.GetEpoch())
+	if st.GetEpoch() != n.epoch || st.GetSeq() != uint64(len(e.streamSeqs))+1 {
 		return
 	}
-	n.streamSeqs = append(n.streamSeqs, streamSeq)
-	n.leaves.Append(p.Leaf)
+	e.streamSeqs = append(e.streamSeqs, streamSeq)
+	e.leaves.Append(p.Leaf)
 	n.reigns = n.reigns.Note(n.epoch, st.GetSeq(), textBehind(st))
 	switch st.GetKind() {
 	case karaulav1.Kind_KIND_RECEIPT, karaulav1.Kind_KIND_HEARTBEAT:
@@ -56,42 +73,73 @@ func textBehind(st *karaulav1.Statement) [32]byte {
 }
 
 // streamSeq gives the place of an own statement in the stream.
-func (c *channel) streamSeq(seq uint64) (uint64, bool) {
+func (c *channel) streamSeq(epoch, seq uint64) (uint64, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if seq == 0 || seq > uint64(len(c.numbers.streamSeqs)) {
+	at := c.numbers.of(epoch).streamSeqs
+	if seq == 0 || seq > uint64(len(at)) {
 		return 0, false
 	}
-	return c.numbers.streamSeqs[seq-1], true
+	return at[seq-1], true
 }
 
-// placeOf gives the place in the stream from which on an own statement and what
-// follows is found; behind the last one if it has not been said.
-func (c *channel) placeOf(seq uint64) uint64 {
-	if at, ok := c.streamSeq(seq); ok {
+// resumeAt gives the place in the stream from which somebody goes on who waits
+// for a number: its own, that of the epoch after it if it is beyond what counts
+// of its epoch, or behind the end of the stream.
+func (c *channel) resumeAt(epoch, seq uint64) uint64 {
+	if at, ok := c.streamSeq(epoch, seq); ok {
+		return at
+	}
+	if at, ok := c.streamSeq(epoch+1, 1); ok {
 		return at
 	}
 	return c.endSeq() + 1
+}
+
+// firstPlace gives the place in the stream from which on everything is a partner's
+// to read, in whatever epoch that is.
+func (c *channel) firstPlace(view *register.View, party string) uint64 {
+	reigns := c.reigns(c.g.self)
+	place := c.endSeq() + 1
+	for epoch := c.writer.Head().GetEpoch(); epoch > 0; epoch-- {
+		for len(reigns) > 0 && reigns[len(reigns)-1].Epoch > epoch {
+			reigns = reigns[:len(reigns)-1]
+		}
+		from, ok := view.ReadsFrom(reigns, party, epoch)
+		if !ok {
+			break
+		}
+		place = c.resumeAt(epoch, from)
+		if from > 1 {
+			break
+		}
+	}
+	return place
 }
 
 // endSeq gives the place of the last own statement in the stream.
 func (c *channel) endSeq() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if n := len(c.numbers.streamSeqs); n > 0 {
-		return c.numbers.streamSeqs[n-1]
+	at := c.numbers.of(c.numbers.epoch).streamSeqs
+	if len(at) == 0 {
+		return 0
 	}
-	return 0
+	return at[len(at)-1]
+}
+
+// published is how many own statements of the last epoch are in the stream.
+func (c *channel) published() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return uint64(len(c.numbers.of(c.numbers.epoch).streamSeqs))
 }
 
 // leaf gives the leaf of an own statement.
 func (c *channel) leaf(epoch, seq uint64) ([32]byte, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if epoch != c.numbers.epoch {
-		return [32]byte{}, false
-	}
-	return c.numbers.leaves.Leaf(seq)
+	return c.numbers.of(epoch).leaves.Leaf(seq)
 }
 
 // edge gives the right edge of a ledger's tree at a size.
@@ -101,8 +149,8 @@ func (c *channel) edge(origin string, epoch, size uint64) ([][32]byte, bool) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	t, ok := c.numbers.leaves.Tree(size)
-	if !ok || epoch != c.numbers.epoch {
+	t, ok := c.numbers.of(epoch).leaves.Tree(size)
+	if !ok {
 		return nil, false
 	}
 	return t.Frontier(), true

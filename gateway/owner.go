@@ -114,12 +114,15 @@ func (o owner) Rewind(
 		return nil, err
 	}
 	head := c.writer.Head()
-	if epoch != head.GetEpoch() {
-		return nil, problem.New(problem.NotFound, "epoch %d is not the one in force", epoch)
+	if epoch > head.GetEpoch() {
+		return nil, problem.New(problem.NotFound, "epoch %d has not begun", epoch)
 	}
-	first := c.readsFrom(o.g.o.Register.View(), partner, head)
-	from = max(from, first)
-	if err := o.setBack(ctx, c, partner, c.placeOf(first), c.placeOf(from)); err != nil {
+	view := o.g.o.Register.View()
+	if epoch == head.GetEpoch() {
+		from = max(from, c.readsFrom(view, partner, head))
+	}
+	first := c.firstPlace(view, partner)
+	if err := o.setBack(ctx, c, partner, first, max(first, c.resumeAt(epoch, from))); err != nil {
 		o.g.log.Warn("redelivery is not possible now", "party", partner, "channel", channel, "why", err.Error())
 		return nil, fmt.Errorf("consumer of %s on channel %s: %w", partner, channel, err)
 	}
@@ -231,8 +234,7 @@ func (c *channel) statement(ctx context.Context, origin string, epoch, seq uint6
 	var at uint64
 	var ok bool
 	if origin == c.g.self {
-		at, ok = c.streamSeq(seq)
-		ok = ok && epoch == c.writer.Head().GetEpoch()
+		at, ok = c.streamSeq(epoch, seq)
 	} else {
 		log = stream.Open(c.g.js, subject.InStream(c.id, origin))
 		at, ok = c.ear(origin).StreamSeq(epoch, seq)

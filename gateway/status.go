@@ -111,6 +111,9 @@ func (g *Gateway) channelStatus(cv *register.ChannelView, s *karaulav1.StatusRes
 		if ps.GetContested() {
 			s.Warnings = append(s.Warnings, fmt.Sprintf("%s has contradicted itself on channel %s", p, c.id))
 		}
+		for _, why := range c.ear(p).Stuck() {
+			s.Warnings = append(s.Warnings, fmt.Sprintf("nothing of %s is accepted on channel %s: %s", p, c.id, why))
+		}
 		out.Partners = append(out.Partners, ps)
 	}
 	return out

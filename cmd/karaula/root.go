@@ -31,6 +31,7 @@ var commands = []func(*app) *cobra.Command{
 	newStatus,
 	newDoctor,
 	newLink,
+	newLedger,
 	newDemo,
 	newBench,
 	newCompletion,

@@ -39,6 +39,7 @@ type Entry struct {
 	// an earlier number on.
 	Repudiated bool
 	Readers    []string // of own ones: who must answer
+	Void       bool     // a later epoch of its origin does not count it
 
 	Commitment [32]byte   // of the frame of its main part
 	EraseAfter int64      // microseconds since 1970 UTC
@@ -64,14 +65,23 @@ func (e *Entry) Ref() *karaulav1.Ref {
 	return &karaulav1.Ref{Ledger: e.Ledger[:], Epoch: e.Epoch, Seq: e.Seq, Digest: e.Leaf[:]}
 }
 
-// Refused reports whether the entry was refused at the border.
-func (e *Entry) Refused() bool { return e.Class == karaulav1.VerdictClass_VERDICT_CLASS_REFUSED }
+// Refused reports whether the entry does not count: it was refused at the border, or
+// a later epoch of its origin has made it void.
+func (e *Entry) Refused() bool {
+	return e.Void || e.Class == karaulav1.VerdictClass_VERDICT_CLASS_REFUSED
+}
 
 // version is what must never come twice on one ledger.
 type version struct {
 	ledger  ledger.ID
 	id      [16]byte
 	version uint32
+}
+
+// epoch is one epoch of a ledger.
+type epoch struct {
+	ledger ledger.ID
+	number uint64
 }
 
 // Book is safe for concurrent use.
@@ -83,7 +93,8 @@ type Book struct {
 	about    map[[16]byte][]*Entry // hits and answers about an alert or request
 	versions map[version]*Entry
 	progress map[place]*progress
-	own      map[ledger.ID][]*Entry // ascending by number
+	own      map[ledger.ID][]*Entry // ascending by epoch and number
+	ends     map[epoch]uint64       // of epochs that are over, the last number that counts
 	filling  int
 	orders   map[[32]byte]bool // leaves of these
 	ordered  map[at]bool       // statements that their origin has ordered to be erased
@@ -103,6 +114,7 @@ func New() *Book {
 		ordered:  map[at]bool{},
 		orders:   map[[32]byte]bool{},
 		erased:   map[at]int64{},
+		ends:     map[epoch]uint64{},
 	}
 }
 
@@ -126,18 +138,21 @@ func (b *Book) Complete() bool {
 	return b.filling == 0
 }
 
-// Add enters an alert. The same statement again changes nothing.
+// Add enters an alert. The same statement again changes nothing but its place in
+// the stream, which may have been filled anew.
 func (b *Book) Add(e Entry) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	end, over := b.ends[epoch{e.Ledger, e.Epoch}]
+	e.Void = over && e.Seq > end
 	if e.Opened {
-		key := version{e.Ledger, e.ID, e.Version}
-		if old := b.versions[key]; old != nil && old.Leaf == e.Leaf {
-			return
+		for _, old := range b.byID[e.ID] {
+			if old.Leaf == e.Leaf {
+				old.StreamSeq = e.StreamSeq
+				return
+			}
 		}
-		if b.versions[key] == nil && e.Class != karaulav1.VerdictClass_VERDICT_CLASS_REFUSED {
-			b.versions[key] = &e
-		}
+		b.accept(&e)
 		b.byID[e.ID] = append(b.byID[e.ID], &e)
 		if e.About != [16]byte{} {
 			b.about[e.About] = append(b.about[e.About], &e)
@@ -150,6 +165,34 @@ func (b *Book) Add(e Entry) {
 		b.unsorted = true
 	}
 	b.entries = append(b.entries, &e)
+}
+
+// accept remembers the place of a version that counts. Called with b.mu held.
+func (b *Book) accept(e *Entry) {
+	key := version{e.Ledger, e.ID, e.Version}
+	if b.versions[key] == nil && !e.Void && e.Class != karaulav1.VerdictClass_VERDICT_CLASS_REFUSED {
+		b.versions[key] = e
+	}
+}
+
+// End notes that a ledger's epoch is over and counts up to a number: alerts
+// beyond it are void, and what they said may be said again. It gives how many
+// there are.
+func (b *Book) End(led ledger.ID, number, last uint64) (void int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ends[epoch{led, number}] = last
+	for _, e := range b.entries {
+		if e.Ledger != led || e.Epoch != number || e.Seq <= last {
+			continue
+		}
+		e.Void = true
+		void++
+		if key := (version{led, e.ID, e.Version}); e.Opened && b.versions[key] == e {
+			delete(b.versions, key)
+		}
+	}
+	return void
 }
 
 // Accepted gives the place at which this version of this alert was accepted on
@@ -235,7 +278,7 @@ func (b *Book) Row(e Entry) *karaulav1.AlertRow {
 	row := &karaulav1.AlertRow{
 		Version: e.Version, Type: e.Type, Channel: e.Channel, Origin: e.Origin, SaidAt: e.SaidAt,
 		Epoch: e.Epoch, Seq: e.Seq, Class: e.Class, Code: e.Code, Digest: e.Leaf[:], Thread: e.Thread, Urgency: e.Urgency,
-		Repudiated: e.Repudiated, Lifecycle: e.Lifecycle, ErasedAt: b.ErasedAt(e),
+		Repudiated: e.Repudiated, Lifecycle: e.Lifecycle, ErasedAt: b.ErasedAt(e), Void: e.Void,
 	}
 	if e.Opened {
 		row.AlertId = IDText(e.ID)

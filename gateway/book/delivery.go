@@ -68,10 +68,12 @@ func (b *Book) Receipt(party string, r *karaulav1.LedgerReceipt, at int64) []Ent
 // between gives own alerts with numbers above from and up to to. Called with b.mu held.
 func (b *Book) between(at place, from, to uint64) []Entry {
 	own := b.own[at.ledger]
-	i, _ := slices.BinarySearchFunc(own, from+1, func(e *Entry, want uint64) int { return cmp.Compare(e.Seq, want) })
+	i, _ := slices.BinarySearchFunc(own, from+1, func(e *Entry, want uint64) int {
+		return cmp.Or(cmp.Compare(e.Epoch, at.epoch), cmp.Compare(e.Seq, want))
+	})
 	var out []Entry
-	for ; i < len(own) && own[i].Seq <= to; i++ {
-		if own[i].Epoch == at.epoch && slices.Contains(own[i].Readers, at.party) {
+	for ; i < len(own) && own[i].Epoch == at.epoch && own[i].Seq <= to; i++ {
+		if slices.Contains(own[i].Readers, at.party) {
 			out = append(out, *own[i])
 		}
 	}

@@ -19,6 +19,7 @@ const (
 	Quarantined = "quarantined" // bytes without a valid signature were put aside
 	Replayed    = "replayed"    // a partner published again what has its place already
 	Contested   = "contested"   // a partner has contradicted itself
+	Epoch       = "epoch"       // a ledger goes on in a new epoch
 	Delivered   = "delivered"   // a partner's receipt came in
 	Act         = "act"         // people did something about an alert
 	Due         = "due"         // a quarter of the time is left for what a party owes

@@ -74,8 +74,12 @@ type Config struct {
 	Checkup func(ctx context.Context, trips bool) []*karaulav1.Check
 	// TestLink makes a round trip to one partner.
 	TestLink func(ctx context.Context, party string) (*karaulav1.TestLinkResponse, error)
-	Now      func() time.Time
-	Logger   *slog.Logger
+	// Ledgers gives the heads of the ledgers of a channel; of all for "".
+	Ledgers func(channel string) (*karaulav1.LedgersResponse, error)
+	// Repair mends the own ledger of a channel.
+	Repair func(ctx context.Context, req *karaulav1.RepairRequest) (*karaulav1.RepairResponse, error)
+	Now    func() time.Time
+	Logger *slog.Logger
 }
 
 // Desk implements NodeService.

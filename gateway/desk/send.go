@@ -230,11 +230,12 @@ func (d *Desk) setVersion(ctx context.Context, ch *register.ChannelView, o *orde
 	return nil
 }
 
-// lastOwn finds the newest version of an own alert on a channel.
+// lastOwn finds the newest version of an own alert on a channel. What a later
+// epoch has made void was not said: it may be said again.
 func (d *Desk) lastOwn(channel string, id [16]byte) (book.Entry, bool) {
 	var last book.Entry
 	for _, e := range d.cfg.Book.Find(id) {
-		if e.Channel == channel && e.Origin == d.cfg.Self && e.Version > last.Version {
+		if e.Channel == channel && e.Origin == d.cfg.Self && !e.Void && e.Version > last.Version {
 			last = e
 		}
 	}

@@ -184,6 +184,7 @@ func (b *Inbox) Receipted(r *karaulav1.LedgerReceipt) {
 	if r.GetQuarantined() > d.toldAside {
 		d.toldAside, d.asideAt = r.GetQuarantined(), b.cfg.Now()
 	}
+	b.told.add(r)
 	d.toldContest = d.toldContest || r.GetContested() != nil
 	if r.GetEpoch() == max(d.epoch, 1) {
 		d.told(r.GetErasures())

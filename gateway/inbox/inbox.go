@@ -107,14 +107,18 @@ type Inbox struct {
 	leaves      map[uint64]*ledger.History // by epoch
 	streamSeqs  map[uint64][]uint64        // by epoch: places in the IN stream of the leaves that are held
 	reigns      register.Reigns            // texts of the agreement, and from where on each rules
-	expected    uint64                     // size that the partner says its ledger has
+	expected    border.Position            // how far the partner says that its ledger goes
 	edgeTrouble string                     // why the ledger has not begun here
 	progressAt  time.Time                  // when the ledger last grew, or was said to have grown
 	inEnd       uint64
 	quarantined uint64
 	docket      docket
+	contests    []Contradiction
+	told        told
 
-	back atomic.Bool // the IN stream was set back
+	back     atomic.Bool // the IN stream was set back
+	unstored stuck       // what arrives
+	unjudged stuck       // verdicts
 
 	// owned by the intake goroutine
 	ahead      map[uint64]Delivery
@@ -209,18 +213,24 @@ func (b *Inbox) Expect(epoch, size uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.led.Tree.Size() == 0 && b.led.Joined != ([32]byte{}) && epoch > b.led.Epoch {
-		b.led.Epoch, b.expected = epoch, 0 // where a ledger begins for who came in later is for its origin to say
+		b.led.Epoch, b.expected = epoch, border.Position{} // where a ledger begins for who came in later is for its origin to say
 	}
-	if epoch == b.led.Epoch && size > b.led.Tree.Size() && size > b.expected {
-		b.expected, b.progressAt = size, b.cfg.Now()
+	at := border.Position{Epoch: epoch, Seq: size}
+	if size > 0 && !b.has(at) && !b.expected.Covers(at) {
+		b.expected, b.progressAt = at, b.cfg.Now()
 	}
+}
+
+// has reports whether the ledger goes as far as a place. Called with b.mu held.
+func (b *Inbox) has(at border.Position) bool {
+	return border.Position{Epoch: b.led.Epoch, Seq: b.led.Tree.Size()}.Covers(at)
 }
 
 // overdue reports whether something that was announced has not arrived in time.
 func (b *Inbox) overdue(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.expected > b.led.Tree.Size() && now.Sub(b.progressAt) >= expectPatience
+	return !b.has(b.expected) && now.Sub(b.progressAt) >= expectPatience
 }
 
 // RootAt implements [border.History].

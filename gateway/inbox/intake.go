@@ -107,6 +107,9 @@ func (b *Inbox) takeIn(ctx context.Context, batch []Delivery) {
 			b.learn(&p)
 			work.Advance(&p)
 			hist.fresh[p.Position] = p.Leaf
+			if !b.compareTold(ctx, work, p, d.Data) {
+				return
+			}
 			b.handled = max(b.handled, d.StreamSeq)
 			ack = later(ack, d)
 			if later, ok := b.fromAhead(work); ok {
@@ -125,7 +128,7 @@ func (b *Inbox) takeIn(ctx context.Context, batch []Delivery) {
 		case border.Ahead:
 			b.keepAhead(d, p)
 		default:
-			b.putAside(ctx, d, p, work)
+			b.putAside(ctx, d, p, work, next)
 			if d.StreamSeq == b.handled+1 {
 				b.handled, ack = d.StreamSeq, &d
 			}
@@ -307,20 +310,17 @@ func (b *Inbox) askDirectly(ctx context.Context, next border.Position) bool {
 
 // putAside keeps bytes that have no place, and contradictions as evidence. What
 // is above the allowance is only counted, but for the first contradiction.
-func (b *Inbox) putAside(ctx context.Context, d Delivery, p border.Placement, work *border.Ledger) {
+func (b *Inbox) putAside(ctx context.Context, d Delivery, p border.Placement, work *border.Ledger, unstored []placed) {
 	b.mu.Lock()
 	b.quarantined++
 	b.mu.Unlock()
-	if !b.aside.take(ctx, b.cfg.Now()) && (p.Kind != border.Fork || work.Contested != nil) {
+	room := b.aside.take(ctx, b.cfg.Now())
+	if !room && (p.Kind != border.Fork || work.Contested != nil || p.Position.Epoch < work.Epoch) {
 		return
 	}
 	if p.Kind == border.Fork {
-		work.Contest(&p)
-		b.mu.Lock()
-		first := b.led.Contested == nil
-		b.led.Contest(&p)
-		b.mu.Unlock()
-		if first && !b.recordContest(ctx, work) {
+		first, second := b.sides(ctx, &p, d.Data, unstored)
+		if !b.contest(ctx, work, &p, first, second) {
 			return
 		}
 	}
@@ -347,6 +347,7 @@ func (b *Inbox) store(ctx context.Context, next []placed, work *border.Ledger) b
 		chunk := next[:min(len(next), stream.MaxBatch)]
 		at, err := b.tryStore(ctx, chunk)
 		if len(at) > 0 {
+			b.unstored.clear()
 			b.settle(ctx, chunk[:len(at)], at)
 			next = next[len(at):]
 			continue
@@ -355,8 +356,10 @@ func (b *Inbox) store(ctx context.Context, next []placed, work *border.Ledger) b
 			b.goBack(err)
 			return false
 		}
-		b.cfg.Logger.Warn("received statements cannot be stored; nothing is acknowledged, will try again",
-			"channel", work.Channel, "origin", work.Origin, "why", err.Error())
+		if b.unstored.set("what arrives cannot be stored", err, b.cfg.Now()) {
+			b.cfg.Logger.Warn("received statements cannot be stored; nothing is acknowledged, will try again",
+				"channel", work.Channel, "origin", work.Origin, "why", err.Error())
+		}
 		select {
 		case <-ctx.Done():
 			return false
@@ -409,6 +412,9 @@ func (b *Inbox) settle(ctx context.Context, chunk []placed, at []uint64) {
 	b.mu.Lock()
 	for i, p := range chunk {
 		b.led.Advance(&p.placement)
+		if p.placement.OpensEpoch() || p.placement.Begins() != nil {
+			b.led.Contested = b.contested(b.led.Epoch)
+		}
 		b.remember(&p.placement, at[i])
 		items[i] = &item{placement: p.placement, before: p.before, root: b.led.Tree.Root(), streamSeq: at[i]}
 	}

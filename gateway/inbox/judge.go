@@ -195,17 +195,13 @@ func (b *Inbox) addVerdicts(ctx context.Context, data []byte) bool {
 		_, err := b.cfg.Verdicts.Add(once, msg)
 		cancel()
 		if err == nil {
+			b.unjudged.clear()
 			return true
 		}
-		b.cfg.Logger.Warn(
-			"verdicts cannot be stored, will try again",
-			"channel",
-			b.led.Channel,
-			"origin",
-			b.led.Origin,
-			"why",
-			err.Error(),
-		)
+		if b.unjudged.set("verdicts cannot be stored", err, b.cfg.Now()) {
+			b.cfg.Logger.Warn("verdicts cannot be stored; nothing is receipted, will try again",
+				"channel", b.led.Channel, "origin", b.led.Origin, "why", err.Error())
+		}
 		select {
 		case <-ctx.Done():
 			return false

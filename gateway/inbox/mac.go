@@ -1,12 +1,9 @@
 package inbox
 
 import (
-	"context"
-
 	"google.golang.org/protobuf/proto"
 
 	"karaula/gateway/mac"
-	"karaula/internal/border"
 	"karaula/internal/problem"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
@@ -20,7 +17,7 @@ import (
 // VerdictKeySize is the length of the key of the codes, in bytes.
 const VerdictKeySize = mac.KeySize
 
-var verdictMark = mac.Mark{Domain: "karaula/verdicts/v1\x00", Field: 5}
+var verdictMark = mac.Mark{Domain: "karaula/verdicts/v1\x00", Field: 6}
 
 // authentic writes down a record and marks it.
 func authentic(key []byte, rec *karaulav1.VerdictRecord) ([]byte, error) {
@@ -39,16 +36,4 @@ func authenticated(key, data []byte) (*karaulav1.VerdictRecord, bool) {
 	}
 	rec := &karaulav1.VerdictRecord{}
 	return rec, proto.Unmarshal(data, rec) == nil
-}
-
-// recordContest writes down that the origin has contradicted itself, so that it
-// is known after a start. It does not give up before ctx ends.
-func (b *Inbox) recordContest(ctx context.Context, led *border.Ledger) bool {
-	rec := &karaulav1.VerdictRecord{Ledger: led.ID[:], Epoch: led.Epoch, Contested: led.Contested}
-	data, err := authentic(b.cfg.VerdictKey, rec)
-	if err != nil {
-		b.cfg.Logger.Error("a contradiction cannot be written down", "error", err.Error())
-		return true
-	}
-	return b.addVerdicts(ctx, data)
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
 
 	"karaula/gateway/erase"
 	"karaula/gateway/stream"
@@ -30,10 +31,14 @@ func Open(ctx context.Context, cfg Config, receipts []*karaulav1.LedgerReceipt) 
 		streamSeqs: map[uint64][]uint64{},
 		ahead:      map[uint64]Delivery{},
 		acks:       make(chan Delivery, 1),
+		told:       told{},
 		judge:      make(chan []*item, judgeLength), load: newLoad(), aside: newAllowance(cfg.Now()),
 	}
 	if len(cfg.VerdictKey) != VerdictKeySize {
 		return nil, problem.New(problem.Locked, "the key that authenticates verdicts is missing; nothing is received")
+	}
+	for _, r := range receipts {
+		b.told.add(r)
 	}
 	verdicts, err := b.readVerdicts(ctx)
 	if err != nil {
@@ -69,7 +74,7 @@ func (b *Inbox) Wait() { b.done.Wait() }
 type past struct {
 	judged  map[border.Position]*karaulav1.Judgement // the final verdict, or the last one
 	settled map[uint64]uint64                        // by epoch, the last number with a verdict
-	contest map[uint64]*karaulav1.Contest            // by epoch, the first contradiction
+	contest map[uint64]*Contradiction                // by epoch, the first
 }
 
 // first gives the first epoch that has a verdict; 1 if none has.
@@ -89,7 +94,7 @@ func (b *Inbox) readVerdicts(ctx context.Context) (*past, error) {
 	out := &past{
 		judged:  map[border.Position]*karaulav1.Judgement{},
 		settled: map[uint64]uint64{},
-		contest: map[uint64]*karaulav1.Contest{},
+		contest: map[uint64]*Contradiction{},
 	}
 	err := b.cfg.Verdicts.Read(ctx, 1, subject.Verdict(b.led.Channel, b.led.Origin), func(m stream.Stored) error {
 		rec, ok := authenticated(b.cfg.VerdictKey, m.Data)
@@ -113,9 +118,31 @@ func (p *past) add(rec *karaulav1.VerdictRecord) {
 		}
 		p.settled[epoch] = max(p.settled[epoch], j.GetSeq())
 	}
-	if c := rec.GetContested(); c != nil && p.contest[epoch] == nil {
-		p.contest[epoch] = c
+	c := rec.GetContested()
+	if c == nil {
+		return
 	}
+	known := p.contest[epoch]
+	if known == nil {
+		known = &Contradiction{Epoch: epoch, Contest: c}
+		p.contest[epoch] = known
+	} else if !proto.Equal(known.Contest, c) {
+		return
+	}
+	for _, raw := range rec.GetEvidence() { // the second side comes last, and may be alone
+		if known.Second != nil {
+			known.First = known.Second
+		}
+		known.Second = raw
+	}
+}
+
+// contested gives the first contradiction of an epoch; nil if there is none.
+func (p *past) contested(epoch uint64) *karaulav1.Contest {
+	if c := p.contest[epoch]; c != nil {
+		return c.Contest
+	}
+	return nil
 }
 
 // readBack replays the IN stream. It gives the statements that need a verdict.
@@ -130,7 +157,7 @@ func (b *Inbox) readBack(ctx context.Context, before *past) ([]*item, error) {
 	if b.led.Joined != ([32]byte{}) {
 		b.led.Epoch = before.first()
 	}
-	b.led.Contested = before.contest[b.led.Epoch]
+	b.led.Contested = before.contested(b.led.Epoch)
 	err = b.cfg.In.Read(ctx, 1, "", func(m stream.Stored) error {
 		b.inEnd = m.Seq
 		p := r.take(m.Data, m.Header, m.Seq, 0)
@@ -154,6 +181,9 @@ func (b *Inbox) readBack(ctx context.Context, before *past) ([]*item, error) {
 	_, last, err := b.cfg.In.End(ctx) // behind the last message there may be erased ones
 	b.inEnd = max(b.inEnd, last)
 	b.led.Settled, b.led.Edge = 0, nil
+	for _, epoch := range slices.Sorted(maps.Keys(before.contest)) {
+		b.contests = append(b.contests, *before.contest[epoch])
+	}
 	return r.open, err
 }
 
@@ -178,7 +208,7 @@ func (r *reading) take(raw []byte, h nats.Header, streamSeq uint64, erasedAt int
 	it.before.Settled = 0
 	r.led.Advance(&p)
 	if p.OpensEpoch() || p.Begins() != nil {
-		r.led.Contested = r.before.contest[r.led.Epoch]
+		r.led.Contested = r.before.contested(r.led.Epoch)
 	}
 	r.remember(&p, streamSeq)
 	it.root = r.led.Tree.Root()

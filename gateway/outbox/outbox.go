@@ -120,13 +120,14 @@ type Writer struct {
 
 	underway *underway // drafts that must be said once only
 
-	room    *room        // of drafts in the queue
-	changes atomic.Int64 // changes of text or card in the queue
-	queue   chan *ticket // in the order of numbers
-	sealing chan *ticket // those that are not being sealed yet, in the same order
-	next    *ticket      // taken from the queue and not sealed yet; owned by the run goroutine
-	journal *journal.Journal
-	state   state // owned by the run goroutine
+	room    *room            // of drafts in the queue
+	changes atomic.Int64     // changes of text or card in the queue
+	queue   chan *ticket     // in the order of numbers
+	sealing chan *ticket     // those that are not being sealed yet, in the same order
+	next    *ticket          // taken from the queue and not sealed yet; owned by the run goroutine
+	journal *journal.Journal // nil if it is damaged; the writer is halted then
+	unread  *karaulav1.Head  // of the stream, if the journal is damaged
+	state   state            // owned by the run goroutine
 	stop    context.Context
 	cancel  context.CancelFunc
 	done    chan struct{}
@@ -166,9 +167,16 @@ type ticket struct {
 
 // Head gives how many statements of the epoch are signed, and the root over them.
 func (w *Writer) Head() *karaulav1.Head {
+	if w.journal == nil {
+		return w.unread
+	}
 	st := w.journal.State()
-	root := st.Tree.Root()
-	return &karaulav1.Head{Ledger: w.cfg.Ledger[:], Epoch: st.Epoch, Size: st.Tree.Size(), Root: root[:]}
+	return w.head(st.Epoch, st.Tree)
+}
+
+func (w *Writer) head(epoch uint64, tree *ledger.Tree) *karaulav1.Head {
+	root := tree.Root()
+	return &karaulav1.Head{Ledger: w.cfg.Ledger[:], Epoch: epoch, Size: tree.Size(), Root: root[:]}
 }
 
 // Halted gives the reason why this channel can't be spoken on; nil if it can.
@@ -245,5 +253,12 @@ func (w *Writer) Close(ctx context.Context) error {
 		<-w.done
 	}
 	w.cancel()
+	return w.closeJournal()
+}
+
+func (w *Writer) closeJournal() error {
+	if w.journal == nil {
+		return nil
+	}
 	return w.journal.Close()
 }

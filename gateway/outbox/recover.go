@@ -20,52 +20,85 @@ import (
 
 // Open reads the own stream and the signing journal of a channel, compares
 // them, and starts the writer. What the journal holds and the stream does not
-// is published again, with the same bytes. A contradiction does not fail: the
-// writer is there, but halted (see [Writer.Halted]).
+// is published again, with the same bytes. A contradiction does not fail, nor
+// does a journal that is damaged: the writer is there, but halted (see
+// [Writer.Halted]).
 func Open(ctx context.Context, cfg Config) (*Writer, error) {
-	j, err := journal.Open(cfg.JournalPath, journal.State{
+	j, damage := journal.Open(cfg.JournalPath, journal.State{
 		Ledger: cfg.Ledger, Channel: cfg.Channel, Epoch: 1, Tree: new(ledger.Tree),
 	})
-	if err != nil {
-		return nil, err
+	if damage != nil && !problem.Is(damage, problem.Verification) {
+		return nil, damage
 	}
 	w := &Writer{
 		cfg: cfg, journal: j, done: make(chan struct{}), room: newRoom(), underway: newUnderway(),
 		queue: make(chan *ticket, queueLength), sealing: make(chan *ticket, queueLength),
 	}
 	w.stop, w.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	js := j.State()
-	w.state = state{epoch: js.Epoch, tree: js.Tree, edge: edge{saidAt: js.SaidAt, fresh: js.Tree.Size() == 0}}
-
-	held, err := w.readBack(ctx)
+	h, err := w.readBack(ctx)
 	if err != nil {
-		return nil, errors.Join(err, j.Close())
+		return nil, errors.Join(err, w.closeJournal())
 	}
-	if err := w.compare(held); err != nil {
-		w.Halt(err)
+	if damage != nil {
+		w.state.epoch, w.state.tree = h.epoch, h.tree
+		w.unread = w.head(h.epoch, h.tree)
+		w.Halt(problem.Wrap(problem.Verification, damage, "nothing is said on channel %s", cfg.Channel).
+			WithHint("karaula ledger repair --channel %s", cfg.Channel))
+	} else {
+		js := j.State()
+		w.state.epoch, w.state.tree = js.Epoch, js.Tree
+		if err := w.compare(h); err != nil {
+			w.Halt(err)
+		}
+		if j.Copied() {
+			w.Halt(problem.New(problem.Verification,
+				"the signing journal of channel %s is a copy of another file: more may have been signed than it knows; nothing is said there",
+				cfg.Channel).WithHint("karaula ledger repair --channel %s", cfg.Channel))
+		}
 	}
 	w.edge = w.state.edge
 	if err := w.replicate(); err != nil {
 		return nil, errors.Join(err, j.Close())
 	}
 	if err := w.publishPending(ctx); err != nil {
-		return nil, errors.Join(err, j.Close())
+		return nil, errors.Join(err, w.closeJournal())
 	}
 	go w.seal()
 	go w.run()
 	return w, nil
 }
 
-// readBack replays the own stream: every statement that continues the ledger is
-// told to OnSaid, everything else is junk. It gives the tree of what is there.
-func (w *Writer) readBack(ctx context.Context) (*ledger.Tree, error) {
-	tree := new(ledger.Tree)
-	take := func(raw []byte, streamSeq uint64, erasedAt int64) bool {
+// held is how far the own stream goes.
+type held struct {
+	epoch uint64
+	tree  *ledger.Tree // of that epoch
+}
+
+// takes enters a statement if it is the next one, or may open the next epoch, and
+// reports whether it was.
+type takes func(raw []byte, streamSeq uint64, erasedAt int64, mayOpen bool) bool
+
+// readBack replays the own stream, epoch after epoch: every statement that
+// continues the ledger is told to OnSaid, everything else is junk.
+func (w *Writer) readBack(ctx context.Context) (*held, error) {
+	h := &held{epoch: 1, tree: new(ledger.Tree)}
+	w.state.edge.fresh = true
+	take := func(raw []byte, streamSeq uint64, erasedAt int64, mayOpen bool) bool {
 		p, err := envelope.Parse(raw)
-		if err != nil || !continues(p, w.cfg.Ledger, w.state.epoch, tree) || !w.ownSignature(p) {
+		if err != nil || string(p.Statement.GetLedger()) != string(w.cfg.Ledger[:]) {
 			return false // the broker may hold what it wants: only what we have signed is ours
 		}
-		tree.Append(p.Leaf)
+		opens := mayOpen && opens(p, h.epoch)
+		if !opens && !continues(p, h.epoch, h.tree) || !w.ownSignature(p) {
+			return false
+		}
+		if opens {
+			h.epoch, h.tree = h.epoch+1, new(ledger.Tree)
+		}
+		if erasedAt == 0 && p.IsStub() {
+			erasedAt = p.Statement.GetSaidAt() // put back without content, which was erased everywhere
+		}
+		h.tree.Append(p.Leaf)
 		w.state.edge = behind(p, w.state.edge)
 		w.cfg.OnSaid(Said{Parsed: p, StreamSeq: streamSeq, ErasedAt: erasedAt})
 		return true
@@ -73,51 +106,60 @@ func (w *Writer) readBack(ctx context.Context) (*ledger.Tree, error) {
 	err := w.cfg.Log.Read(ctx, 1, "", func(m stream.Stored) error {
 		before := w.state.streamEnd
 		w.state.streamEnd = m.Seq
-		if !take(m.Data, m.Seq, 0) && (!w.fill(tree, before+1, take) || !take(m.Data, m.Seq, 0)) {
-			w.noteCopy(m, tree)
+		if take(m.Data, m.Seq, 0, false) {
+			return nil
+		}
+		w.fill(h, before+1, take) // before an epoch opens, too: the last numbers of the one before may be erased
+		if !take(m.Data, m.Seq, 0, true) {
+			w.noteCopy(m, h)
 		}
 		return nil
 	})
-	w.fill(tree, w.state.streamEnd+1, take)
+	w.fill(h, w.state.streamEnd+1, take)
 	if err != nil {
-		return nil, problem.Wrap(problem.Unreachable, err, "the own stream of channel %s cannot be read", w.cfg.Channel)
+		return h, problem.Wrap(problem.Unreachable, err, "the own stream of channel %s cannot be read", w.cfg.Channel)
 	}
 	_, last, err := w.cfg.Log.End(ctx)
 	if err != nil {
-		return nil, problem.Wrap(problem.Unreachable, err, "the own stream of channel %s cannot be read", w.cfg.Channel)
+		return h, problem.Wrap(problem.Unreachable, err, "the own stream of channel %s cannot be read", w.cfg.Channel)
 	}
 	w.state.streamEnd = max(w.state.streamEnd, last)
-	return tree, nil
+	return h, nil
 }
 
 // fill puts stubs where the stream has no statement any more, as many as follow
-// each other, and reports whether there was any.
-func (w *Writer) fill(tree *ledger.Tree, streamSeq uint64, take func([]byte, uint64, int64) bool) (found bool) {
-	for {
-		stubs := w.cfg.Stubs[border.Position{Epoch: w.state.epoch, Seq: tree.Size() + 1}]
-		if !slices.ContainsFunc(stubs, func(s erase.Stub) bool { return take(s.Raw, streamSeq, s.At) }) {
-			return found
-		}
-		found = true
+// each other.
+func (w *Writer) fill(h *held, streamSeq uint64, take takes) {
+	for slices.ContainsFunc(w.cfg.Stubs[border.Position{Epoch: h.epoch, Seq: h.tree.Size() + 1}], func(s erase.Stub) bool {
+		return take(s.Raw, streamSeq, s.At, false)
+	}) {
 	}
 }
 
 // noteCopy tells of a message with the content of a statement that is known.
-func (w *Writer) noteCopy(m stream.Stored, tree *ledger.Tree) {
+func (w *Writer) noteCopy(m stream.Stored, h *held) {
 	p, err := envelope.ParseOuter(m.Data)
 	if err != nil || w.cfg.OnCopy == nil || len(p.Envelope.GetParts()) == 0 ||
-		string(p.Statement.GetLedger()) != string(w.cfg.Ledger[:]) || p.Statement.GetSeq() > tree.Size() {
+		string(p.Statement.GetLedger()) != string(w.cfg.Ledger[:]) ||
+		p.Statement.GetEpoch() > h.epoch || p.Statement.GetEpoch() == h.epoch && p.Statement.GetSeq() > h.tree.Size() {
 		return
 	}
 	w.cfg.OnCopy(border.Position{Epoch: p.Statement.GetEpoch(), Seq: p.Statement.GetSeq()}, p.Leaf, m.Seq)
 }
 
-// continues reports whether a statement is the next of the ledger.
-func continues(p *envelope.Parsed, id ledger.ID, epoch uint64, tree *ledger.Tree) bool {
+// continues reports whether a statement of the ledger is its next one.
+func continues(p *envelope.Parsed, epoch uint64, tree *ledger.Tree) bool {
 	root := tree.Root()
 	st := p.Statement
-	return string(st.GetLedger()) == string(id[:]) && st.GetEpoch() == epoch &&
-		st.GetSeq() == tree.Size()+1 && string(st.GetPrevRoot()) == string(root[:])
+	return st.GetEpoch() == epoch && st.GetSeq() == tree.Size()+1 && string(st.GetPrevRoot()) == string(root[:])
+}
+
+// opens reports whether a statement of the ledger begins the epoch after this one.
+func opens(p *envelope.Parsed, epoch uint64) bool {
+	root := ledger.EmptyRoot()
+	st := p.Statement
+	return st.GetKind() == karaulav1.Kind_KIND_EPOCH && st.GetEpoch() == epoch+1 && st.GetSeq() == 1 &&
+		string(st.GetPrevRoot()) == string(root[:])
 }
 
 // behind gives the edge of the ledger behind a statement.
@@ -151,22 +193,32 @@ func textDigest(file []byte) [32]byte {
 }
 
 // compare holds what the stream has against what the journal has signed.
-func (w *Writer) compare(held *ledger.Tree) error {
-	signed := w.journal.State().Tree
-	pending := w.journal.Pending()
+func (w *Writer) compare(h *held) error {
+	js, pending := w.journal.State(), w.journal.Pending()
+	signed := js.Tree
 	repair := func(format string, args ...any) error {
 		return problem.New(problem.Verification, format, args...).
 			WithHint("karaula ledger repair --channel %s", w.cfg.Channel)
 	}
 	switch {
-	case held.Size() > signed.Size():
-		return repair("the stream of channel %s holds %d statements, the signing journal only %d; nothing is said there",
-			w.cfg.Channel, held.Size(), signed.Size())
-	case held.Size() < signed.Size() && (len(pending) == 0 || pending[0].Seq > held.Size()+1):
-		return repair("the stream of channel %s holds %d statements, but %d were confirmed; nothing is said there",
-			w.cfg.Channel, held.Size(), signed.Size()-uint64(len(pending)))
+	case h.epoch > js.Epoch:
+		return repair("the stream of channel %s holds epoch %d, the signing journal only epoch %d; nothing is said there",
+			w.cfg.Channel, h.epoch, js.Epoch)
+	case h.epoch+1 == js.Epoch && len(pending) > 0 && pending[0].Seq == 1:
+		h = &held{epoch: js.Epoch, tree: new(ledger.Tree)} // the new epoch has not been published yet
+	case h.epoch < js.Epoch:
+		return repair("the stream of channel %s ends in epoch %d, but epoch %d was confirmed; nothing is said there",
+			w.cfg.Channel, h.epoch, js.Epoch)
 	}
-	whole := held.Clone()
+	switch {
+	case h.tree.Size() > signed.Size():
+		return repair("the stream of channel %s holds %d statements, the signing journal only %d; nothing is said there",
+			w.cfg.Channel, h.tree.Size(), signed.Size())
+	case h.tree.Size() < signed.Size() && (len(pending) == 0 || pending[0].Seq > h.tree.Size()+1):
+		return repair("the stream of channel %s holds %d statements, but %d were confirmed; nothing is said there",
+			w.cfg.Channel, h.tree.Size(), signed.Size()-uint64(len(pending)))
+	}
+	whole := h.tree.Clone()
 	for _, e := range pending {
 		if e.Seq == whole.Size()+1 {
 			whole.Append(e.Leaf)
@@ -176,11 +228,30 @@ func (w *Writer) compare(held *ledger.Tree) error {
 		}
 	}
 	if whole.Size() != signed.Size() || whole.Root() != signed.Root() {
-		return repair("the stream of channel %s and the signing journal tell different histories; nothing is said there",
+		return repair("the stream and the signing journal of channel %s tell different histories; nothing is said there",
 			w.cfg.Channel)
 	}
-	if len(pending) > 0 && pending[0].Seq <= held.Size() {
-		return w.journal.Confirm(held.Size(), int64(w.state.streamEnd)-int64(held.Size())) //nolint:gosec // sequences fit
+	if len(pending) > 0 && pending[0].Seq <= h.tree.Size() {
+		return w.journal.Confirm(h.tree.Size(), int64(w.state.streamEnd)-int64(h.tree.Size())) //nolint:gosec // sequences fit
 	}
 	return nil
+}
+
+// Books is what a halted writer knows from the signing journal.
+type Books struct {
+	// Journal is where the journal stands; nil if it cannot be read.
+	Journal *journal.State
+	// Pending is what it has signed and not seen confirmed.
+	Pending []journal.Entry
+	// Copied is set if it is a copy of the file that was written here.
+	Copied bool
+}
+
+// Books gives what the signing journal says.
+func (w *Writer) Books() Books {
+	if w.journal == nil {
+		return Books{}
+	}
+	js := w.journal.State()
+	return Books{Journal: &js, Pending: w.journal.Pending(), Copied: w.journal.Copied()}
 }

@@ -119,7 +119,7 @@ func (w *Writer) sayBatch(batch []*ticket) {
 	if err := w.journal.Append(entries); err != nil {
 		err = problem.Wrap(problem.Failed, err,
 			"the signing journal of channel %s cannot be written; nothing was said", w.cfg.Channel).
-			WithHint("look at the disk, then restart the gateway")
+			WithHint("look at the disk, then: karaula ledger repair --channel %s", w.cfg.Channel)
 		w.Halt(err)
 		w.fail(batch, err)
 		return
@@ -268,8 +268,11 @@ func (w *Writer) publish(nums []numbered) {
 // who sends the same alert again must find that it was said. An error means
 // that the broker did not take all of it in time.
 func (w *Writer) publishPending(ctx context.Context) error {
+	if w.Halted() != nil {
+		return nil
+	}
 	pending := w.journal.Pending()
-	if w.Halted() != nil || len(pending) == 0 {
+	if len(pending) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, pendingTimeout)
@@ -351,7 +354,7 @@ func (w *Writer) confirm(seq, streamSeq uint64) {
 	w.state.streamEnd = streamSeq
 	if err := w.journal.Confirm(seq, int64(streamSeq)-int64(seq)); err != nil { //nolint:gosec // sequences fit
 		w.Halt(problem.Wrap(problem.Failed, err, "the signing journal of channel %s cannot be written", w.cfg.Channel).
-			WithHint("look at the disk, then restart the gateway"))
+			WithHint("look at the disk, then: karaula ledger repair --channel %s", w.cfg.Channel))
 	}
 }
 

@@ -62,6 +62,7 @@ var targets = map[string]string{
 	"gateway/index/file.go":               "gateway/index FuzzFile",
 	"gateway/keys.go":                     "internal/seal FuzzUnframe", // own alerts, sealed by this gateway
 	"gateway/keyuse.go":                   "none: records of our own desk and bodies of our own statements, for counting",
+	"gateway/known.go":                    "internal/border FuzzPlace", // bodies that the border check has accepted
 	"gateway/link/check.go":               "gateway/link FuzzRequest FuzzReply",
 	"gateway/link/message.go":             "gateway/link FuzzRequest FuzzReply",
 	"gateway/numbers.go":                  "none: bodies of statements of our own",

@@ -66,6 +66,9 @@ type Position struct {
 	Epoch, Seq uint64
 }
 
+// Covers reports whether a ledger that ends here goes as far as b.
+func (a Position) Covers(b Position) bool { return !a.before(b) }
+
 // Kind is what received bytes are.
 type Kind int
 

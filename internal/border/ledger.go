@@ -92,9 +92,10 @@ func (l *Ledger) Advance(p *Placement) {
 }
 
 // Contest marks the ledger as contested by a placement of kind Fork. The first
-// contradiction stays.
+// contradiction stays. One in an epoch that is over is evidence, but it is over:
+// whoever has the other side of it could stop every later epoch otherwise.
 func (l *Ledger) Contest(p *Placement) {
-	if p.Kind == Fork && l.Contested == nil {
+	if p.Kind == Fork && l.Contested == nil && p.Position.Epoch >= l.Epoch {
 		l.Contested = p.Contest
 	}
 }

@@ -22,6 +22,10 @@ func (j *Journal) Append(entries []Entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
+	if j.copied {
+		return problem.New(problem.Verification, "the signing journal of channel %s is a copy of another file; nothing is signed",
+			j.state.Channel).WithHint("karaula ledger repair --channel %s", j.state.Channel)
+	}
 	if j.size > backlogMax {
 		return problem.New(problem.Unreachable,
 			"the own broker has not confirmed what was signed on channel %s; nothing more is signed", j.state.Channel).
@@ -163,10 +167,10 @@ func signedRecord(batch []pending, root [32]byte) *karaulav1.JournalRecord {
 }
 
 // openRecord lays out the first record of a file.
-func openRecord(st State) *karaulav1.JournalRecord {
+func openRecord(st State, place []byte) *karaulav1.JournalRecord {
 	o := &karaulav1.JournalOpen{
 		Ledger: st.Ledger[:], Channel: st.Channel, Epoch: st.Epoch, Size: st.Tree.Size(),
-		SaidAt: st.SaidAt, Offset: st.Offset,
+		SaidAt: st.SaidAt, Offset: st.Offset, Place: place,
 	}
 	for _, h := range st.Tree.Frontier() {
 		o.Frontier = append(o.Frontier, h[:])

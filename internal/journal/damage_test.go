@@ -143,7 +143,7 @@ func TestDamageIsLeftAlone(t *testing.T) {
 		"a record above the limit":          append(bytes.Clone(raw), huge...),
 		"a confirmation of what was not":    append(bytes.Clone(raw), confirmed(5)...),
 		"a confirmation that goes back":     append(append(bytes.Clone(raw), confirmed(3)...), confirmed(2)...),
-		"an open record of another history": reframe(0, starts[1], frame(openRecord(grown(place())))),
+		"an open record of another history": reframe(0, starts[1], frame(openRecord(grown(place()), nil))),
 	} {
 		file := path(t)
 		mustWrite(t, file, spoilt)

@@ -109,6 +109,7 @@ type Journal struct {
 	unwritten int   // bytes of envelopes confirmed since that was last written
 	written   State // base as last written
 	broken    error // why nothing can be appended any more
+	copied    bool  // the file is a copy of another one
 }
 
 // State gives where the ledger stands after the last signed statement. The

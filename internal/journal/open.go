@@ -103,6 +103,7 @@ func (j *Journal) load() error {
 	}
 	j.size, j.opened, j.state, j.base, j.pending = c.size, c.opened, c.state, c.base, c.pending
 	j.written = j.base.clone()
+	j.copied = isCopy(c.place, f) && (j.state.Epoch > 1 || j.state.Tree.Size() > 0)
 	return nil
 }
 
@@ -128,52 +129,56 @@ func (j *Journal) create(init State) error {
 // record at the last confirmed statement, and what is pending. The old file
 // stays in force until the new one is whole and on disk.
 func (j *Journal) replace() error {
-	fresh, err := encode(openRecord(j.base))
-	if err != nil {
-		return err
-	}
-	if len(j.pending) > 0 {
-		batch, err := encode(signedRecord(j.pending, j.state.Tree.Root()))
-		if err != nil {
-			return err
-		}
-		fresh = append(fresh, batch...)
-	}
-	f, err := writeFile(j.path, fresh)
+	f, size, err := writeFile(j.path, j.base, j.pending, j.state.Tree)
 	if err != nil {
 		return problem.Wrap(problem.Failed, err, "a fresh signing journal %s was not written", j.path)
 	}
 	if j.file != nil {
 		_ = j.file.Close() // everything in it is synced, and it has no name any more
 	}
-	j.file, j.size, j.opened = f, int64(len(fresh)), j.base.Tree.Size()
+	j.file, j.size, j.opened = f, size, j.base.Tree.Size()
 	j.written, j.unwritten = j.base.clone(), 0
 	return nil
 }
 
+// contentsOf gives the bytes of a fresh file: where the ledger stands, and one
+// batch with what is signed behind that, up to and with the tree.
+func contentsOf(base State, place []byte, batch []pending, tree *ledger.Tree) ([]byte, error) {
+	fresh, err := encode(openRecord(base, place))
+	if err != nil || len(batch) == 0 {
+		return fresh, err
+	}
+	signed, err := encode(signedRecord(batch, tree.Root()))
+	return append(fresh, signed...), err
+}
+
 // writeFile writes a whole file beside path, syncs it, gives it its name and
-// syncs the folder. The file stays open for appending.
-func writeFile(path string, content []byte) (f *os.File, err error) {
+// syncs the folder. The file stays open for appending; size is its length.
+func writeFile(path string, base State, batch []pending, tree *ledger.Tree) (f *os.File, size int64, err error) {
 	temp := path + ".new"
 	f, err = os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer func() {
 		if err != nil {
 			_ = f.Close() // the error that counts is err
 		}
 	}()
+	content, err := contentsOf(base, fileID(f), batch, tree)
+	if err != nil {
+		return nil, 0, err
+	}
 	if _, err = f.Write(content); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if err = f.Sync(); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if err = os.Rename(temp, path); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return f, syncDir(filepath.Dir(path))
+	return f, int64(len(content)), syncDir(filepath.Dir(path))
 }
 
 // syncDir makes names in a folder durable.

@@ -16,6 +16,7 @@ type contents struct {
 	pending []pending
 	opened  uint64 // numbers before the open record
 	size    int64  // bytes that are whole records; what follows is a torn tail
+	place   []byte
 }
 
 // errEmpty: the file does not begin with an open record.
@@ -84,7 +85,7 @@ func (c *contents) open(o *karaulav1.JournalOpen) error {
 		Ledger: ledger.ID(o.GetLedger()), Channel: o.GetChannel(), Epoch: o.GetEpoch(),
 		Tree: tree, SaidAt: o.GetSaidAt(), Offset: o.GetOffset(),
 	}
-	c.base, c.opened = c.state.clone(), o.GetSize()
+	c.base, c.place, c.opened = c.state.clone(), o.GetPlace(), o.GetSize()
 	return nil
 }
 

@@ -69,8 +69,13 @@ func TestARestoredNodeForksNothing(t *testing.T) {
 	if s.Said() != 0 {
 		t.Errorf("it has said %d statements", s.Said())
 	}
-	must(t, w.Stop())
-	walk(t, w, r, Expect{OutLost: map[string]bool{"al": true}})
+	// The partner has every statement, and it goes on where it was.
+	linked(t, w, w.AL)
+	if got := repair(t, w.AL, 0); got.State != "mended" || got.Stubs != 0 {
+		t.Errorf("repair: %+v", got)
+	}
+	send(t, w.AL, r["al"], 1)
+	settleAndWalk(t, w, r, Expect{})
 }
 
 // A backup from before anything was said knows of nothing: the partners do.

@@ -144,7 +144,11 @@ type JournalOpen struct {
 	// Time of the last of them, microseconds since 1970 UTC.
 	SaidAt int64 `protobuf:"varint,6,opt,name=said_at,json=saidAt,proto3" json:"said_at,omitempty"`
 	// Stream sequence minus number at that point.
-	Offset        int64 `protobuf:"varint,7,opt,name=offset,proto3" json:"offset,omitempty"`
+	Offset int64 `protobuf:"varint,7,opt,name=offset,proto3" json:"offset,omitempty"`
+	// Which file this is: inode and time of birth in nanoseconds since 1970 UTC, 8 bytes
+	// each, big-endian. Absent where the file system does not say. In a copy it is that
+	// of the other file.
+	Place         []byte `protobuf:"bytes,8,opt,name=place,proto3" json:"place,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -226,6 +230,13 @@ func (x *JournalOpen) GetOffset() int64 {
 		return x.Offset
 	}
 	return 0
+}
+
+func (x *JournalOpen) GetPlace() []byte {
+	if x != nil {
+		return x.Place
+	}
+	return nil
 }
 
 // JournalSigned is one batch.
@@ -368,10 +379,14 @@ type VerdictRecord struct {
 	Judgements []*Judgement `protobuf:"bytes,3,rep,name=judgements,proto3" json:"judgements,omitempty"`
 	// The contradiction of the ledger's origin, if this record is about one.
 	Contested *Contest `protobuf:"bytes,4,opt,name=contested,proto3" json:"contested,omitempty"`
+	// The two envelopes that contradict each other, without their parts, if this
+	// record is about a contradiction and both are known: what was known first,
+	// and what came then.
+	Evidence [][]byte `protobuf:"bytes,5,rep,name=evidence,proto3" json:"evidence,omitempty"`
 	// HMAC-SHA-256, by a key that only the gateway has, of everything before this
 	// field, 32 bytes. A record without it is nobody's: the broker keeps verdicts,
 	// it does not make them.
-	Mac           []byte `protobuf:"bytes,5,opt,name=mac,proto3" json:"mac,omitempty"`
+	Mac           []byte `protobuf:"bytes,6,opt,name=mac,proto3" json:"mac,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -430,6 +445,13 @@ func (x *VerdictRecord) GetJudgements() []*Judgement {
 func (x *VerdictRecord) GetContested() *Contest {
 	if x != nil {
 		return x.Contested
+	}
+	return nil
+}
+
+func (x *VerdictRecord) GetEvidence() [][]byte {
+	if x != nil {
+		return x.Evidence
 	}
 	return nil
 }
@@ -630,7 +652,8 @@ type DeskEntry struct {
 	// Role in which it was done.
 	Role string `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
 	// What: "send", "show", "list", "look-up", "watch", "suspend", "replay",
-	// "export", "prove", "as-of", "disclose".
+	// "export", "prove", "as-of", "disclose", "repair",
+	// "new-epoch".
 	Deed string `protobuf:"bytes,4,opt,name=deed,proto3" json:"deed,omitempty"`
 	// Channel id, if there is one.
 	Channel string `protobuf:"bytes,5,opt,name=channel,proto3" json:"channel,omitempty"`
@@ -1007,7 +1030,7 @@ const file_karaula_v1_local_proto_rawDesc = "" +
 	"\x04open\x18\x01 \x01(\v2\x17.karaula.v1.JournalOpenH\x00R\x04open\x123\n" +
 	"\x06signed\x18\x02 \x01(\v2\x19.karaula.v1.JournalSignedH\x00R\x06signed\x12<\n" +
 	"\tconfirmed\x18\x03 \x01(\v2\x1c.karaula.v1.JournalConfirmedH\x00R\tconfirmedB\b\n" +
-	"\x06record\"\xb6\x01\n" +
+	"\x06record\"\xcc\x01\n" +
 	"\vJournalOpen\x12\x16\n" +
 	"\x06ledger\x18\x01 \x01(\fR\x06ledger\x12\x18\n" +
 	"\achannel\x18\x02 \x01(\tR\achannel\x12\x14\n" +
@@ -1015,7 +1038,8 @@ const file_karaula_v1_local_proto_rawDesc = "" +
 	"\x04size\x18\x04 \x01(\x04R\x04size\x12\x1a\n" +
 	"\bfrontier\x18\x05 \x03(\fR\bfrontier\x12\x17\n" +
 	"\asaid_at\x18\x06 \x01(\x03R\x06saidAt\x12\x16\n" +
-	"\x06offset\x18\a \x01(\x03R\x06offset\"\x81\x01\n" +
+	"\x06offset\x18\a \x01(\x03R\x06offset\x12\x14\n" +
+	"\x05place\x18\b \x01(\fR\x05place\"\x81\x01\n" +
 	"\rJournalSigned\x12\x1b\n" +
 	"\tfirst_seq\x18\x01 \x01(\x04R\bfirstSeq\x12\x1c\n" +
 	"\tenvelopes\x18\x02 \x03(\fR\tenvelopes\x12\x16\n" +
@@ -1024,15 +1048,16 @@ const file_karaula_v1_local_proto_rawDesc = "" +
 	"root_after\x18\x04 \x01(\fR\trootAfter\"<\n" +
 	"\x10JournalConfirmed\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x16\n" +
-	"\x06offset\x18\x02 \x01(\x03R\x06offset\"\xb9\x01\n" +
+	"\x06offset\x18\x02 \x01(\x03R\x06offset\"\xd5\x01\n" +
 	"\rVerdictRecord\x12\x16\n" +
 	"\x06ledger\x18\x01 \x01(\fR\x06ledger\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x125\n" +
 	"\n" +
 	"judgements\x18\x03 \x03(\v2\x15.karaula.v1.JudgementR\n" +
 	"judgements\x121\n" +
-	"\tcontested\x18\x04 \x01(\v2\x13.karaula.v1.ContestR\tcontested\x12\x10\n" +
-	"\x03mac\x18\x05 \x01(\fR\x03mac\"\xf0\x01\n" +
+	"\tcontested\x18\x04 \x01(\v2\x13.karaula.v1.ContestR\tcontested\x12\x1a\n" +
+	"\bevidence\x18\x05 \x03(\fR\bevidence\x12\x10\n" +
+	"\x03mac\x18\x06 \x01(\fR\x03mac\"\xf0\x01\n" +
 	"\tJudgement\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\fR\x06digest\x12.\n" +

@@ -649,7 +649,9 @@ type AlertRow struct {
 	// What this version does.
 	Lifecycle Lifecycle `protobuf:"varint,21,opt,name=lifecycle,proto3,enum=karaula.v1.Lifecycle" json:"lifecycle,omitempty"`
 	// When its content was erased at this node, microseconds since 1970 UTC; zero if it was not.
-	ErasedAt      int64 `protobuf:"varint,22,opt,name=erased_at,json=erasedAt,proto3" json:"erased_at,omitempty"`
+	ErasedAt int64 `protobuf:"varint,22,opt,name=erased_at,json=erasedAt,proto3" json:"erased_at,omitempty"`
+	// True if a later epoch of its origin has made it void.
+	Void          bool `protobuf:"varint,23,opt,name=void,proto3" json:"void,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -801,6 +803,13 @@ func (x *AlertRow) GetErasedAt() int64 {
 		return x.ErasedAt
 	}
 	return 0
+}
+
+func (x *AlertRow) GetVoid() bool {
+	if x != nil {
+		return x.Void
+	}
+	return false
 }
 
 // Delivery is the state at one recipient.
@@ -2424,7 +2433,7 @@ type WatchResponse struct {
 	// When, microseconds since 1970 UTC.
 	At int64 `protobuf:"varint,1,opt,name=at,proto3" json:"at,omitempty"`
 	// What: "sent", "accepted", "refused", "held", "quarantined", "delivered", "link", "notice", "contested",
-	// "silent", "heard".
+	// "silent", "heard", "epoch".
 	Event string `protobuf:"bytes,2,opt,name=event,proto3" json:"event,omitempty"`
 	// The alert concerned, without content.
 	Alert *AlertRow `protobuf:"bytes,3,opt,name=alert,proto3" json:"alert,omitempty"`
@@ -3753,6 +3762,663 @@ func (x *TestLinkResponse) GetAgreements() []string {
 	return nil
 }
 
+// LedgersRequest selects ledgers.
+type LedgersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only this channel.
+	Channel       string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LedgersRequest) Reset() {
+	*x = LedgersRequest{}
+	mi := &file_karaula_v1_node_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LedgersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LedgersRequest) ProtoMessage() {}
+
+func (x *LedgersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LedgersRequest.ProtoReflect.Descriptor instead.
+func (*LedgersRequest) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *LedgersRequest) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+// LedgersResponse gives them, by channel and origin.
+type LedgersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each channel and origin.
+	Ledgers       []*LedgerState `protobuf:"bytes,1,rep,name=ledgers,proto3" json:"ledgers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LedgersResponse) Reset() {
+	*x = LedgersResponse{}
+	mi := &file_karaula_v1_node_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LedgersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LedgersResponse) ProtoMessage() {}
+
+func (x *LedgersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LedgersResponse.ProtoReflect.Descriptor instead.
+func (*LedgersResponse) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *LedgersResponse) GetLedgers() []*LedgerState {
+	if x != nil {
+		return x.Ledgers
+	}
+	return nil
+}
+
+// LedgerState is one ledger as this node keeps it.
+type LedgerState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Channel id.
+	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Party code of the origin.
+	Origin string `protobuf:"bytes,2,opt,name=origin,proto3" json:"origin,omitempty"`
+	// Ledger id, 32 bytes.
+	Ledger []byte `protobuf:"bytes,3,opt,name=ledger,proto3" json:"ledger,omitempty"`
+	// Epoch.
+	Epoch uint64 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Numbers signed (own) or received, in this epoch.
+	Size uint64 `protobuf:"varint,5,opt,name=size,proto3" json:"size,omitempty"`
+	// Root over them, 32 bytes.
+	Root []byte `protobuf:"bytes,6,opt,name=root,proto3" json:"root,omitempty"`
+	// "open", "halted", "contested", "not open".
+	State string `protobuf:"bytes,7,opt,name=state,proto3" json:"state,omitempty"`
+	// Why it is not open, one line.
+	Why string `protobuf:"bytes,8,opt,name=why,proto3" json:"why,omitempty"`
+	// For the own ledger: what each partner has signed of it or said last.
+	Known []*KnownHead `protobuf:"bytes,9,rep,name=known,proto3" json:"known,omitempty"`
+	// Earlier epochs, ascending.
+	Epochs []*EpochEnd `protobuf:"bytes,10,rep,name=epochs,proto3" json:"epochs,omitempty"`
+	// Contradictions of its origin, ascending by epoch, the first of each.
+	Contradictions []*Contradiction `protobuf:"bytes,11,rep,name=contradictions,proto3" json:"contradictions,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *LedgerState) Reset() {
+	*x = LedgerState{}
+	mi := &file_karaula_v1_node_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LedgerState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LedgerState) ProtoMessage() {}
+
+func (x *LedgerState) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LedgerState.ProtoReflect.Descriptor instead.
+func (*LedgerState) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *LedgerState) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *LedgerState) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *LedgerState) GetLedger() []byte {
+	if x != nil {
+		return x.Ledger
+	}
+	return nil
+}
+
+func (x *LedgerState) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *LedgerState) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *LedgerState) GetRoot() []byte {
+	if x != nil {
+		return x.Root
+	}
+	return nil
+}
+
+func (x *LedgerState) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *LedgerState) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *LedgerState) GetKnown() []*KnownHead {
+	if x != nil {
+		return x.Known
+	}
+	return nil
+}
+
+func (x *LedgerState) GetEpochs() []*EpochEnd {
+	if x != nil {
+		return x.Epochs
+	}
+	return nil
+}
+
+func (x *LedgerState) GetContradictions() []*Contradiction {
+	if x != nil {
+		return x.Contradictions
+	}
+	return nil
+}
+
+// Contradiction is two things that one origin has signed, of which only one can be
+// true.
+type Contradiction struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Epoch in which it is.
+	Epoch uint64 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// What was seen and what was said.
+	Contest *Contest `protobuf:"bytes,2,opt,name=contest,proto3" json:"contest,omitempty"`
+	// The envelope that was known first, without its parts; empty if it is lost.
+	First []byte `protobuf:"bytes,3,opt,name=first,proto3" json:"first,omitempty"`
+	// The one that contradicts it, without its parts.
+	Second        []byte `protobuf:"bytes,4,opt,name=second,proto3" json:"second,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Contradiction) Reset() {
+	*x = Contradiction{}
+	mi := &file_karaula_v1_node_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Contradiction) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Contradiction) ProtoMessage() {}
+
+func (x *Contradiction) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Contradiction.ProtoReflect.Descriptor instead.
+func (*Contradiction) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *Contradiction) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Contradiction) GetContest() *Contest {
+	if x != nil {
+		return x.Contest
+	}
+	return nil
+}
+
+func (x *Contradiction) GetFirst() []byte {
+	if x != nil {
+		return x.First
+	}
+	return nil
+}
+
+func (x *Contradiction) GetSecond() []byte {
+	if x != nil {
+		return x.Second
+	}
+	return nil
+}
+
+// KnownHead is a partner's head of the own ledger.
+type KnownHead struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Party code.
+	Party string `protobuf:"bytes,1,opt,name=party,proto3" json:"party,omitempty"`
+	// Epoch.
+	Epoch uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Size.
+	Size uint64 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	// Root, 32 bytes.
+	Root []byte `protobuf:"bytes,4,opt,name=root,proto3" json:"root,omitempty"`
+	// "signed" if a receipt or a statement of the partner names it, "said" if it came in a greeting.
+	By            string `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KnownHead) Reset() {
+	*x = KnownHead{}
+	mi := &file_karaula_v1_node_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KnownHead) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KnownHead) ProtoMessage() {}
+
+func (x *KnownHead) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KnownHead.ProtoReflect.Descriptor instead.
+func (*KnownHead) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *KnownHead) GetParty() string {
+	if x != nil {
+		return x.Party
+	}
+	return ""
+}
+
+func (x *KnownHead) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *KnownHead) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *KnownHead) GetRoot() []byte {
+	if x != nil {
+		return x.Root
+	}
+	return nil
+}
+
+func (x *KnownHead) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+// EpochEnd is where an epoch ended.
+type EpochEnd struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The epoch that ended.
+	Epoch uint64 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Its last number that counts; later ones are void.
+	Size uint64 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	// How many numbers beyond it are known here and void.
+	Void uint64 `protobuf:"varint,3,opt,name=void,proto3" json:"void,omitempty"`
+	// Why: "journal-lost", "stream-lost", "contested".
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EpochEnd) Reset() {
+	*x = EpochEnd{}
+	mi := &file_karaula_v1_node_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EpochEnd) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EpochEnd) ProtoMessage() {}
+
+func (x *EpochEnd) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EpochEnd.ProtoReflect.Descriptor instead.
+func (*EpochEnd) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *EpochEnd) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *EpochEnd) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *EpochEnd) GetVoid() uint64 {
+	if x != nil {
+		return x.Void
+	}
+	return 0
+}
+
+func (x *EpochEnd) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// RepairRequest asks to mend the own ledger of a channel.
+type RepairRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Channel id.
+	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Only say what is wrong and what would be done.
+	DryRun bool `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// Open a new epoch where the ledger cannot be continued.
+	NewEpoch bool `protobuf:"varint,3,opt,name=new_epoch,json=newEpoch,proto3" json:"new_epoch,omitempty"`
+	// Why: "journal-lost", "stream-lost", "contested"; empty: as it was found.
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Partners that cannot be asked and are left out; only with new_epoch.
+	Without       []string `protobuf:"bytes,5,rep,name=without,proto3" json:"without,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepairRequest) Reset() {
+	*x = RepairRequest{}
+	mi := &file_karaula_v1_node_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepairRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepairRequest) ProtoMessage() {}
+
+func (x *RepairRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepairRequest.ProtoReflect.Descriptor instead.
+func (*RepairRequest) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *RepairRequest) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *RepairRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *RepairRequest) GetNewEpoch() bool {
+	if x != nil {
+		return x.NewEpoch
+	}
+	return false
+}
+
+func (x *RepairRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RepairRequest) GetWithout() []string {
+	if x != nil {
+		return x.Without
+	}
+	return nil
+}
+
+// RepairResponse says what was found and done.
+type RepairResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "fine", "mendable", "mended", "waits", "lost", "revoked", "contested".
+	State string `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	// What was found, one line each, without personal data.
+	Found []string `protobuf:"bytes,2,rep,name=found,proto3" json:"found,omitempty"`
+	// What was done, or would be done, one line each.
+	Done []string `protobuf:"bytes,3,rep,name=done,proto3" json:"done,omitempty"`
+	// The next step, if one is left.
+	Next string `protobuf:"bytes,4,opt,name=next,proto3" json:"next,omitempty"`
+	// Epoch of the ledger afterwards.
+	Epoch uint64 `protobuf:"varint,5,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Its last number afterwards.
+	Size uint64 `protobuf:"varint,6,opt,name=size,proto3" json:"size,omitempty"`
+	// How many statements were put back, or would be.
+	PutBack uint64 `protobuf:"varint,7,opt,name=put_back,json=putBack,proto3" json:"put_back,omitempty"`
+	// How many of those are without their content, which nobody has any more.
+	Stubs uint64 `protobuf:"varint,8,opt,name=stubs,proto3" json:"stubs,omitempty"`
+	// If two histories carry the own signature, and both sides are here: where.
+	Contradiction *Contradiction `protobuf:"bytes,9,opt,name=contradiction,proto3" json:"contradiction,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepairResponse) Reset() {
+	*x = RepairResponse{}
+	mi := &file_karaula_v1_node_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepairResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepairResponse) ProtoMessage() {}
+
+func (x *RepairResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepairResponse.ProtoReflect.Descriptor instead.
+func (*RepairResponse) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *RepairResponse) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *RepairResponse) GetFound() []string {
+	if x != nil {
+		return x.Found
+	}
+	return nil
+}
+
+func (x *RepairResponse) GetDone() []string {
+	if x != nil {
+		return x.Done
+	}
+	return nil
+}
+
+func (x *RepairResponse) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+func (x *RepairResponse) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *RepairResponse) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *RepairResponse) GetPutBack() uint64 {
+	if x != nil {
+		return x.PutBack
+	}
+	return 0
+}
+
+func (x *RepairResponse) GetStubs() uint64 {
+	if x != nil {
+		return x.Stubs
+	}
+	return 0
+}
+
+func (x *RepairResponse) GetContradiction() *Contradiction {
+	if x != nil {
+		return x.Contradiction
+	}
+	return nil
+}
+
 var File_karaula_v1_node_proto protoreflect.FileDescriptor
 
 const file_karaula_v1_node_proto_rawDesc = "" +
@@ -3783,7 +4449,7 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x05limit\x18\x04 \x01(\rR\x05limit\"X\n" +
 	"\fListResponse\x12,\n" +
 	"\x06alerts\x18\x01 \x03(\v2\x14.karaula.v1.AlertRowR\x06alerts\x12\x1a\n" +
-	"\bcomplete\x18\x02 \x01(\bR\bcomplete\"\xa5\x04\n" +
+	"\bcomplete\x18\x02 \x01(\bR\bcomplete\"\xb9\x04\n" +
 	"\bAlertRow\x12\x19\n" +
 	"\balert_id\x18\x01 \x01(\tR\aalertId\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\rR\aversion\x12)\n" +
@@ -3806,7 +4472,8 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"repudiated\x18\x14 \x01(\bR\n" +
 	"repudiated\x123\n" +
 	"\tlifecycle\x18\x15 \x01(\x0e2\x15.karaula.v1.LifecycleR\tlifecycle\x12\x1b\n" +
-	"\terased_at\x18\x16 \x01(\x03R\berasedAt\"\xe3\x01\n" +
+	"\terased_at\x18\x16 \x01(\x03R\berasedAt\x12\x12\n" +
+	"\x04void\x18\x17 \x01(\bR\x04void\"\xe3\x01\n" +
 	"\bDelivery\x12\x14\n" +
 	"\x05party\x18\x01 \x01(\tR\x05party\x12/\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x19.karaula.v1.DeliveryStateR\x05state\x12$\n" +
@@ -4033,7 +4700,56 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\fknown_serial\x18\x05 \x01(\x04R\vknownSerial\x12\x1e\n" +
 	"\n" +
 	"agreements\x18\x06 \x03(\tR\n" +
-	"agreements*\xf3\x01\n" +
+	"agreements\"*\n" +
+	"\x0eLedgersRequest\x12\x18\n" +
+	"\achannel\x18\x01 \x01(\tR\achannel\"D\n" +
+	"\x0fLedgersResponse\x121\n" +
+	"\aledgers\x18\x01 \x03(\v2\x17.karaula.v1.LedgerStateR\aledgers\"\xdb\x02\n" +
+	"\vLedgerState\x12\x18\n" +
+	"\achannel\x18\x01 \x01(\tR\achannel\x12\x16\n" +
+	"\x06origin\x18\x02 \x01(\tR\x06origin\x12\x16\n" +
+	"\x06ledger\x18\x03 \x01(\fR\x06ledger\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12\x12\n" +
+	"\x04size\x18\x05 \x01(\x04R\x04size\x12\x12\n" +
+	"\x04root\x18\x06 \x01(\fR\x04root\x12\x14\n" +
+	"\x05state\x18\a \x01(\tR\x05state\x12\x10\n" +
+	"\x03why\x18\b \x01(\tR\x03why\x12+\n" +
+	"\x05known\x18\t \x03(\v2\x15.karaula.v1.KnownHeadR\x05known\x12,\n" +
+	"\x06epochs\x18\n" +
+	" \x03(\v2\x14.karaula.v1.EpochEndR\x06epochs\x12A\n" +
+	"\x0econtradictions\x18\v \x03(\v2\x19.karaula.v1.ContradictionR\x0econtradictions\"\x82\x01\n" +
+	"\rContradiction\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12-\n" +
+	"\acontest\x18\x02 \x01(\v2\x13.karaula.v1.ContestR\acontest\x12\x14\n" +
+	"\x05first\x18\x03 \x01(\fR\x05first\x12\x16\n" +
+	"\x06second\x18\x04 \x01(\fR\x06second\"o\n" +
+	"\tKnownHead\x12\x14\n" +
+	"\x05party\x18\x01 \x01(\tR\x05party\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\x04R\x04size\x12\x12\n" +
+	"\x04root\x18\x04 \x01(\fR\x04root\x12\x0e\n" +
+	"\x02by\x18\x05 \x01(\tR\x02by\"`\n" +
+	"\bEpochEnd\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x12\n" +
+	"\x04void\x18\x03 \x01(\x04R\x04void\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\x91\x01\n" +
+	"\rRepairRequest\x12\x18\n" +
+	"\achannel\x18\x01 \x01(\tR\achannel\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12\x1b\n" +
+	"\tnew_epoch\x18\x03 \x01(\bR\bnewEpoch\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n" +
+	"\awithout\x18\x05 \x03(\tR\awithout\"\x80\x02\n" +
+	"\x0eRepairResponse\x12\x14\n" +
+	"\x05state\x18\x01 \x01(\tR\x05state\x12\x14\n" +
+	"\x05found\x18\x02 \x03(\tR\x05found\x12\x12\n" +
+	"\x04done\x18\x03 \x03(\tR\x04done\x12\x12\n" +
+	"\x04next\x18\x04 \x01(\tR\x04next\x12\x14\n" +
+	"\x05epoch\x18\x05 \x01(\x04R\x05epoch\x12\x12\n" +
+	"\x04size\x18\x06 \x01(\x04R\x04size\x12\x19\n" +
+	"\bput_back\x18\a \x01(\x04R\aputBack\x12\x14\n" +
+	"\x05stubs\x18\b \x01(\x04R\x05stubs\x12?\n" +
+	"\rcontradiction\x18\t \x01(\v2\x19.karaula.v1.ContradictionR\rcontradiction*\xf3\x01\n" +
 	"\rDeliveryState\x12\x1e\n" +
 	"\x1aDELIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16DELIVERY_STATE_WAITING\x10\x01\x12\x1b\n" +
@@ -4055,7 +4771,7 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x13CLOCK_STATE_RUNNING\x10\x01\x12\x14\n" +
 	"\x10CLOCK_STATE_SOON\x10\x02\x12\x17\n" +
 	"\x13CLOCK_STATE_OVERDUE\x10\x03\x12\x13\n" +
-	"\x0fCLOCK_STATE_MET\x10\x042\xdf\b\n" +
+	"\x0fCLOCK_STATE_MET\x10\x042\xe4\t\n" +
 	"\vNodeService\x129\n" +
 	"\x04Send\x12\x17.karaula.v1.SendRequest\x1a\x18.karaula.v1.SendResponse\x129\n" +
 	"\x04List\x12\x17.karaula.v1.ListRequest\x1a\x18.karaula.v1.ListResponse\x129\n" +
@@ -4074,7 +4790,9 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\n" +
 	"ReadLedger\x12\x1d.karaula.v1.ReadLedgerRequest\x1a\x1e.karaula.v1.ReadLedgerResponse0\x01\x12B\n" +
 	"\aCheckup\x12\x1a.karaula.v1.CheckupRequest\x1a\x1b.karaula.v1.CheckupResponse\x12E\n" +
-	"\bTestLink\x12\x1b.karaula.v1.TestLinkRequest\x1a\x1c.karaula.v1.TestLinkResponseB\x8c\x01\n" +
+	"\bTestLink\x12\x1b.karaula.v1.TestLinkRequest\x1a\x1c.karaula.v1.TestLinkResponse\x12B\n" +
+	"\aLedgers\x12\x1a.karaula.v1.LedgersRequest\x1a\x1b.karaula.v1.LedgersResponse\x12?\n" +
+	"\x06Repair\x12\x19.karaula.v1.RepairRequest\x1a\x1a.karaula.v1.RepairResponseB\x8c\x01\n" +
 	"\x0ecom.karaula.v1B\tNodeProtoP\x01Z&karaula/proto/gen/karaula/v1;karaulav1\xa2\x02\x03KXX\xaa\x02\n" +
 	"Karaula.V1\xca\x02\n" +
 	"Karaula\\V1\xe2\x02\x16Karaula\\V1\\GPBMetadata\xea\x02\vKaraula::V1b\x06proto3"
@@ -4092,7 +4810,7 @@ func file_karaula_v1_node_proto_rawDescGZIP() []byte {
 }
 
 var file_karaula_v1_node_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_karaula_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_karaula_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_karaula_v1_node_proto_goTypes = []any{
 	(DeliveryState)(0),         // 0: karaula.v1.DeliveryState
 	(ClockKind)(0),             // 1: karaula.v1.ClockKind
@@ -4143,44 +4861,53 @@ var file_karaula_v1_node_proto_goTypes = []any{
 	(*Check)(nil),              // 46: karaula.v1.Check
 	(*TestLinkRequest)(nil),    // 47: karaula.v1.TestLinkRequest
 	(*TestLinkResponse)(nil),   // 48: karaula.v1.TestLinkResponse
-	(*Alert)(nil),              // 49: karaula.v1.Alert
-	(AlertType)(0),             // 50: karaula.v1.AlertType
-	(VerdictClass)(0),          // 51: karaula.v1.VerdictClass
-	(Code)(0),                  // 52: karaula.v1.Code
-	(Lifecycle)(0),             // 53: karaula.v1.Lifecycle
-	(*Act)(nil),                // 54: karaula.v1.Act
-	(Deed)(0),                  // 55: karaula.v1.Deed
-	(Ground)(0),                // 56: karaula.v1.Ground
-	(LinkRelation)(0),          // 57: karaula.v1.LinkRelation
-	(KeyUse)(0),                // 58: karaula.v1.KeyUse
-	(*LookUpRequest)(nil),      // 59: karaula.v1.LookUpRequest
-	(*AuditRequest)(nil),       // 60: karaula.v1.AuditRequest
-	(*ReadLedgerRequest)(nil),  // 61: karaula.v1.ReadLedgerRequest
-	(*LookUpResponse)(nil),     // 62: karaula.v1.LookUpResponse
-	(*AuditResponse)(nil),      // 63: karaula.v1.AuditResponse
-	(*ReadLedgerResponse)(nil), // 64: karaula.v1.ReadLedgerResponse
+	(*LedgersRequest)(nil),     // 49: karaula.v1.LedgersRequest
+	(*LedgersResponse)(nil),    // 50: karaula.v1.LedgersResponse
+	(*LedgerState)(nil),        // 51: karaula.v1.LedgerState
+	(*Contradiction)(nil),      // 52: karaula.v1.Contradiction
+	(*KnownHead)(nil),          // 53: karaula.v1.KnownHead
+	(*EpochEnd)(nil),           // 54: karaula.v1.EpochEnd
+	(*RepairRequest)(nil),      // 55: karaula.v1.RepairRequest
+	(*RepairResponse)(nil),     // 56: karaula.v1.RepairResponse
+	(*Alert)(nil),              // 57: karaula.v1.Alert
+	(AlertType)(0),             // 58: karaula.v1.AlertType
+	(VerdictClass)(0),          // 59: karaula.v1.VerdictClass
+	(Code)(0),                  // 60: karaula.v1.Code
+	(Lifecycle)(0),             // 61: karaula.v1.Lifecycle
+	(*Act)(nil),                // 62: karaula.v1.Act
+	(Deed)(0),                  // 63: karaula.v1.Deed
+	(Ground)(0),                // 64: karaula.v1.Ground
+	(LinkRelation)(0),          // 65: karaula.v1.LinkRelation
+	(KeyUse)(0),                // 66: karaula.v1.KeyUse
+	(*Contest)(nil),            // 67: karaula.v1.Contest
+	(*LookUpRequest)(nil),      // 68: karaula.v1.LookUpRequest
+	(*AuditRequest)(nil),       // 69: karaula.v1.AuditRequest
+	(*ReadLedgerRequest)(nil),  // 70: karaula.v1.ReadLedgerRequest
+	(*LookUpResponse)(nil),     // 71: karaula.v1.LookUpResponse
+	(*AuditResponse)(nil),      // 72: karaula.v1.AuditResponse
+	(*ReadLedgerResponse)(nil), // 73: karaula.v1.ReadLedgerResponse
 }
 var file_karaula_v1_node_proto_depIdxs = []int32{
-	49, // 0: karaula.v1.SendRequest.alerts:type_name -> karaula.v1.Alert
+	57, // 0: karaula.v1.SendRequest.alerts:type_name -> karaula.v1.Alert
 	5,  // 1: karaula.v1.SendResponse.sent:type_name -> karaula.v1.Sent
 	6,  // 2: karaula.v1.SendResponse.readers:type_name -> karaula.v1.Reader
 	6,  // 3: karaula.v1.SendResponse.others:type_name -> karaula.v1.Reader
-	50, // 4: karaula.v1.ListRequest.type:type_name -> karaula.v1.AlertType
+	58, // 4: karaula.v1.ListRequest.type:type_name -> karaula.v1.AlertType
 	9,  // 5: karaula.v1.ListResponse.alerts:type_name -> karaula.v1.AlertRow
-	50, // 6: karaula.v1.AlertRow.type:type_name -> karaula.v1.AlertType
-	51, // 7: karaula.v1.AlertRow.class:type_name -> karaula.v1.VerdictClass
-	52, // 8: karaula.v1.AlertRow.code:type_name -> karaula.v1.Code
+	58, // 6: karaula.v1.AlertRow.type:type_name -> karaula.v1.AlertType
+	59, // 7: karaula.v1.AlertRow.class:type_name -> karaula.v1.VerdictClass
+	60, // 8: karaula.v1.AlertRow.code:type_name -> karaula.v1.Code
 	10, // 9: karaula.v1.AlertRow.deliveries:type_name -> karaula.v1.Delivery
-	53, // 10: karaula.v1.AlertRow.lifecycle:type_name -> karaula.v1.Lifecycle
+	61, // 10: karaula.v1.AlertRow.lifecycle:type_name -> karaula.v1.Lifecycle
 	0,  // 11: karaula.v1.Delivery.state:type_name -> karaula.v1.DeliveryState
-	52, // 12: karaula.v1.Delivery.code:type_name -> karaula.v1.Code
+	60, // 12: karaula.v1.Delivery.code:type_name -> karaula.v1.Code
 	9,  // 13: karaula.v1.ShowResponse.row:type_name -> karaula.v1.AlertRow
-	49, // 14: karaula.v1.ShowResponse.alert:type_name -> karaula.v1.Alert
-	53, // 15: karaula.v1.ChangeRequest.lifecycle:type_name -> karaula.v1.Lifecycle
+	57, // 14: karaula.v1.ShowResponse.alert:type_name -> karaula.v1.Alert
+	61, // 15: karaula.v1.ChangeRequest.lifecycle:type_name -> karaula.v1.Lifecycle
 	5,  // 16: karaula.v1.ChangeResponse.sent:type_name -> karaula.v1.Sent
 	6,  // 17: karaula.v1.ChangeResponse.readers:type_name -> karaula.v1.Reader
 	17, // 18: karaula.v1.EraseResponse.orders:type_name -> karaula.v1.EraseOrder
-	54, // 19: karaula.v1.SayActRequest.act:type_name -> karaula.v1.Act
+	62, // 19: karaula.v1.SayActRequest.act:type_name -> karaula.v1.Act
 	22, // 20: karaula.v1.HistoryResponse.state:type_name -> karaula.v1.AlertState
 	26, // 21: karaula.v1.HistoryResponse.events:type_name -> karaula.v1.HistoryEvent
 	23, // 22: karaula.v1.AlertState.flags:type_name -> karaula.v1.PartyDeed
@@ -4188,66 +4915,76 @@ var file_karaula_v1_node_proto_depIdxs = []int32{
 	24, // 24: karaula.v1.AlertState.links:type_name -> karaula.v1.LinkedAlert
 	24, // 25: karaula.v1.AlertState.hits:type_name -> karaula.v1.LinkedAlert
 	25, // 26: karaula.v1.AlertState.consents:type_name -> karaula.v1.ConsentState
-	55, // 27: karaula.v1.PartyDeed.deed:type_name -> karaula.v1.Deed
-	56, // 28: karaula.v1.PartyDeed.ground:type_name -> karaula.v1.Ground
-	57, // 29: karaula.v1.LinkedAlert.relation:type_name -> karaula.v1.LinkRelation
-	55, // 30: karaula.v1.ConsentState.answer:type_name -> karaula.v1.Deed
-	53, // 31: karaula.v1.HistoryEvent.lifecycle:type_name -> karaula.v1.Lifecycle
-	54, // 32: karaula.v1.HistoryEvent.act:type_name -> karaula.v1.Act
+	63, // 27: karaula.v1.PartyDeed.deed:type_name -> karaula.v1.Deed
+	64, // 28: karaula.v1.PartyDeed.ground:type_name -> karaula.v1.Ground
+	65, // 29: karaula.v1.LinkedAlert.relation:type_name -> karaula.v1.LinkRelation
+	63, // 30: karaula.v1.ConsentState.answer:type_name -> karaula.v1.Deed
+	61, // 31: karaula.v1.HistoryEvent.lifecycle:type_name -> karaula.v1.Lifecycle
+	62, // 32: karaula.v1.HistoryEvent.act:type_name -> karaula.v1.Act
 	29, // 33: karaula.v1.DueResponse.clocks:type_name -> karaula.v1.ClockRow
 	1,  // 34: karaula.v1.ClockRow.kind:type_name -> karaula.v1.ClockKind
 	2,  // 35: karaula.v1.ClockRow.state:type_name -> karaula.v1.ClockState
 	9,  // 36: karaula.v1.ClockRow.alert:type_name -> karaula.v1.AlertRow
-	50, // 37: karaula.v1.WatchRequest.type:type_name -> karaula.v1.AlertType
+	58, // 37: karaula.v1.WatchRequest.type:type_name -> karaula.v1.AlertType
 	9,  // 38: karaula.v1.WatchResponse.alert:type_name -> karaula.v1.AlertRow
 	34, // 39: karaula.v1.StatusResponse.links:type_name -> karaula.v1.LinkStatus
 	35, // 40: karaula.v1.StatusResponse.channels:type_name -> karaula.v1.ChannelStatus
 	36, // 41: karaula.v1.ChannelStatus.partners:type_name -> karaula.v1.PartnerStatus
 	39, // 42: karaula.v1.KeyUseResponse.usages:type_name -> karaula.v1.KeyUsage
-	58, // 43: karaula.v1.KeyUsage.use:type_name -> karaula.v1.KeyUse
+	66, // 43: karaula.v1.KeyUsage.use:type_name -> karaula.v1.KeyUse
 	40, // 44: karaula.v1.KeyUsage.types:type_name -> karaula.v1.WordCount
 	43, // 45: karaula.v1.PruneKeysResponse.keys:type_name -> karaula.v1.PrunedKey
-	58, // 46: karaula.v1.PrunedKey.use:type_name -> karaula.v1.KeyUse
+	66, // 46: karaula.v1.PrunedKey.use:type_name -> karaula.v1.KeyUse
 	46, // 47: karaula.v1.CheckupResponse.checks:type_name -> karaula.v1.Check
-	3,  // 48: karaula.v1.NodeService.Send:input_type -> karaula.v1.SendRequest
-	7,  // 49: karaula.v1.NodeService.List:input_type -> karaula.v1.ListRequest
-	11, // 50: karaula.v1.NodeService.Show:input_type -> karaula.v1.ShowRequest
-	13, // 51: karaula.v1.NodeService.Change:input_type -> karaula.v1.ChangeRequest
-	15, // 52: karaula.v1.NodeService.Erase:input_type -> karaula.v1.EraseRequest
-	18, // 53: karaula.v1.NodeService.SayAct:input_type -> karaula.v1.SayActRequest
-	20, // 54: karaula.v1.NodeService.History:input_type -> karaula.v1.HistoryRequest
-	27, // 55: karaula.v1.NodeService.Due:input_type -> karaula.v1.DueRequest
-	59, // 56: karaula.v1.NodeService.LookUp:input_type -> karaula.v1.LookUpRequest
-	30, // 57: karaula.v1.NodeService.Watch:input_type -> karaula.v1.WatchRequest
-	32, // 58: karaula.v1.NodeService.Status:input_type -> karaula.v1.StatusRequest
-	37, // 59: karaula.v1.NodeService.KeyUse:input_type -> karaula.v1.KeyUseRequest
-	41, // 60: karaula.v1.NodeService.PruneKeys:input_type -> karaula.v1.PruneKeysRequest
-	60, // 61: karaula.v1.NodeService.Audit:input_type -> karaula.v1.AuditRequest
-	61, // 62: karaula.v1.NodeService.ReadLedger:input_type -> karaula.v1.ReadLedgerRequest
-	44, // 63: karaula.v1.NodeService.Checkup:input_type -> karaula.v1.CheckupRequest
-	47, // 64: karaula.v1.NodeService.TestLink:input_type -> karaula.v1.TestLinkRequest
-	4,  // 65: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
-	8,  // 66: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
-	12, // 67: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
-	14, // 68: karaula.v1.NodeService.Change:output_type -> karaula.v1.ChangeResponse
-	16, // 69: karaula.v1.NodeService.Erase:output_type -> karaula.v1.EraseResponse
-	19, // 70: karaula.v1.NodeService.SayAct:output_type -> karaula.v1.SayActResponse
-	21, // 71: karaula.v1.NodeService.History:output_type -> karaula.v1.HistoryResponse
-	28, // 72: karaula.v1.NodeService.Due:output_type -> karaula.v1.DueResponse
-	62, // 73: karaula.v1.NodeService.LookUp:output_type -> karaula.v1.LookUpResponse
-	31, // 74: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
-	33, // 75: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
-	38, // 76: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
-	42, // 77: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
-	63, // 78: karaula.v1.NodeService.Audit:output_type -> karaula.v1.AuditResponse
-	64, // 79: karaula.v1.NodeService.ReadLedger:output_type -> karaula.v1.ReadLedgerResponse
-	45, // 80: karaula.v1.NodeService.Checkup:output_type -> karaula.v1.CheckupResponse
-	48, // 81: karaula.v1.NodeService.TestLink:output_type -> karaula.v1.TestLinkResponse
-	65, // [65:82] is the sub-list for method output_type
-	48, // [48:65] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	51, // 48: karaula.v1.LedgersResponse.ledgers:type_name -> karaula.v1.LedgerState
+	53, // 49: karaula.v1.LedgerState.known:type_name -> karaula.v1.KnownHead
+	54, // 50: karaula.v1.LedgerState.epochs:type_name -> karaula.v1.EpochEnd
+	52, // 51: karaula.v1.LedgerState.contradictions:type_name -> karaula.v1.Contradiction
+	67, // 52: karaula.v1.Contradiction.contest:type_name -> karaula.v1.Contest
+	52, // 53: karaula.v1.RepairResponse.contradiction:type_name -> karaula.v1.Contradiction
+	3,  // 54: karaula.v1.NodeService.Send:input_type -> karaula.v1.SendRequest
+	7,  // 55: karaula.v1.NodeService.List:input_type -> karaula.v1.ListRequest
+	11, // 56: karaula.v1.NodeService.Show:input_type -> karaula.v1.ShowRequest
+	13, // 57: karaula.v1.NodeService.Change:input_type -> karaula.v1.ChangeRequest
+	15, // 58: karaula.v1.NodeService.Erase:input_type -> karaula.v1.EraseRequest
+	18, // 59: karaula.v1.NodeService.SayAct:input_type -> karaula.v1.SayActRequest
+	20, // 60: karaula.v1.NodeService.History:input_type -> karaula.v1.HistoryRequest
+	27, // 61: karaula.v1.NodeService.Due:input_type -> karaula.v1.DueRequest
+	68, // 62: karaula.v1.NodeService.LookUp:input_type -> karaula.v1.LookUpRequest
+	30, // 63: karaula.v1.NodeService.Watch:input_type -> karaula.v1.WatchRequest
+	32, // 64: karaula.v1.NodeService.Status:input_type -> karaula.v1.StatusRequest
+	37, // 65: karaula.v1.NodeService.KeyUse:input_type -> karaula.v1.KeyUseRequest
+	41, // 66: karaula.v1.NodeService.PruneKeys:input_type -> karaula.v1.PruneKeysRequest
+	69, // 67: karaula.v1.NodeService.Audit:input_type -> karaula.v1.AuditRequest
+	70, // 68: karaula.v1.NodeService.ReadLedger:input_type -> karaula.v1.ReadLedgerRequest
+	44, // 69: karaula.v1.NodeService.Checkup:input_type -> karaula.v1.CheckupRequest
+	47, // 70: karaula.v1.NodeService.TestLink:input_type -> karaula.v1.TestLinkRequest
+	49, // 71: karaula.v1.NodeService.Ledgers:input_type -> karaula.v1.LedgersRequest
+	55, // 72: karaula.v1.NodeService.Repair:input_type -> karaula.v1.RepairRequest
+	4,  // 73: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
+	8,  // 74: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
+	12, // 75: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
+	14, // 76: karaula.v1.NodeService.Change:output_type -> karaula.v1.ChangeResponse
+	16, // 77: karaula.v1.NodeService.Erase:output_type -> karaula.v1.EraseResponse
+	19, // 78: karaula.v1.NodeService.SayAct:output_type -> karaula.v1.SayActResponse
+	21, // 79: karaula.v1.NodeService.History:output_type -> karaula.v1.HistoryResponse
+	28, // 80: karaula.v1.NodeService.Due:output_type -> karaula.v1.DueResponse
+	71, // 81: karaula.v1.NodeService.LookUp:output_type -> karaula.v1.LookUpResponse
+	31, // 82: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
+	33, // 83: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
+	38, // 84: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
+	42, // 85: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
+	72, // 86: karaula.v1.NodeService.Audit:output_type -> karaula.v1.AuditResponse
+	73, // 87: karaula.v1.NodeService.ReadLedger:output_type -> karaula.v1.ReadLedgerResponse
+	45, // 88: karaula.v1.NodeService.Checkup:output_type -> karaula.v1.CheckupResponse
+	48, // 89: karaula.v1.NodeService.TestLink:output_type -> karaula.v1.TestLinkResponse
+	50, // 90: karaula.v1.NodeService.Ledgers:output_type -> karaula.v1.LedgersResponse
+	56, // 91: karaula.v1.NodeService.Repair:output_type -> karaula.v1.RepairResponse
+	73, // [73:92] is the sub-list for method output_type
+	54, // [54:73] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_karaula_v1_node_proto_init() }
@@ -4268,7 +5005,7 @@ func file_karaula_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_karaula_v1_node_proto_rawDesc), len(file_karaula_v1_node_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   46,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -69,6 +69,10 @@ const (
 	NodeServiceCheckupProcedure = "/karaula.v1.NodeService/Checkup"
 	// NodeServiceTestLinkProcedure is the fully-qualified name of the NodeService's TestLink RPC.
 	NodeServiceTestLinkProcedure = "/karaula.v1.NodeService/TestLink"
+	// NodeServiceLedgersProcedure is the fully-qualified name of the NodeService's Ledgers RPC.
+	NodeServiceLedgersProcedure = "/karaula.v1.NodeService/Ledgers"
+	// NodeServiceRepairProcedure is the fully-qualified name of the NodeService's Repair RPC.
+	NodeServiceRepairProcedure = "/karaula.v1.NodeService/Repair"
 )
 
 // NodeServiceClient is a client for the karaula.v1.NodeService service.
@@ -107,6 +111,10 @@ type NodeServiceClient interface {
 	Checkup(context.Context, *connect.Request[v1.CheckupRequest]) (*connect.Response[v1.CheckupResponse], error)
 	// TestLink makes one signed round trip to a partner's gateway and back.
 	TestLink(context.Context, *connect.Request[v1.TestLinkRequest]) (*connect.Response[v1.TestLinkResponse], error)
+	// Ledgers gives the heads of all ledgers that this node keeps.
+	Ledgers(context.Context, *connect.Request[v1.LedgersRequest]) (*connect.Response[v1.LedgersResponse], error)
+	// Repair says what is wrong with the own ledger of a channel, and mends it.
+	Repair(context.Context, *connect.Request[v1.RepairRequest]) (*connect.Response[v1.RepairResponse], error)
 }
 
 // NewNodeServiceClient constructs a client for the karaula.v1.NodeService service. By default, it
@@ -222,6 +230,18 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(nodeServiceMethods.ByName("TestLink")),
 			connect.WithClientOptions(opts...),
 		),
+		ledgers: connect.NewClient[v1.LedgersRequest, v1.LedgersResponse](
+			httpClient,
+			baseURL+NodeServiceLedgersProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("Ledgers")),
+			connect.WithClientOptions(opts...),
+		),
+		repair: connect.NewClient[v1.RepairRequest, v1.RepairResponse](
+			httpClient,
+			baseURL+NodeServiceRepairProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("Repair")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -244,6 +264,8 @@ type nodeServiceClient struct {
 	readLedger *connect.Client[v1.ReadLedgerRequest, v1.ReadLedgerResponse]
 	checkup    *connect.Client[v1.CheckupRequest, v1.CheckupResponse]
 	testLink   *connect.Client[v1.TestLinkRequest, v1.TestLinkResponse]
+	ledgers    *connect.Client[v1.LedgersRequest, v1.LedgersResponse]
+	repair     *connect.Client[v1.RepairRequest, v1.RepairResponse]
 }
 
 // Send calls karaula.v1.NodeService.Send.
@@ -331,6 +353,16 @@ func (c *nodeServiceClient) TestLink(ctx context.Context, req *connect.Request[v
 	return c.testLink.CallUnary(ctx, req)
 }
 
+// Ledgers calls karaula.v1.NodeService.Ledgers.
+func (c *nodeServiceClient) Ledgers(ctx context.Context, req *connect.Request[v1.LedgersRequest]) (*connect.Response[v1.LedgersResponse], error) {
+	return c.ledgers.CallUnary(ctx, req)
+}
+
+// Repair calls karaula.v1.NodeService.Repair.
+func (c *nodeServiceClient) Repair(ctx context.Context, req *connect.Request[v1.RepairRequest]) (*connect.Response[v1.RepairResponse], error) {
+	return c.repair.CallUnary(ctx, req)
+}
+
 // NodeServiceHandler is an implementation of the karaula.v1.NodeService service.
 type NodeServiceHandler interface {
 	// Send validates, seals, numbers and publishes alerts, or says what it would do.
@@ -367,6 +399,10 @@ type NodeServiceHandler interface {
 	Checkup(context.Context, *connect.Request[v1.CheckupRequest]) (*connect.Response[v1.CheckupResponse], error)
 	// TestLink makes one signed round trip to a partner's gateway and back.
 	TestLink(context.Context, *connect.Request[v1.TestLinkRequest]) (*connect.Response[v1.TestLinkResponse], error)
+	// Ledgers gives the heads of all ledgers that this node keeps.
+	Ledgers(context.Context, *connect.Request[v1.LedgersRequest]) (*connect.Response[v1.LedgersResponse], error)
+	// Repair says what is wrong with the own ledger of a channel, and mends it.
+	Repair(context.Context, *connect.Request[v1.RepairRequest]) (*connect.Response[v1.RepairResponse], error)
 }
 
 // NewNodeServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -478,6 +514,18 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(nodeServiceMethods.ByName("TestLink")),
 		connect.WithHandlerOptions(opts...),
 	)
+	nodeServiceLedgersHandler := connect.NewUnaryHandler(
+		NodeServiceLedgersProcedure,
+		svc.Ledgers,
+		connect.WithSchema(nodeServiceMethods.ByName("Ledgers")),
+		connect.WithHandlerOptions(opts...),
+	)
+	nodeServiceRepairHandler := connect.NewUnaryHandler(
+		NodeServiceRepairProcedure,
+		svc.Repair,
+		connect.WithSchema(nodeServiceMethods.ByName("Repair")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/karaula.v1.NodeService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case NodeServiceSendProcedure:
@@ -514,6 +562,10 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 			nodeServiceCheckupHandler.ServeHTTP(w, r)
 		case NodeServiceTestLinkProcedure:
 			nodeServiceTestLinkHandler.ServeHTTP(w, r)
+		case NodeServiceLedgersProcedure:
+			nodeServiceLedgersHandler.ServeHTTP(w, r)
+		case NodeServiceRepairProcedure:
+			nodeServiceRepairHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -589,4 +641,12 @@ func (UnimplementedNodeServiceHandler) Checkup(context.Context, *connect.Request
 
 func (UnimplementedNodeServiceHandler) TestLink(context.Context, *connect.Request[v1.TestLinkRequest]) (*connect.Response[v1.TestLinkResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.TestLink is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) Ledgers(context.Context, *connect.Request[v1.LedgersRequest]) (*connect.Response[v1.LedgersResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.Ledgers is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) Repair(context.Context, *connect.Request[v1.RepairRequest]) (*connect.Response[v1.RepairResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.Repair is not implemented"))
 }
