@@ -162,6 +162,14 @@ func judged() []codeCase {
 				in.GetAlert().Handling, in.GetAlert().HandlingText = karaulav1.Handling_HANDLING_H3, "ask first"
 			}),
 		},
+		{
+			name: "a document of its own state", want: "accepted accepted", make: blanksOf("MNE"),
+			text: []string{"say al,me,xk route", "say me document personal=no handling<=H3 retain<=5y\nsay al,me,xk route"},
+		},
+		{
+			name: "a document of another state", want: "refused invalid-content", make: blanksOf("ALB"),
+			text: []string{"say al,me,xk route", "say me document personal=no handling<=H3 retain<=5y\nsay al,me,xk route"},
+		},
 		{name: "no deed", make: act(func(a *karaulav1.Act) { a.Deed = 0 }), want: "refused invalid-content"},
 		{
 			name: "a deed that is not known", want: "refused invalid-content",
@@ -217,6 +225,21 @@ func judged() []codeCase {
 func withOwner(in *karaulav1.Inner) {
 	in.GetAlert().GetVehicle().Owner = &karaulav1.Identity{Surname: "TESTOVIC"}
 	in.GetAlert().DataSubjectCategories = []karaulav1.DataSubject{karaulav1.DataSubject_DATA_SUBJECT_OTHER}
+}
+
+// blanksOf says that blank passports of a state were stolen.
+func blanksOf(state string) func(s *scene) []byte {
+	return func(s *scene) []byte {
+		d := testworld.Said(karaulav1.AlertType_ALERT_TYPE_DOCUMENT)
+		d.Inner = func(in *karaulav1.Inner) {
+			in.GetAlert().Actions = []karaulav1.Action{karaulav1.Action_ACTION_SEIZE}
+			in.GetAlert().Details = &karaulav1.Alert_Document{Document: &karaulav1.Document{
+				Kind: karaulav1.DocumentKind_DOCUMENT_KIND_PASSPORT, IssuingState: state, BlankFrom: "TEST000000",
+				BlankTo: "TEST000249", Status: karaulav1.DocumentStatus_DOCUMENT_STATUS_STOLEN_BLANK,
+			}}
+		}
+		return s.me.Say(d)
+	}
 }
 
 // shared are the cases that real nodes are tried with, too.
