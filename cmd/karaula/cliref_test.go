@@ -29,6 +29,7 @@ var results = map[string]result{
 	"karaula alert withdraw":    sendResult{},
 	"karaula alert history":     historyResult{},
 	"karaula alert erase":       eraseResult{},
+	"karaula alert import":      importResult{},
 	"karaula backup":            backupResult{},
 	"karaula restore":           restoreResult{},
 	"karaula party add":         partyAddResult{},

@@ -13,7 +13,16 @@ import (
 const (
 	headerKind = "Karaula-Kind"
 	headerHint = "Karaula-Hint"
+	headerAt   = "Karaula-Alert" // which alert of the request it is about
 )
+
+// atAlert is an error about one alert of a request, from 1.
+type atAlert struct {
+	error
+	at int
+}
+
+func (e *atAlert) Unwrap() error { return e.error }
 
 // toConnect gives an error the form in which it crosses the socket. Whatever is
 // not a problem becomes "internal", and its text stays in the node's log.
@@ -30,6 +39,9 @@ func (d *Desk) toConnect(err error) error {
 	out.Meta().Set(headerKind, strconv.Itoa(int(p.Kind)))
 	if hint := problem.HintOf(err); hint != "" {
 		out.Meta().Set(headerHint, hint)
+	}
+	if at, ok := errors.AsType[*atAlert](err); ok {
+		out.Meta().Set(headerAt, strconv.Itoa(at.at))
 	}
 	return out
 }
@@ -70,4 +82,15 @@ func FromConnect(err error) error {
 			WithHint("start it with: karaula run --dir DIR")
 	}
 	return problem.Wrap(problem.Failed, c, "the node refused the request")
+}
+
+// AlertOf gives which alert of a Send, from 1, an error that crossed the socket is
+// about; false if it is about the whole request. Those before it could be sent.
+func AlertOf(err error) (int, bool) {
+	c, ok := errors.AsType[*connect.Error](err)
+	if !ok {
+		return 0, false
+	}
+	at, convErr := strconv.Atoi(c.Meta().Get(headerAt))
+	return at, convErr == nil && at > 0
 }

@@ -24,8 +24,8 @@ import (
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
-// maxAlerts is how many alerts one request may hold.
-const maxAlerts = 1000
+// MaxAlerts is how many alerts one request may hold.
+const MaxAlerts = 1000
 
 // order is one alert on its way through the desk.
 type order struct {
@@ -52,12 +52,12 @@ func (d *Desk) send(ctx context.Context, req *karaulav1.SendRequest) (*karaulav1
 	if err != nil {
 		return nil, err
 	}
-	if n := len(req.GetAlerts()); n == 0 || n > maxAlerts {
+	if n := len(req.GetAlerts()); n == 0 || n > MaxAlerts {
 		return nil, problem.New(
 			problem.Invalid,
 			"%d alerts in one request, 1 to %d are taken; nothing was sent",
 			n,
-			maxAlerts,
+			MaxAlerts,
 		)
 	}
 	view := d.cfg.Register()
@@ -73,7 +73,7 @@ func (d *Desk) send(ctx context.Context, req *karaulav1.SendRequest) (*karaulav1
 			if len(req.GetAlerts()) > 1 {
 				err = problem.Wrap(problem.KindOf(err), err, "alert %d of %d", i+1, len(req.GetAlerts()))
 			}
-			return nil, err
+			return nil, &atAlert{err, i + 1}
 		}
 		orders = append(orders, o)
 	}

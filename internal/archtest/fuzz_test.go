@@ -81,6 +81,8 @@ var targets = map[string]string{
 	"internal/node/load.go":               "internal/node FuzzParse",
 	"internal/notice/read.go":             "internal/notice FuzzOpen",
 	"internal/seal/seal.go":               "internal/seal FuzzOpen",
+	"internal/table/map.go":               "internal/table FuzzMap",
+	"internal/table/ndjson.go":            "internal/table FuzzRows",
 	"internal/wire/wire.go":               "internal/wire FuzzCheck",
 }
 

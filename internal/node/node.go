@@ -52,6 +52,12 @@ func (l Layout) PairTerm() string { return l.in("gateway", "pair.term") }
 // PairWish is there while a person wants this gateway to take over.
 func (l Layout) PairWish() string { return l.in("gateway", "pair.takeover") }
 
+// Import is what an import of a register's file on a channel has to remember. It
+// holds no content, but the key of its hashes: secret.
+func (l Layout) Import(register, channel string) string {
+	return l.in("imports", register+"."+channel+".state")
+}
+
 // BrokerKeys are the keys of the broker: secret, but open no content.
 func (l Layout) BrokerKeys() string { return l.in("broker", "keys") }
 
