@@ -28,29 +28,29 @@ type step struct {
 // ParsePath reads a path. It must end at a value: a text, a number, a word, a
 // time, true or false; of a list it names one place, from 0.
 func ParsePath(text string) (Path, error) {
-	refuse := func(what string) (Path, error) {
-		return Path{}, problem.New(problem.Invalid, "%s is no path to a value of an alert: %s", shown(text), what).
+	refuse := func(what string) error {
+		return problem.New(problem.Invalid, "%s is no path to a value of an alert: %s", shown(text), what).
 			WithHint("the fields are in docs/alerts.md; a place in a list is written plates[0]")
 	}
 	p := Path{text: text}
 	md := (&karaulav1.Alert{}).ProtoReflect().Descriptor()
 	for name := range strings.SplitSeq(text, ".") {
 		if md == nil {
-			return refuse("it goes on behind a value")
+			return Path{}, refuse("it goes on behind a value")
 		}
 		name, index, indexed := strings.Cut(name, "[")
 		fd := md.Fields().ByName(protoreflect.Name(name))
 		if fd == nil {
-			return refuse("there is no field " + shown(name) + unknownHint(md, name))
+			return Path{}, refuse("there is no field " + shown(name) + unknownHint(md, name))
 		}
 		s := step{fd: fd}
 		if indexed != fd.IsList() {
-			return refuse(shown(name) + " is a list if and only if a place is named in it")
+			return Path{}, refuse(shown(name) + " is a list if and only if a place is named in it")
 		}
 		if indexed {
 			n, err := strconv.Atoi(strings.TrimSuffix(index, "]"))
 			if err != nil || n < 0 || n > maxIndex || index != strconv.Itoa(n)+"]" {
-				return refuse("a place in a list is a number from 0 to " + strconv.Itoa(maxIndex))
+				return Path{}, refuse("a place in a list is a number from 0 to " + strconv.Itoa(maxIndex))
 			}
 			s.at = n
 		}
@@ -58,7 +58,7 @@ func ParsePath(text string) (Path, error) {
 		md = fd.Message()
 	}
 	if md != nil {
-		return refuse("it ends at a group of fields")
+		return Path{}, refuse("it ends at a group of fields")
 	}
 	return p, nil
 }

@@ -100,21 +100,11 @@ func (p *csvParser) line(text []byte) error {
 			i++
 		}
 		if p.open {
-			for ; i < n; i++ {
-				if text[i] != '"' {
-					p.cell.WriteByte(text[i])
-				} else if i+1 < n && text[i+1] == '"' {
-					p.cell.WriteByte('"')
-					i++
-				} else {
-					break
-				}
-			}
-			if i >= n {
+			i = p.quoted(text, i)
+			if p.open {
 				return nil // goes on in the next line
 			}
-			p.open = false
-			if i++; i < n && text[i] != p.delimiter {
+			if i < n && text[i] != p.delimiter {
 				return errAfter
 			}
 		}
@@ -129,4 +119,22 @@ func (p *csvParser) line(text []byte) error {
 		}
 		i++ // the delimiter; behind it another cell begins, if an empty one
 	}
+}
+
+// quoted reads what stands within quotes, and closes them where they end; it gives
+// the place behind.
+func (p *csvParser) quoted(text []byte, i int) int {
+	for ; i < len(text); i++ {
+		if text[i] != '"' {
+			p.cell.WriteByte(text[i])
+			continue
+		}
+		i++
+		if i >= len(text) || text[i] != '"' {
+			p.open = false
+			return i
+		}
+		p.cell.WriteByte('"')
+	}
+	return i
 }

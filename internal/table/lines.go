@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 
 	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/transform"
@@ -39,17 +40,17 @@ func (l *lines) read() (line, error) {
 		l.next++
 		return out, nil
 	}
-	any := false
+	some := false
 	for {
 		part, err := l.in.ReadSlice('\n')
-		any = any || len(part) > 0
+		some = some || len(part) > 0
 		if out.long = out.long || len(out.text)+len(part) > MaxRow; !out.long {
 			out.text = append(out.text, part...)
 		}
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
 			continue
-		case errors.Is(err, io.EOF) && !any:
+		case errors.Is(err, io.EOF) && !some:
 			return line{}, io.EOF
 		case err != nil && !errors.Is(err, io.EOF):
 			return line{}, err
@@ -63,8 +64,8 @@ func (l *lines) read() (line, error) {
 
 // unread takes lines back, which were read one after the other, the last of them last.
 func (l *lines) unread(list [][]byte) {
-	for i := len(list) - 1; i >= 0; i-- {
-		l.back = append(l.back, list[i])
+	for _, text := range slices.Backward(list) {
+		l.back = append(l.back, text)
 	}
 	l.next -= len(list)
 }

@@ -74,7 +74,10 @@ const four = "id,plate,code,model\n1,ZZ 1,1,Žuta\n2,,9,b\n"
 
 func TestRows(t *testing.T) {
 	t.Parallel()
-	encoded := func(e interface{ Bytes(b []byte) ([]byte, error) }) string {
+	encoded := func(e interface {
+		Bytes(b []byte) ([]byte, error)
+	},
+	) string {
 		b, err := e.Bytes([]byte(four))
 		if err != nil {
 			t.Fatal(err)
@@ -107,12 +110,24 @@ func TestRows(t *testing.T) {
 			"", four + "3,\"ZZ,1,a\n4,,1,c\n",
 			append(good[:2:2], "4! a quote is opened and not closed within the longest row", "5: c 0 1"),
 		},
-		"bare quote":   {"", four + "3,Z\"Z,1,a\n4,,1,c\n", append(good[:2:2], "4! a quote stands inside a cell that does not begin with one", "5: c 0 1")},
-		"after quote":  {"", four + "3,\"Z\"Z,1,a\n", append(good[:2:2], "4! something stands between a closing quote and the next delimiter")},
-		"no quotes":    {"quote: none", four + "3,\"Z,1,a\n", append(good[:2:2], "4: a 1 1")},
-		"empty lines":  {"", four + "\n\n3,,1,c\n", append(good[:2:2], "6: c 0 1")},
-		"huge":         {"", four + strings.Repeat("9", table.MaxRow+1) + "\n4,,1,c\n", append(good[:2:2], "4! is longer than a row may be", "5: c 0 1")},
-		"wide":         {"", four + strings.Repeat(",", table.MaxColumns) + "\n4,,1,c\n", append(good[:2:2], "4! has more columns than a row may have", "5: c 0 1")},
+		"bare quote": {
+			"", four + "3,Z\"Z,1,a\n4,,1,c\n",
+			append(good[:2:2], "4! a quote stands inside a cell that does not begin with one", "5: c 0 1"),
+		},
+		"after quote": {
+			"", four + "3,\"Z\"Z,1,a\n",
+			append(good[:2:2], "4! something stands between a closing quote and the next delimiter"),
+		},
+		"no quotes":   {"quote: none", four + "3,\"Z,1,a\n", append(good[:2:2], "4: a 1 1")},
+		"empty lines": {"", four + "\n\n3,,1,c\n", append(good[:2:2], "6: c 0 1")},
+		"huge": {
+			"", four + strings.Repeat("9", table.MaxRow+1) + "\n4,,1,c\n",
+			append(good[:2:2], "4! is longer than a row may be", "5: c 0 1"),
+		},
+		"wide": {
+			"", four + strings.Repeat(",", table.MaxColumns) + "\n4,,1,c\n",
+			append(good[:2:2], "4! has more columns than a row may have", "5: c 0 1"),
+		},
 		"unknown code": {"", four + "3,,2,c\n", append(good[:2:2], `4! column "code": holds a code that the map does not list`)},
 		"no key":       {"", four + ",,1,c\n", append(good[:2:2], "4! no key")},
 		"ndjson": {
