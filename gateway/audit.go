@@ -7,7 +7,6 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"karaula/gateway/inbox"
 	"karaula/gateway/stream"
 	"karaula/internal/border"
 	"karaula/internal/envelope"
@@ -68,16 +67,11 @@ func (r *ledgerReader) take(ctx context.Context, name string, m stream.Stored) e
 			return err
 		}
 	}
-	piece := &karaulav1.StoredPiece{Data: m.Data, Where: fmt.Sprintf("%s %d", name, m.Seq)}
-	for _, h := range inbox.EdgeOf(m.Header) {
-		piece.Edge = append(piece.Edge, h[:])
-	}
-	begins := r.last == 0 && len(piece.GetEdge()) > 0
 	r.last = m.Seq
-	if ok && (at == r.next || at.Epoch > r.next.Epoch || begins) {
+	if ok && (at == r.next || at.Epoch > r.next.Epoch) {
 		r.next = border.Position{Epoch: at.Epoch, Seq: at.Seq + 1}
 	}
-	return r.fn(piece)
+	return r.fn(&karaulav1.StoredPiece{Data: m.Data, Where: fmt.Sprintf("%s %d", name, m.Seq)})
 }
 
 // stubs passes on the stubs that are there of the numbers from the next one on, up

@@ -8,6 +8,7 @@ import (
 	"connectrpc.com/connect"
 
 	"karaula/gateway/desk"
+	"karaula/gateway/diary"
 	"karaula/gateway/stream"
 	"karaula/internal/envelope"
 	"karaula/internal/evidence"
@@ -95,7 +96,7 @@ func TestAuditReadsWhatTheStreamsHold(t *testing.T) {
 func (h *house) wantDeeds(want string) {
 	h.t.Helper()
 	got := ""
-	records := desk.NewRecords(h.gateway.o.Keys.Keys, deskKey(h.gateway.o.Keys.Keys()))
+	records := diary.NewRecords(h.gateway.o.Keys.Keys, deskKey(h.gateway.o.Keys.Keys()))
 	err := stream.Open(h.broker.JS, subject.DeskStream).Read(h.t.Context(), 1, "", func(m stream.Stored) error {
 		e, err := records.Open(m.Data)
 		if e.GetDeed() != "send" && e.GetReason() == "" {

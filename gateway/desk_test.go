@@ -6,7 +6,7 @@ import (
 
 	"connectrpc.com/connect"
 
-	"karaula/gateway/desk"
+	"karaula/gateway/diary"
 	"karaula/gateway/stream"
 	"karaula/internal/subject"
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -32,7 +32,7 @@ func TestTheBrokerDoesNotReadTheDesk(t *testing.T) {
 				t.Errorf("record %d shows %q", m.Seq, word)
 			}
 		}
-		e, err := desk.NewRecords(h.gateway.o.Keys.Keys, deskKey(h.gateway.o.Keys.Keys())).Open(m.Data)
+		e, err := diary.NewRecords(h.gateway.o.Keys.Keys, deskKey(h.gateway.o.Keys.Keys())).Open(m.Data)
 		entries = append(entries, e)
 		return err
 	})

@@ -16,6 +16,7 @@ import (
 	"karaula/gateway/book"
 	"karaula/gateway/bus"
 	"karaula/gateway/desk"
+	"karaula/gateway/diary"
 	"karaula/gateway/index"
 	"karaula/gateway/link"
 	"karaula/gateway/outbox"
@@ -50,6 +51,7 @@ type Gateway struct {
 	quarantine *stream.Log
 	deskLog    *stream.Log
 	stubs      *stream.Log
+	diary      *diary.Diary
 
 	book      *book.Book
 	index     *index.Index
@@ -165,10 +167,13 @@ func (g *Gateway) Run(ctx context.Context) error {
 			g.log.Warn("the index file did not close cleanly; the next start opens more alerts", "why", err.Error())
 		}
 	}()
+	if err := g.openDiary(ctx); err != nil {
+		return err
+	}
+	defer g.diary.Close() //nolint:errcheck // every head in it was synced
 	g.desk = desk.New(desk.Config{
 		Self: g.self, Name: g.o.Config.Name, Register: g.o.Register.View, Book: g.book, Index: g.index, Complete: g.complete, Bus: &g.bus,
-		Writer: g.writer, Open: g.open, Log: g.deskLog, OfficerKey: g.o.Keys.Keys().Officer,
-		Records:    desk.NewRecords(g.o.Keys.Keys, deskKey(g.o.Keys.Keys())),
+		Writer: g.writer, Open: g.open, Diary: g.diary, SignHead: g.signDeskHead, OfficerKey: g.o.Keys.Keys().Officer,
 		ReadLedger: g.readLedger, ReadAside: g.readAside, Skew: g.o.Config.ClockSkew,
 		Status: g.status, KeyUse: g.keyUse, PruneKeys: g.pruneKeys, Ledgers: g.ledgers, Repair: g.repair,
 		Checkup: g.checkup, TestLink: g.testLink, Now: g.o.Now, Logger: g.log,
@@ -187,6 +192,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	g.work.Go(func() { g.checkDiary(inner) })
 	err = g.mind(ctx, inner, stopDesk, deskDone)
 	stopInner() // also what is being opened; what is queued is said under a time limit of its own
 	g.stop(context.WithoutCancel(ctx))

@@ -15,6 +15,7 @@ import (
 
 	"karaula/gateway/book"
 	"karaula/gateway/desk"
+	"karaula/gateway/diary"
 	"karaula/gateway/index"
 	"karaula/gateway/stream"
 	"karaula/internal/ledger"
@@ -113,7 +114,7 @@ func TestALookUpIsRecorded(t *testing.T) {
 	h.lookUp(askPlate("AA 000 TT", "AL"))
 	var last *karaulav1.DeskEntry
 	must(t, stream.Open(h.broker.JS, subject.DeskStream).Read(t.Context(), 1, "", func(m stream.Stored) (err error) {
-		last, err = desk.NewRecords(h.gateway.o.Keys.Keys, deskKey(h.gateway.o.Keys.Keys())).Open(m.Data)
+		last, err = diary.NewRecords(h.gateway.o.Keys.Keys, deskKey(h.gateway.o.Keys.Keys())).Open(m.Data)
 		return err
 	}))
 	last.At = 0

@@ -27,6 +27,10 @@ func (g *Gateway) status(context.Context) *karaulav1.StatusResponse {
 	if !g.book.Complete() {
 		s.Warnings = append(s.Warnings, "history is still being read after the start; lists are not complete")
 	}
+	if g.begun.Load() && g.diary.Trouble() != "" {
+		s.Warnings = append(s.Warnings, "the own broker does not show what officers did as it was kept: "+g.diary.Trouble()+
+			"; karaula audit desk shows all of it")
+	}
 	if err := g.o.Keys.Err(); err != nil {
 		s.Warnings = append(s.Warnings, "the own keys have changed and cannot be read: "+err.Error())
 	}

@@ -22,7 +22,7 @@ func newAudit(a *app) *cobra.Command {
 		`These commands read what a running node holds, verify it themselves, and believe
 the node nothing but what others have signed. Who audits, when and why is recorded
 at the node before anything is read. They are for the roles auditor and supervisor.`,
-		newAuditReplay(a), newAuditAsOf(a), newAuditExport(a), newAuditProve(a))
+		newAuditReplay(a), newAuditAsOf(a), newAuditExport(a), newAuditProve(a), newAuditDesk(a))
 }
 
 // auditFlags are what the audit commands have in common.
@@ -81,6 +81,22 @@ func (a *app) audit(ctx context.Context, f *auditFlags, req *karaulav1.AuditRequ
 	return out, nil
 }
 
+// ownRoots gives the roots of the node's own cards.
+func (a *app) ownRoots(m *karaulav1.AuditResponse) (roots []string, err error) {
+	files := map[string][]byte{}
+	for _, file := range m.GetFiles() {
+		files[file.GetPath()] = file.GetBody()
+	}
+	view, err := register.FromFiles(m.GetParty(), files, a.now())
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range view.Cards(m.GetParty()) {
+		roots = append(roots, c.Root)
+	}
+	return roots, nil
+}
+
 // piecesOf reads a ledger from a node, or what was put aside of it, anew each time.
 func piecesOf(
 	ctx context.Context, node karaulav1connect.NodeServiceClient, audit []byte, l *karaulav1.AuditLedger, aside bool,
@@ -95,13 +111,7 @@ func piecesOf(
 		defer stream.Close() //nolint:errcheck // it is read or given up
 		for stream.Receive() {
 			for _, p := range stream.Msg().GetPieces() {
-				raw := evidence.Raw{Data: p.GetData(), Where: p.GetWhere()}
-				for _, h := range p.GetEdge() {
-					if len(h) == 32 {
-						raw.Edge = append(raw.Edge, [32]byte(h))
-					}
-				}
-				if !yield(raw, nil) {
+				if !yield(evidence.Raw{Data: p.GetData(), Where: p.GetWhere()}, nil) {
 					return
 				}
 			}

@@ -75,6 +75,7 @@ var results = map[string]result{
 	"karaula alert watch":       watchEvent{},
 	"karaula audit replay":      replayEvent{},
 	"karaula audit as-of":       asOfResult{},
+	"karaula audit desk":        deskResult{},
 	"karaula audit export":      exportResult{},
 	"karaula audit prove":       proofResult{},
 	"karaula verify":            verifyResult{},

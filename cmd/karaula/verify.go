@@ -32,7 +32,7 @@ import (
 type verifyResult struct {
 	File     string        `json:"file"`
 	Digest   string        `json:"digest"` // of the file, "sha256:…"
-	Kind     string        `json:"kind"`   // bundle, inclusion, consistency, range, fork or envelope
+	Kind     string        `json:"kind"`   // bundle, inclusion, consistency, range, fork, desk or envelope
 	Verified bool          `json:"verified"`
 	Shows    string        `json:"shows"` // in a sentence; empty if it does not verify
 	MadeBy   string        `json:"made_by,omitempty"`
@@ -41,6 +41,7 @@ type verifyResult struct {
 	Ledgers  []ledgerLine  `json:"ledgers,omitempty"`
 	Said     []*saidLine   `json:"said,omitempty"`      // the first statements
 	SaidMore uint64        `json:"said_more,omitempty"` // further ones, verified too
+	Looks    []lookLine    `json:"looks,omitempty"`     // what officers did
 	Findings []findingLine `json:"findings"`
 	More     int           `json:"more"` // findings beyond those
 }
@@ -91,7 +92,16 @@ func (r verifyResult) page(p *page) {
 			p.line("… and %d more statements", r.SaidMore)
 		}
 	}
+	if len(r.Looks) > 0 && r.Verified {
+		p.blank()
+		for _, l := range r.Looks {
+			l.page(p)
+		}
+	}
 	pageFindings(p, r.Findings, r.More)
+	if r.Kind == "desk" {
+		return
+	}
 	p.blank()
 	p.line("It does not show what was said outside of it, nor that anybody read a sealed content;")
 	p.line("a receipt says that a party's system took a statement in. Times are those that the")
@@ -102,7 +112,7 @@ func newVerify(a *app) *cobra.Command {
 	var roots, cards []string
 	c := &cobra.Command{
 		Use:   "verify FILE --root VKEY [--root VKEY …]",
-		Short: "verify a bundle, proof, fork or envelope, offline",
+		Short: "verify a bundle, proof, fork, envelope or export of the desk, offline",
 		Long: `Verifies a file with nothing but the parties' root keys, and prints a page that says
 what it shows. No node, no network and no private key is needed. An envelope also
 needs the card under which it was signed: --card. docs/verify-by-hand.md does the same
@@ -134,6 +144,8 @@ without this program.`,
 		switch {
 		case evidence.IsBundle(head):
 			err = a.verifyBundle(c.Context(), f, size, roots, &r)
+		case evidence.IsDesk(head):
+			err = verifyDesk(io.NewSectionReader(f, 0, size), roots, &r)
 		case evidence.IsProof(head):
 			err = verifyProof(f, size, roots, &r)
 		default:

@@ -24,7 +24,7 @@ const (
 )
 
 // auditDeeds are what an audit may be for; each is the deed of its record.
-func auditDeeds() []string { return []string{"replay", "export", "prove", "as-of"} }
+func auditDeeds() []string { return []string{"replay", "export", "prove", "as-of", auditDesk} }
 
 // audits are those that have begun, with who began them.
 type audits struct {
@@ -35,10 +35,11 @@ type audits struct {
 type begun struct {
 	officer Officer
 	at      time.Time
+	desk    bool // of what officers did
 }
 
 // begin remembers an audit and gives its id. What is old is forgotten.
-func (a *audits) begin(o Officer, now time.Time) [16]byte {
+func (a *audits) begin(o Officer, now time.Time, desk bool) [16]byte {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	maps.DeleteFunc(a.all, func(_ [16]byte, b begun) bool { return now.Sub(b.at) > auditTime })
@@ -51,19 +52,19 @@ func (a *audits) begin(o Officer, now time.Time) [16]byte {
 	if a.all == nil {
 		a.all = map[[16]byte]begun{}
 	}
-	a.all[id] = begun{o, now}
+	a.all[id] = begun{o, now, desk}
 	return id
 }
 
-// may reports whether an officer has begun the audit.
-func (a *audits) may(o Officer, id []byte, now time.Time) bool {
+// may reports whether an officer has begun the audit, and for this.
+func (a *audits) may(o Officer, id []byte, now time.Time, desk bool) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(id) != 16 {
 		return false
 	}
 	b, ok := a.all[[16]byte(id)]
-	return ok && b.officer == o && now.Sub(b.at) <= auditTime
+	return ok && b.officer == o && b.desk == desk && now.Sub(b.at) <= auditTime
 }
 
 // Audit begins an audit: it is recorded, and says what there is to read.
@@ -97,7 +98,7 @@ func (d *Desk) audit(ctx context.Context, m *karaulav1.AuditRequest) (*karaulav1
 	}
 	view := d.cfg.Register()
 	resp := &karaulav1.AuditResponse{Party: d.cfg.Self, ClockSkew: d.cfg.Skew.Microseconds(), Ledgers: ledgersOf(view, m.GetChannel())}
-	if len(resp.GetLedgers()) == 0 {
+	if len(resp.GetLedgers()) == 0 && m.GetDeed() != auditDesk {
 		return nil, problem.New(problem.NotFound, "there is no channel %q here; nothing was read", m.GetChannel()).
 			WithHint("karaula agreement list --dir DIR")
 	}
@@ -126,7 +127,7 @@ func (d *Desk) audit(ctx context.Context, m *karaulav1.AuditRequest) (*karaulav1
 	for _, path := range slices.Sorted(maps.Keys(files)) {
 		resp.Files = append(resp.Files, &karaulav1.RegisterFile{Path: path, Body: files[path]})
 	}
-	id := d.audits.begin(officer, d.cfg.Now())
+	id := d.audits.begin(officer, d.cfg.Now(), m.GetDeed() == auditDesk)
 	resp.Audit = id[:]
 	return resp, nil
 }
@@ -188,7 +189,7 @@ func (d *Desk) readLedger(
 	if err != nil {
 		return err
 	}
-	if !d.audits.may(officer, m.GetAudit(), d.cfg.Now()) {
+	if !d.audits.may(officer, m.GetAudit(), d.cfg.Now(), false) {
 		return problem.New(problem.Locked, "this audit has not begun here, or too long ago; nothing was read").
 			WithHint("begin again")
 	}

@@ -16,9 +16,9 @@ import (
 
 	"karaula/gateway/book"
 	"karaula/gateway/bus"
+	"karaula/gateway/diary"
 	"karaula/gateway/index"
 	"karaula/gateway/outbox"
-	"karaula/gateway/stream"
 	"karaula/internal/keyring"
 	"karaula/internal/register"
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -53,10 +53,10 @@ type Config struct {
 	Writer func(channel string) (*outbox.Writer, bool)
 	// Open opens an entry of the book with the node's own keys.
 	Open func(ctx context.Context, e book.Entry) (*Opened, error)
-	// Log is the desk stream.
-	Log *stream.Log
-	// Records seals what is written there.
-	Records *Records
+	// Diary keeps what officers do.
+	Diary *diary.Diary
+	// SignHead signs what an export of it ends with.
+	SignHead func(*karaulav1.DeskHead) (*karaulav1.DeskSigned, error)
 	// OfficerKey is the national key of officers' pseudonyms, 32 bytes.
 	OfficerKey []byte
 	// ReadLedger gives what the streams hold of a ledger, in their order, and
@@ -96,5 +96,5 @@ func New(cfg Config) *Desk { return &Desk{cfg: cfg} }
 // record writes an entry of the desk stream; what cannot be recorded is not done.
 func (d *Desk) record(ctx context.Context, who Officer, deed string, e *karaulav1.DeskEntry) error {
 	e.At, e.Officer, e.Role, e.Deed = d.cfg.Now().UnixMicro(), who.ID, who.Role, deed
-	return d.append(ctx, deed, e)
+	return d.cfg.Diary.Append(ctx, e)
 }

@@ -15,11 +15,9 @@ import (
 
 	"karaula/gateway/book"
 	"karaula/gateway/outbox"
-	"karaula/gateway/stream"
 	"karaula/internal/alert"
 	"karaula/internal/problem"
 	"karaula/internal/register"
-	"karaula/internal/subject"
 	"karaula/internal/terms"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
@@ -288,19 +286,6 @@ func (d *Desk) say(ctx context.Context, ch *register.ChannelView, orders []*orde
 	}
 	for i, s := range said {
 		fresh[i].answer.Epoch, fresh[i].answer.Seq = s.Parsed.Statement.GetEpoch(), s.Parsed.Statement.GetSeq()
-	}
-	return nil
-}
-
-// append puts an entry into the desk stream.
-func (d *Desk) append(ctx context.Context, deed string, e *karaulav1.DeskEntry) error {
-	data, err := d.cfg.Records.Seal(e)
-	if err != nil {
-		return err
-	}
-	if _, err := d.cfg.Log.Add(ctx, stream.Msg{Subject: subject.Desk(deed), Data: data}); err != nil {
-		return problem.Wrap(problem.Unreachable, err, "it cannot be recorded who did this, so it was not done").
-			WithHint("karaula status --dir DIR shows whether the broker answers")
 	}
 	return nil
 }

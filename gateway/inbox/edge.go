@@ -34,9 +34,8 @@ func edgeHeader(p *border.Placement) nats.Header {
 	return nats.Header{edgeName: {base64.StdEncoding.EncodeToString(all)}}
 }
 
-// EdgeOf reads the right edge behind which a ledger begins from the header of its
-// first message in the IN stream; nil if there is none.
-func EdgeOf(h nats.Header) [][32]byte {
+// edgeOf reads what edgeHeader wrote; nil if there is none.
+func edgeOf(h nats.Header) [][32]byte {
 	const most = 64 // hashes in the largest edge
 	text := h.Get(edgeName)
 	all, err := base64.StdEncoding.DecodeString(text[:min(len(text), base64.StdEncoding.EncodedLen(most*32))])

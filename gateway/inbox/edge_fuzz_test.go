@@ -16,7 +16,7 @@ func FuzzEdgeOf(f *testing.F) {
 	f.Add(base64.StdEncoding.EncodeToString(make([]byte, 65*32)))
 	f.Add("====")
 	f.Fuzz(func(t *testing.T, text string) {
-		edge := EdgeOf(nats.Header{edgeName: {text}})
+		edge := edgeOf(nats.Header{edgeName: {text}})
 		if len(edge) > 64 {
 			t.Errorf("%d hashes", len(edge))
 		}

@@ -199,7 +199,7 @@ type reading struct {
 // take gives stored bytes their place, and enters them if it is the next one.
 func (r *reading) take(raw []byte, h nats.Header, streamSeq uint64, erasedAt int64) border.Placement {
 	r.led.Settled = r.before.settled[r.led.Epoch] // what has its place only because it lies here, has none
-	r.led.Edge = EdgeOf(h)
+	r.led.Edge = edgeOf(h)
 	p := r.cfg.Checker.Place(raw, r.view, r.led, r)
 	if p.Kind != border.Next {
 		return p

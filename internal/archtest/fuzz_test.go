@@ -37,7 +37,6 @@ var targets = map[string]string{
 	"internal/backup/open.go":             "internal/backup FuzzUnpack",
 	"internal/border/join.go":             "internal/border FuzzPlace",
 	"internal/evidence/tar.go":            "internal/evidence FuzzOpenBundle",
-	"internal/evidence/run.go":            "internal/evidence FuzzOpenBundle",
 	"internal/node/restored.go":           "internal/node FuzzLoadRestored",
 	"broker/remote.go":                    "none: answers of our own servers to the account of operation",
 	"gateway/pair/state.go":               "gateway/pair FuzzRecord",
@@ -56,7 +55,8 @@ var targets = map[string]string{
 	"internal/access/access.go":           "internal/access FuzzParse",
 	"internal/keyring/pem.go":             "internal/keyring FuzzCertificate",
 	"gateway/channel.go":                  "none: bodies of statements of our own",
-	"gateway/desk/record.go":              "gateway/desk FuzzOpenRecord",
+	"gateway/diary/record.go":             "gateway/diary FuzzOpenRecord",
+	"internal/evidence/desk.go":           "gateway FuzzVerifyDesk",
 	"gateway/hear.go":                     "internal/border FuzzPlace", // bodies that the border check has accepted
 	"gateway/inbox/mac.go":                "gateway/inbox FuzzAuthenticated",
 	"gateway/index/file.go":               "gateway/index FuzzFile",

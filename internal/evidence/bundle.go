@@ -230,7 +230,7 @@ func (b *Bundle) pieces(in Input, at int64) Pieces {
 				return
 			}
 			data, err := t.read(name, n, subject.MaxEnvelope)
-			if !yield(Raw{Data: data, Where: rest}, err) || err != nil {
+			if !yield(Raw{data, rest}, err) || err != nil {
 				return
 			}
 		}

@@ -75,7 +75,7 @@ func (c *Choice) wants(in Input, at border.Position, said int64) bool {
 }
 
 // each calls fn for every statement of a ledger, with its index from 1.
-func (s *span) each(fn func(n uint64, raw Raw, p *envelope.Peeked, at border.Position)) error {
+func (s *span) each(fn func(n uint64, raw []byte, p *envelope.Peeked, at border.Position)) error {
 	n := uint64(0)
 	for raw, err := range s.in.Pieces {
 		if err != nil {
@@ -86,14 +86,14 @@ func (s *span) each(fn func(n uint64, raw Raw, p *envelope.Peeked, at border.Pos
 			continue
 		}
 		n++
-		fn(n, raw, p, border.Position{Epoch: p.Said.GetEpoch(), Seq: p.Said.GetSeq()})
+		fn(n, raw.Data, p, border.Position{Epoch: p.Said.GetEpoch(), Seq: p.Said.GetSeq()})
 	}
 	return nil
 }
 
 // ask finds what was asked for.
 func (s *span) ask(c Choice) error {
-	return s.each(func(n uint64, _ Raw, p *envelope.Peeked, at border.Position) {
+	return s.each(func(n uint64, _ []byte, p *envelope.Peeked, at border.Position) {
 		if !c.wants(s.in, at, p.Said.GetSaidAt()) {
 			return
 		}
@@ -115,17 +115,11 @@ func (s *span) settle(asked map[ledger.ID]*span) error {
 	if s.in.Start != nil {
 		epoch = s.in.Start.Epoch
 	}
-	return s.each(func(n uint64, raw Raw, p *envelope.Peeked, at border.Position) {
+	return s.each(func(n uint64, raw []byte, p *envelope.Peeked, at border.Position) {
 		if at.Epoch != epoch {
 			tree, epoch = &ledger.Tree{}, at.Epoch
 		}
-		// The ledger begins here for the party whose store it is.
-		if root := p.Said.GetPrevRoot(); n == 1 && len(raw.Edge) > 0 && at.Seq > 0 && len(root) == 32 {
-			if behind, err := ledger.FromFrontier(at.Seq-1, raw.Edge, [32]byte(root)); err == nil {
-				tree = behind
-			}
-		}
-		covers := p.Said.GetKind() == karaulav1.Kind_KIND_RECEIPT && s.covers(raw.Data, asked, open)
+		covers := p.Said.GetKind() == karaulav1.Kind_KIND_RECEIPT && s.covers(raw, asked, open)
 		if covers && (s.first == 0 || n < s.first) {
 			s.first = n
 		}

@@ -16,9 +16,6 @@ type Raw struct {
 	Data []byte
 	// Where they lie in their store: the sequence in a stream, a name in a file.
 	Where string
-	// Edge is the right edge that the store keeps with the piece, where the ledger
-	// begins later for the party whose store it is; nil elsewhere. It needs no trust.
-	Edge [][32]byte
 }
 
 // Pieces gives what a store holds of one ledger, in its order. An error ends it.

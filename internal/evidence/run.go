@@ -4,11 +4,9 @@ import (
 	"fmt"
 	"time"
 
-	"karaula/internal/agreement"
 	"karaula/internal/border"
 	"karaula/internal/envelope"
 	"karaula/internal/ledger"
-	"karaula/internal/wire"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
@@ -63,15 +61,8 @@ func newRun(r *replay, in Input) *run {
 			Channel: in.Channel, Origin: in.Origin, ID: in.ID, Kinds: map[karaulav1.Kind]uint64{}, Cosigned: map[string]uint64{},
 		},
 	}
-	switch {
-	case in.Start != nil:
+	if in.Start != nil {
 		led.Epoch = in.Start.Epoch
-	case in.Origin != r.o.View.Self():
-		for _, cv := range r.o.View.AllChannels() {
-			if cv.ID == in.Channel {
-				led.Joined = cv.Joined // the store begins where its party came in
-			}
-		}
 	}
 	return u
 }
@@ -152,10 +143,6 @@ func (u *run) begin(raw Raw, piece *border.Piece) bool {
 		u.find(Missing, border.Position{Epoch: start.Epoch, Seq: start.Size + 1}, raw.Where, 0, "it is not there")
 		return false
 	}
-	if joined, ok := u.joined(st); ok {
-		u.led.Joined, u.led.Edge = joined, start.Edge // placed as whoever came in with this text places it
-		return true
-	}
 	tree, err := ledger.FromFrontier(start.Size, start.Edge, [32]byte(st.GetPrevRoot()))
 	if err != nil {
 		u.find(Damaged, border.Position{Epoch: start.Epoch, Seq: start.Size + 1}, raw.Where, karaulav1.Code_CODE_WRONG_ROOT,
@@ -167,31 +154,8 @@ func (u *run) begin(raw Raw, piece *border.Piece) bool {
 	return true
 }
 
-// joined gives the text that a statement brings in the place of one that is not
-// known here: whose store this was came into the channel with it.
-func (u *run) joined(st *karaulav1.Statement) (digest [32]byte, ok bool) {
-	if st.GetKind() != karaulav1.Kind_KIND_AGREEMENT || len(st.GetAgreement()) != 32 {
-		return digest, false
-	}
-	if _, known := u.r.o.View.AgreementByDigest([32]byte(st.GetAgreement())); known {
-		return digest, false
-	}
-	var b karaulav1.AgreementBody
-	if wire.Unmarshal(st.GetBody(), &b, agreement.MaxFile+1024) != nil {
-		return digest, false
-	}
-	signed, err := agreement.Open(b.GetAgreement())
-	if err != nil {
-		return digest, false
-	}
-	return signed.Agreement.Digest, true // that it follows the other text is for the border check to see
-}
-
 // place finds the place of a piece.
 func (u *run) place(raw Raw, piece *border.Piece) error {
-	if raw.Edge != nil {
-		u.led.Edge = raw.Edge
-	}
 	p := u.r.checker.PlacePiece(piece, u.r.o.View, u.led, u)
 	if p.Kind == border.Quarantine && p.Code == karaulav1.Code_CODE_KEY_NOT_VALID && p.Position == u.led.Next() {
 		p = u.repudiated(raw, piece, p)
@@ -209,11 +173,7 @@ func (u *run) place(raw Raw, piece *border.Piece) error {
 		u.find(Unknown, p.Position, raw.Where, p.Code, "%s", p.Detail)
 		u.stopped = true
 		u.out.Unplaced++
-	case border.NeedEdge:
-		u.find(Missing, p.Position, raw.Where, p.Code, "its party came in here, and the hashes of what was said before are not here or wrong")
-		u.stopped = true
-		u.out.Unplaced++
-	case border.Quarantine, border.Before:
+	case border.Quarantine, border.NeedEdge, border.Before: // a replay has no text that it came in by
 		u.find(Stranger, p.Position, raw.Where, p.Code, "not a statement of this ledger: %s", p.Detail)
 	}
 	return nil
@@ -302,10 +262,6 @@ func (u *run) next(raw Raw, p *border.Placement) error {
 func (u *run) remember(p *border.Placement, before *border.Ledger) error {
 	u.led.Advance(p)
 	t := u.trails[u.led.Epoch]
-	if behind := p.Begins(); behind != nil {
-		t = &trail{base: behind.Size()}
-		u.trails[u.led.Epoch] = t
-	}
 	if t == nil {
 		t = &trail{}
 		u.trails[u.led.Epoch] = t

@@ -43,6 +43,9 @@ func (l Layout) Journal(channel string) string { return l.in("gateway", "journal
 // Index is the gateway's sealed index of alerts, which can be made again.
 func (l Layout) Index() string { return l.in("gateway", "index") }
 
+// DeskHead keeps the newest place in the ledger of what officers did.
+func (l Layout) DeskHead() string { return l.in("gateway", "desk.head") }
+
 // Restored says from which backup the folder was restored; not there if it never was.
 func (l Layout) Restored() string { return l.in("gateway", "restored") }
 

@@ -99,7 +99,6 @@ func TestAPartyComesInLater(t *testing.T) {
 		y.sees("xk", "al", after...)
 		y.sees("xk", "me", afterMe...)
 		y.sees("al", "xk", own...)
-		y.replays("xk")
 		y.sees("me", "xk", own...)
 		want := deliveries([]string{"me"}, before)
 		maps.Copy(want, deliveries([]string{"me", "xk"}, after))

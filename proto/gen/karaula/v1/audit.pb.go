@@ -27,7 +27,7 @@ const (
 // given. What is given has no content but what it is sealed in.
 type AuditRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What for: "replay", "export", "prove" or "as-of".
+	// What for: "replay", "export", "prove", "as-of" or "audit-desk".
 	Deed string `protobuf:"bytes,1,opt,name=deed,proto3" json:"deed,omitempty"`
 	// Why; required.
 	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -534,10 +534,7 @@ type StoredPiece struct {
 	// The exact bytes.
 	Data []byte `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	// Stream and sequence, "OUT_b01-al-me 17".
-	Where string `protobuf:"bytes,2,opt,name=where,proto3" json:"where,omitempty"`
-	// With the first piece of a ledger that begins later for this party: the right
-	// edge of what was said before, 32 bytes each. It is checked by whoever replays.
-	Edge          [][]byte `protobuf:"bytes,3,rep,name=edge,proto3" json:"edge,omitempty"`
+	Where         string `protobuf:"bytes,2,opt,name=where,proto3" json:"where,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -586,9 +583,470 @@ func (x *StoredPiece) GetWhere() string {
 	return ""
 }
 
-func (x *StoredPiece) GetEdge() [][]byte {
+// ReadDeskRequest asks for a slice of what officers did.
+type ReadDeskRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The audit, begun for "audit-desk".
+	Audit []byte `protobuf:"bytes,1,opt,name=audit,proto3" json:"audit,omitempty"`
+	// From the first record at or after this time, microseconds since 1970 UTC; 0: all.
+	From int64 `protobuf:"varint,2,opt,name=from,proto3" json:"from,omitempty"`
+	// To before the first record at or after this time, likewise.
+	To            int64 `protobuf:"varint,3,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadDeskRequest) Reset() {
+	*x = ReadDeskRequest{}
+	mi := &file_karaula_v1_audit_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadDeskRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadDeskRequest) ProtoMessage() {}
+
+func (x *ReadDeskRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_audit_proto_msgTypes[8]
 	if x != nil {
-		return x.Edge
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadDeskRequest.ProtoReflect.Descriptor instead.
+func (*ReadDeskRequest) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ReadDeskRequest) GetAudit() []byte {
+	if x != nil {
+		return x.Audit
+	}
+	return nil
+}
+
+func (x *ReadDeskRequest) GetFrom() int64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *ReadDeskRequest) GetTo() int64 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+// ReadDeskResponse is some of it, in order.
+type ReadDeskResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The pieces of the export.
+	Pieces        []*DeskPiece `protobuf:"bytes,1,rep,name=pieces,proto3" json:"pieces,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadDeskResponse) Reset() {
+	*x = ReadDeskResponse{}
+	mi := &file_karaula_v1_audit_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadDeskResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadDeskResponse) ProtoMessage() {}
+
+func (x *ReadDeskResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_audit_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadDeskResponse.ProtoReflect.Descriptor instead.
+func (*ReadDeskResponse) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ReadDeskResponse) GetPieces() []*DeskPiece {
+	if x != nil {
+		return x.Pieces
+	}
+	return nil
+}
+
+// DeskPiece is one piece of an export of the desk stream (docs/spec/desk.md).
+type DeskPiece struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it is.
+	//
+	// Types that are valid to be assigned to Piece:
+	//
+	//	*DeskPiece_Begin
+	//	*DeskPiece_Frame
+	//	*DeskPiece_Commitment
+	//	*DeskPiece_Finding
+	//	*DeskPiece_End
+	Piece         isDeskPiece_Piece `protobuf_oneof:"piece"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeskPiece) Reset() {
+	*x = DeskPiece{}
+	mi := &file_karaula_v1_audit_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeskPiece) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeskPiece) ProtoMessage() {}
+
+func (x *DeskPiece) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_audit_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeskPiece.ProtoReflect.Descriptor instead.
+func (*DeskPiece) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *DeskPiece) GetPiece() isDeskPiece_Piece {
+	if x != nil {
+		return x.Piece
+	}
+	return nil
+}
+
+func (x *DeskPiece) GetBegin() *DeskPlace {
+	if x != nil {
+		if x, ok := x.Piece.(*DeskPiece_Begin); ok {
+			return x.Begin
+		}
+	}
+	return nil
+}
+
+func (x *DeskPiece) GetFrame() []byte {
+	if x != nil {
+		if x, ok := x.Piece.(*DeskPiece_Frame); ok {
+			return x.Frame
+		}
+	}
+	return nil
+}
+
+func (x *DeskPiece) GetCommitment() []byte {
+	if x != nil {
+		if x, ok := x.Piece.(*DeskPiece_Commitment); ok {
+			return x.Commitment
+		}
+	}
+	return nil
+}
+
+func (x *DeskPiece) GetFinding() string {
+	if x != nil {
+		if x, ok := x.Piece.(*DeskPiece_Finding); ok {
+			return x.Finding
+		}
+	}
+	return ""
+}
+
+func (x *DeskPiece) GetEnd() *DeskSigned {
+	if x != nil {
+		if x, ok := x.Piece.(*DeskPiece_End); ok {
+			return x.End
+		}
+	}
+	return nil
+}
+
+type isDeskPiece_Piece interface {
+	isDeskPiece_Piece()
+}
+
+type DeskPiece_Begin struct {
+	// Where the records that follow begin: the first piece, and one after each gap.
+	Begin *DeskPlace `protobuf:"bytes,1,opt,name=begin,proto3,oneof"`
+}
+
+type DeskPiece_Frame struct {
+	// The frame of the next record, which holds a DeskEntry.
+	Frame []byte `protobuf:"bytes,2,opt,name=frame,proto3,oneof"`
+}
+
+type DeskPiece_Commitment struct {
+	// Its SHA-256 alone, where the key that it was sealed to is gone; 32 bytes.
+	Commitment []byte `protobuf:"bytes,3,opt,name=commitment,proto3,oneof"`
+}
+
+type DeskPiece_Finding struct {
+	// What does not verify, in words. Nobody signs it: it says why there is a gap.
+	Finding string `protobuf:"bytes,4,opt,name=finding,proto3,oneof"`
+}
+
+type DeskPiece_End struct {
+	// The last piece.
+	End *DeskSigned `protobuf:"bytes,5,opt,name=end,proto3,oneof"`
+}
+
+func (*DeskPiece_Begin) isDeskPiece_Piece() {}
+
+func (*DeskPiece_Frame) isDeskPiece_Piece() {}
+
+func (*DeskPiece_Commitment) isDeskPiece_Piece() {}
+
+func (*DeskPiece_Finding) isDeskPiece_Piece() {}
+
+func (*DeskPiece_End) isDeskPiece_Piece() {}
+
+// DeskPlace is a place in the ledger of the desk.
+type DeskPlace struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Number; 0 before the first record.
+	Number uint64 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// Link of this record, 32 bytes.
+	Link          []byte `protobuf:"bytes,2,opt,name=link,proto3" json:"link,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeskPlace) Reset() {
+	*x = DeskPlace{}
+	mi := &file_karaula_v1_audit_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeskPlace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeskPlace) ProtoMessage() {}
+
+func (x *DeskPlace) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_audit_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeskPlace.ProtoReflect.Descriptor instead.
+func (*DeskPlace) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *DeskPlace) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *DeskPlace) GetLink() []byte {
+	if x != nil {
+		return x.Link
+	}
+	return nil
+}
+
+// DeskHead is what the gateway signs of an export.
+type DeskHead struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Party code.
+	Party string `protobuf:"bytes,1,opt,name=party,proto3" json:"party,omitempty"`
+	// The record before the first one of the export.
+	Before *DeskPlace `protobuf:"bytes,2,opt,name=before,proto3" json:"before,omitempty"`
+	// The last one of it; the same place if there is none.
+	Last *DeskPlace `protobuf:"bytes,3,opt,name=last,proto3" json:"last,omitempty"`
+	// The newest record of all, as the gateway kept it outside of the broker.
+	Head *DeskPlace `protobuf:"bytes,4,opt,name=head,proto3" json:"head,omitempty"`
+	// When it was signed, microseconds since 1970 UTC.
+	SignedAt int64 `protobuf:"varint,5,opt,name=signed_at,json=signedAt,proto3" json:"signed_at,omitempty"`
+	// Digest of the card, 32 bytes.
+	Card          []byte `protobuf:"bytes,6,opt,name=card,proto3" json:"card,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeskHead) Reset() {
+	*x = DeskHead{}
+	mi := &file_karaula_v1_audit_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeskHead) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeskHead) ProtoMessage() {}
+
+func (x *DeskHead) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_audit_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeskHead.ProtoReflect.Descriptor instead.
+func (*DeskHead) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *DeskHead) GetParty() string {
+	if x != nil {
+		return x.Party
+	}
+	return ""
+}
+
+func (x *DeskHead) GetBefore() *DeskPlace {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *DeskHead) GetLast() *DeskPlace {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+func (x *DeskHead) GetHead() *DeskPlace {
+	if x != nil {
+		return x.Head
+	}
+	return nil
+}
+
+func (x *DeskHead) GetSignedAt() int64 {
+	if x != nil {
+		return x.SignedAt
+	}
+	return 0
+}
+
+func (x *DeskHead) GetCard() []byte {
+	if x != nil {
+		return x.Card
+	}
+	return nil
+}
+
+// DeskSigned is a head with its signature.
+type DeskSigned struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The exact bytes of a DeskHead.
+	Head []byte `protobuf:"bytes,1,opt,name=head,proto3" json:"head,omitempty"`
+	// Id of the key, 16 bytes; of the card's use sign.
+	KeyId []byte `protobuf:"bytes,2,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// Ed25519 over the PAE of the head (docs/spec/envelope.md), payload type
+	// application/vnd.karaula.desk-head.v1, 64 bytes.
+	Signature []byte `protobuf:"bytes,3,opt,name=signature,proto3" json:"signature,omitempty"`
+	// The card, the file.
+	Card          []byte `protobuf:"bytes,4,opt,name=card,proto3" json:"card,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeskSigned) Reset() {
+	*x = DeskSigned{}
+	mi := &file_karaula_v1_audit_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeskSigned) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeskSigned) ProtoMessage() {}
+
+func (x *DeskSigned) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_audit_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeskSigned.ProtoReflect.Descriptor instead.
+func (*DeskSigned) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *DeskSigned) GetHead() []byte {
+	if x != nil {
+		return x.Head
+	}
+	return nil
+}
+
+func (x *DeskSigned) GetKeyId() []byte {
+	if x != nil {
+		return x.KeyId
+	}
+	return nil
+}
+
+func (x *DeskSigned) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+func (x *DeskSigned) GetCard() []byte {
+	if x != nil {
+		return x.Card
 	}
 	return nil
 }
@@ -634,11 +1092,41 @@ const file_karaula_v1_audit_proto_rawDesc = "" +
 	"\x06origin\x18\x03 \x01(\tR\x06origin\x12\x14\n" +
 	"\x05aside\x18\x04 \x01(\bR\x05aside\"E\n" +
 	"\x12ReadLedgerResponse\x12/\n" +
-	"\x06pieces\x18\x01 \x03(\v2\x17.karaula.v1.StoredPieceR\x06pieces\"K\n" +
+	"\x06pieces\x18\x01 \x03(\v2\x17.karaula.v1.StoredPieceR\x06pieces\"7\n" +
 	"\vStoredPiece\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x14\n" +
-	"\x05where\x18\x02 \x01(\tR\x05where\x12\x12\n" +
-	"\x04edge\x18\x03 \x03(\fR\x04edgeB\x8d\x01\n" +
+	"\x05where\x18\x02 \x01(\tR\x05where\"K\n" +
+	"\x0fReadDeskRequest\x12\x14\n" +
+	"\x05audit\x18\x01 \x01(\fR\x05audit\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\x03R\x04from\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\x03R\x02to\"A\n" +
+	"\x10ReadDeskResponse\x12-\n" +
+	"\x06pieces\x18\x01 \x03(\v2\x15.karaula.v1.DeskPieceR\x06pieces\"\xc5\x01\n" +
+	"\tDeskPiece\x12-\n" +
+	"\x05begin\x18\x01 \x01(\v2\x15.karaula.v1.DeskPlaceH\x00R\x05begin\x12\x16\n" +
+	"\x05frame\x18\x02 \x01(\fH\x00R\x05frame\x12 \n" +
+	"\n" +
+	"commitment\x18\x03 \x01(\fH\x00R\n" +
+	"commitment\x12\x1a\n" +
+	"\afinding\x18\x04 \x01(\tH\x00R\afinding\x12*\n" +
+	"\x03end\x18\x05 \x01(\v2\x16.karaula.v1.DeskSignedH\x00R\x03endB\a\n" +
+	"\x05piece\"7\n" +
+	"\tDeskPlace\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x12\n" +
+	"\x04link\x18\x02 \x01(\fR\x04link\"\xd6\x01\n" +
+	"\bDeskHead\x12\x14\n" +
+	"\x05party\x18\x01 \x01(\tR\x05party\x12-\n" +
+	"\x06before\x18\x02 \x01(\v2\x15.karaula.v1.DeskPlaceR\x06before\x12)\n" +
+	"\x04last\x18\x03 \x01(\v2\x15.karaula.v1.DeskPlaceR\x04last\x12)\n" +
+	"\x04head\x18\x04 \x01(\v2\x15.karaula.v1.DeskPlaceR\x04head\x12\x1b\n" +
+	"\tsigned_at\x18\x05 \x01(\x03R\bsignedAt\x12\x12\n" +
+	"\x04card\x18\x06 \x01(\fR\x04card\"i\n" +
+	"\n" +
+	"DeskSigned\x12\x12\n" +
+	"\x04head\x18\x01 \x01(\fR\x04head\x12\x15\n" +
+	"\x06key_id\x18\x02 \x01(\fR\x05keyId\x12\x1c\n" +
+	"\tsignature\x18\x03 \x01(\fR\tsignature\x12\x12\n" +
+	"\x04card\x18\x04 \x01(\fR\x04cardB\x8d\x01\n" +
 	"\x0ecom.karaula.v1B\n" +
 	"AuditProtoP\x01Z&karaula/proto/gen/karaula/v1;karaulav1\xa2\x02\x03KXX\xaa\x02\n" +
 	"Karaula.V1\xca\x02\n" +
@@ -656,7 +1144,7 @@ func file_karaula_v1_audit_proto_rawDescGZIP() []byte {
 	return file_karaula_v1_audit_proto_rawDescData
 }
 
-var file_karaula_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_karaula_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_karaula_v1_audit_proto_goTypes = []any{
 	(*AuditRequest)(nil),       // 0: karaula.v1.AuditRequest
 	(*AuditResponse)(nil),      // 1: karaula.v1.AuditResponse
@@ -666,19 +1154,31 @@ var file_karaula_v1_audit_proto_goTypes = []any{
 	(*ReadLedgerRequest)(nil),  // 5: karaula.v1.ReadLedgerRequest
 	(*ReadLedgerResponse)(nil), // 6: karaula.v1.ReadLedgerResponse
 	(*StoredPiece)(nil),        // 7: karaula.v1.StoredPiece
-	(Mode)(0),                  // 8: karaula.v1.Mode
+	(*ReadDeskRequest)(nil),    // 8: karaula.v1.ReadDeskRequest
+	(*ReadDeskResponse)(nil),   // 9: karaula.v1.ReadDeskResponse
+	(*DeskPiece)(nil),          // 10: karaula.v1.DeskPiece
+	(*DeskPlace)(nil),          // 11: karaula.v1.DeskPlace
+	(*DeskHead)(nil),           // 12: karaula.v1.DeskHead
+	(*DeskSigned)(nil),         // 13: karaula.v1.DeskSigned
+	(Mode)(0),                  // 14: karaula.v1.Mode
 }
 var file_karaula_v1_audit_proto_depIdxs = []int32{
-	2, // 0: karaula.v1.AuditResponse.ledgers:type_name -> karaula.v1.AuditLedger
-	3, // 1: karaula.v1.AuditResponse.files:type_name -> karaula.v1.RegisterFile
-	4, // 2: karaula.v1.AuditResponse.places:type_name -> karaula.v1.AuditPlace
-	8, // 3: karaula.v1.AuditLedger.mode:type_name -> karaula.v1.Mode
-	7, // 4: karaula.v1.ReadLedgerResponse.pieces:type_name -> karaula.v1.StoredPiece
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	2,  // 0: karaula.v1.AuditResponse.ledgers:type_name -> karaula.v1.AuditLedger
+	3,  // 1: karaula.v1.AuditResponse.files:type_name -> karaula.v1.RegisterFile
+	4,  // 2: karaula.v1.AuditResponse.places:type_name -> karaula.v1.AuditPlace
+	14, // 3: karaula.v1.AuditLedger.mode:type_name -> karaula.v1.Mode
+	7,  // 4: karaula.v1.ReadLedgerResponse.pieces:type_name -> karaula.v1.StoredPiece
+	10, // 5: karaula.v1.ReadDeskResponse.pieces:type_name -> karaula.v1.DeskPiece
+	11, // 6: karaula.v1.DeskPiece.begin:type_name -> karaula.v1.DeskPlace
+	13, // 7: karaula.v1.DeskPiece.end:type_name -> karaula.v1.DeskSigned
+	11, // 8: karaula.v1.DeskHead.before:type_name -> karaula.v1.DeskPlace
+	11, // 9: karaula.v1.DeskHead.last:type_name -> karaula.v1.DeskPlace
+	11, // 10: karaula.v1.DeskHead.head:type_name -> karaula.v1.DeskPlace
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_karaula_v1_audit_proto_init() }
@@ -687,13 +1187,20 @@ func file_karaula_v1_audit_proto_init() {
 		return
 	}
 	file_karaula_v1_terms_proto_init()
+	file_karaula_v1_audit_proto_msgTypes[10].OneofWrappers = []any{
+		(*DeskPiece_Begin)(nil),
+		(*DeskPiece_Frame)(nil),
+		(*DeskPiece_Commitment)(nil),
+		(*DeskPiece_Finding)(nil),
+		(*DeskPiece_End)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_karaula_v1_audit_proto_rawDesc), len(file_karaula_v1_audit_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

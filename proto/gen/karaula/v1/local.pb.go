@@ -574,17 +574,23 @@ func (x *Judgement) GetCard() []byte {
 
 // DeskRecord is one message of the desk stream: a desk entry, sealed to the
 // node's own archive key, because officers' names and reasons are no business of
-// who runs the broker, its disks or its backups.
+// who runs the broker, its disks or its backups. Each names the one before it.
 type DeskRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the archive key, 16 bytes.
 	KeyId []byte `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
 	// A frame that holds a DeskEntry, sealed to this key alone.
 	Sealed []byte `protobuf:"bytes,2,opt,name=sealed,proto3" json:"sealed,omitempty"`
+	// Number, from 1 without gaps.
+	Number uint64 `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`
+	// Link of the record before, 32 bytes; zeros in number 1.
+	Previous []byte `protobuf:"bytes,4,opt,name=previous,proto3" json:"previous,omitempty"`
+	// SHA-256 of the frame, 32 bytes.
+	Commitment []byte `protobuf:"bytes,5,opt,name=commitment,proto3" json:"commitment,omitempty"`
 	// HMAC-SHA-256, by a key that only the gateway has, of everything before this
 	// field, 32 bytes. The archive key is public: without the code anybody who
 	// writes to the broker could say that an officer did something.
-	Mac           []byte `protobuf:"bytes,3,opt,name=mac,proto3" json:"mac,omitempty"`
+	Mac           []byte `protobuf:"bytes,6,opt,name=mac,proto3" json:"mac,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -633,6 +639,27 @@ func (x *DeskRecord) GetSealed() []byte {
 	return nil
 }
 
+func (x *DeskRecord) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *DeskRecord) GetPrevious() []byte {
+	if x != nil {
+		return x.Previous
+	}
+	return nil
+}
+
+func (x *DeskRecord) GetCommitment() []byte {
+	if x != nil {
+		return x.Commitment
+	}
+	return nil
+}
+
 func (x *DeskRecord) GetMac() []byte {
 	if x != nil {
 		return x.Mac
@@ -652,8 +679,8 @@ type DeskEntry struct {
 	// Role in which it was done.
 	Role string `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
 	// What: "send", "show", "list", "look-up", "watch", "suspend", "replay",
-	// "export", "prove", "as-of", "disclose", "repair",
-	// "new-epoch".
+	// "export", "prove", "as-of", "disclose", "repair", "new-epoch", "audit-desk";
+	// by the gateway itself: "gap", when the broker no longer shows what it had kept.
 	Deed string `protobuf:"bytes,4,opt,name=deed,proto3" json:"deed,omitempty"`
 	// Channel id, if there is one.
 	Channel string `protobuf:"bytes,5,opt,name=channel,proto3" json:"channel,omitempty"`
@@ -1066,12 +1093,17 @@ const file_karaula_v1_local_proto_rawDesc = "" +
 	"\x05rules\x18\x05 \x01(\rR\x05rules\x12\x1b\n" +
 	"\tjudged_at\x18\x06 \x01(\x03R\bjudgedAt\x12\x1c\n" +
 	"\tagreement\x18\a \x01(\fR\tagreement\x12\x12\n" +
-	"\x04card\x18\b \x01(\fR\x04card\"M\n" +
+	"\x04card\x18\b \x01(\fR\x04card\"\xa1\x01\n" +
 	"\n" +
 	"DeskRecord\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\fR\x05keyId\x12\x16\n" +
-	"\x06sealed\x18\x02 \x01(\fR\x06sealed\x12\x10\n" +
-	"\x03mac\x18\x03 \x01(\fR\x03mac\"\xd9\x02\n" +
+	"\x06sealed\x18\x02 \x01(\fR\x06sealed\x12\x16\n" +
+	"\x06number\x18\x03 \x01(\x04R\x06number\x12\x1a\n" +
+	"\bprevious\x18\x04 \x01(\fR\bprevious\x12\x1e\n" +
+	"\n" +
+	"commitment\x18\x05 \x01(\fR\n" +
+	"commitment\x12\x10\n" +
+	"\x03mac\x18\x06 \x01(\fR\x03mac\"\xd9\x02\n" +
 	"\tDeskEntry\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\x03R\x02at\x12\x18\n" +
 	"\aofficer\x18\x02 \x01(\tR\aofficer\x12\x12\n" +

@@ -4771,7 +4771,8 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x13CLOCK_STATE_RUNNING\x10\x01\x12\x14\n" +
 	"\x10CLOCK_STATE_SOON\x10\x02\x12\x17\n" +
 	"\x13CLOCK_STATE_OVERDUE\x10\x03\x12\x13\n" +
-	"\x0fCLOCK_STATE_MET\x10\x042\xe4\t\n" +
+	"\x0fCLOCK_STATE_MET\x10\x042\xad\n" +
+	"\n" +
 	"\vNodeService\x129\n" +
 	"\x04Send\x12\x17.karaula.v1.SendRequest\x1a\x18.karaula.v1.SendResponse\x129\n" +
 	"\x04List\x12\x17.karaula.v1.ListRequest\x1a\x18.karaula.v1.ListResponse\x129\n" +
@@ -4788,7 +4789,8 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\tPruneKeys\x12\x1c.karaula.v1.PruneKeysRequest\x1a\x1d.karaula.v1.PruneKeysResponse\x12<\n" +
 	"\x05Audit\x12\x18.karaula.v1.AuditRequest\x1a\x19.karaula.v1.AuditResponse\x12M\n" +
 	"\n" +
-	"ReadLedger\x12\x1d.karaula.v1.ReadLedgerRequest\x1a\x1e.karaula.v1.ReadLedgerResponse0\x01\x12B\n" +
+	"ReadLedger\x12\x1d.karaula.v1.ReadLedgerRequest\x1a\x1e.karaula.v1.ReadLedgerResponse0\x01\x12G\n" +
+	"\bReadDesk\x12\x1b.karaula.v1.ReadDeskRequest\x1a\x1c.karaula.v1.ReadDeskResponse0\x01\x12B\n" +
 	"\aCheckup\x12\x1a.karaula.v1.CheckupRequest\x1a\x1b.karaula.v1.CheckupResponse\x12E\n" +
 	"\bTestLink\x12\x1b.karaula.v1.TestLinkRequest\x1a\x1c.karaula.v1.TestLinkResponse\x12B\n" +
 	"\aLedgers\x12\x1a.karaula.v1.LedgersRequest\x1a\x1b.karaula.v1.LedgersResponse\x12?\n" +
@@ -4883,9 +4885,11 @@ var file_karaula_v1_node_proto_goTypes = []any{
 	(*LookUpRequest)(nil),      // 68: karaula.v1.LookUpRequest
 	(*AuditRequest)(nil),       // 69: karaula.v1.AuditRequest
 	(*ReadLedgerRequest)(nil),  // 70: karaula.v1.ReadLedgerRequest
-	(*LookUpResponse)(nil),     // 71: karaula.v1.LookUpResponse
-	(*AuditResponse)(nil),      // 72: karaula.v1.AuditResponse
-	(*ReadLedgerResponse)(nil), // 73: karaula.v1.ReadLedgerResponse
+	(*ReadDeskRequest)(nil),    // 71: karaula.v1.ReadDeskRequest
+	(*LookUpResponse)(nil),     // 72: karaula.v1.LookUpResponse
+	(*AuditResponse)(nil),      // 73: karaula.v1.AuditResponse
+	(*ReadLedgerResponse)(nil), // 74: karaula.v1.ReadLedgerResponse
+	(*ReadDeskResponse)(nil),   // 75: karaula.v1.ReadDeskResponse
 }
 var file_karaula_v1_node_proto_depIdxs = []int32{
 	57, // 0: karaula.v1.SendRequest.alerts:type_name -> karaula.v1.Alert
@@ -4957,31 +4961,33 @@ var file_karaula_v1_node_proto_depIdxs = []int32{
 	41, // 66: karaula.v1.NodeService.PruneKeys:input_type -> karaula.v1.PruneKeysRequest
 	69, // 67: karaula.v1.NodeService.Audit:input_type -> karaula.v1.AuditRequest
 	70, // 68: karaula.v1.NodeService.ReadLedger:input_type -> karaula.v1.ReadLedgerRequest
-	44, // 69: karaula.v1.NodeService.Checkup:input_type -> karaula.v1.CheckupRequest
-	47, // 70: karaula.v1.NodeService.TestLink:input_type -> karaula.v1.TestLinkRequest
-	49, // 71: karaula.v1.NodeService.Ledgers:input_type -> karaula.v1.LedgersRequest
-	55, // 72: karaula.v1.NodeService.Repair:input_type -> karaula.v1.RepairRequest
-	4,  // 73: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
-	8,  // 74: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
-	12, // 75: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
-	14, // 76: karaula.v1.NodeService.Change:output_type -> karaula.v1.ChangeResponse
-	16, // 77: karaula.v1.NodeService.Erase:output_type -> karaula.v1.EraseResponse
-	19, // 78: karaula.v1.NodeService.SayAct:output_type -> karaula.v1.SayActResponse
-	21, // 79: karaula.v1.NodeService.History:output_type -> karaula.v1.HistoryResponse
-	28, // 80: karaula.v1.NodeService.Due:output_type -> karaula.v1.DueResponse
-	71, // 81: karaula.v1.NodeService.LookUp:output_type -> karaula.v1.LookUpResponse
-	31, // 82: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
-	33, // 83: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
-	38, // 84: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
-	42, // 85: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
-	72, // 86: karaula.v1.NodeService.Audit:output_type -> karaula.v1.AuditResponse
-	73, // 87: karaula.v1.NodeService.ReadLedger:output_type -> karaula.v1.ReadLedgerResponse
-	45, // 88: karaula.v1.NodeService.Checkup:output_type -> karaula.v1.CheckupResponse
-	48, // 89: karaula.v1.NodeService.TestLink:output_type -> karaula.v1.TestLinkResponse
-	50, // 90: karaula.v1.NodeService.Ledgers:output_type -> karaula.v1.LedgersResponse
-	56, // 91: karaula.v1.NodeService.Repair:output_type -> karaula.v1.RepairResponse
-	73, // [73:92] is the sub-list for method output_type
-	54, // [54:73] is the sub-list for method input_type
+	71, // 69: karaula.v1.NodeService.ReadDesk:input_type -> karaula.v1.ReadDeskRequest
+	44, // 70: karaula.v1.NodeService.Checkup:input_type -> karaula.v1.CheckupRequest
+	47, // 71: karaula.v1.NodeService.TestLink:input_type -> karaula.v1.TestLinkRequest
+	49, // 72: karaula.v1.NodeService.Ledgers:input_type -> karaula.v1.LedgersRequest
+	55, // 73: karaula.v1.NodeService.Repair:input_type -> karaula.v1.RepairRequest
+	4,  // 74: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
+	8,  // 75: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
+	12, // 76: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
+	14, // 77: karaula.v1.NodeService.Change:output_type -> karaula.v1.ChangeResponse
+	16, // 78: karaula.v1.NodeService.Erase:output_type -> karaula.v1.EraseResponse
+	19, // 79: karaula.v1.NodeService.SayAct:output_type -> karaula.v1.SayActResponse
+	21, // 80: karaula.v1.NodeService.History:output_type -> karaula.v1.HistoryResponse
+	28, // 81: karaula.v1.NodeService.Due:output_type -> karaula.v1.DueResponse
+	72, // 82: karaula.v1.NodeService.LookUp:output_type -> karaula.v1.LookUpResponse
+	31, // 83: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
+	33, // 84: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
+	38, // 85: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
+	42, // 86: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
+	73, // 87: karaula.v1.NodeService.Audit:output_type -> karaula.v1.AuditResponse
+	74, // 88: karaula.v1.NodeService.ReadLedger:output_type -> karaula.v1.ReadLedgerResponse
+	75, // 89: karaula.v1.NodeService.ReadDesk:output_type -> karaula.v1.ReadDeskResponse
+	45, // 90: karaula.v1.NodeService.Checkup:output_type -> karaula.v1.CheckupResponse
+	48, // 91: karaula.v1.NodeService.TestLink:output_type -> karaula.v1.TestLinkResponse
+	50, // 92: karaula.v1.NodeService.Ledgers:output_type -> karaula.v1.LedgersResponse
+	56, // 93: karaula.v1.NodeService.Repair:output_type -> karaula.v1.RepairResponse
+	74, // [74:94] is the sub-list for method output_type
+	54, // [54:74] is the sub-list for method input_type
 	54, // [54:54] is the sub-list for extension type_name
 	54, // [54:54] is the sub-list for extension extendee
 	0,  // [0:54] is the sub-list for field type_name

@@ -65,6 +65,8 @@ const (
 	NodeServiceAuditProcedure = "/karaula.v1.NodeService/Audit"
 	// NodeServiceReadLedgerProcedure is the fully-qualified name of the NodeService's ReadLedger RPC.
 	NodeServiceReadLedgerProcedure = "/karaula.v1.NodeService/ReadLedger"
+	// NodeServiceReadDeskProcedure is the fully-qualified name of the NodeService's ReadDesk RPC.
+	NodeServiceReadDeskProcedure = "/karaula.v1.NodeService/ReadDesk"
 	// NodeServiceCheckupProcedure is the fully-qualified name of the NodeService's Checkup RPC.
 	NodeServiceCheckupProcedure = "/karaula.v1.NodeService/Checkup"
 	// NodeServiceTestLinkProcedure is the fully-qualified name of the NodeService's TestLink RPC.
@@ -107,6 +109,8 @@ type NodeServiceClient interface {
 	Audit(context.Context, *connect.Request[v1.AuditRequest]) (*connect.Response[v1.AuditResponse], error)
 	// ReadLedger gives what the streams hold of one ledger, for an audit.
 	ReadLedger(context.Context, *connect.Request[v1.ReadLedgerRequest]) (*connect.ServerStreamForClient[v1.ReadLedgerResponse], error)
+	// ReadDesk gives a slice of what officers did, without content, for an audit.
+	ReadDesk(context.Context, *connect.Request[v1.ReadDeskRequest]) (*connect.ServerStreamForClient[v1.ReadDeskResponse], error)
 	// Checkup runs the node's checks and gives their outcomes.
 	Checkup(context.Context, *connect.Request[v1.CheckupRequest]) (*connect.Response[v1.CheckupResponse], error)
 	// TestLink makes one signed round trip to a partner's gateway and back.
@@ -218,6 +222,12 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(nodeServiceMethods.ByName("ReadLedger")),
 			connect.WithClientOptions(opts...),
 		),
+		readDesk: connect.NewClient[v1.ReadDeskRequest, v1.ReadDeskResponse](
+			httpClient,
+			baseURL+NodeServiceReadDeskProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("ReadDesk")),
+			connect.WithClientOptions(opts...),
+		),
 		checkup: connect.NewClient[v1.CheckupRequest, v1.CheckupResponse](
 			httpClient,
 			baseURL+NodeServiceCheckupProcedure,
@@ -262,6 +272,7 @@ type nodeServiceClient struct {
 	pruneKeys  *connect.Client[v1.PruneKeysRequest, v1.PruneKeysResponse]
 	audit      *connect.Client[v1.AuditRequest, v1.AuditResponse]
 	readLedger *connect.Client[v1.ReadLedgerRequest, v1.ReadLedgerResponse]
+	readDesk   *connect.Client[v1.ReadDeskRequest, v1.ReadDeskResponse]
 	checkup    *connect.Client[v1.CheckupRequest, v1.CheckupResponse]
 	testLink   *connect.Client[v1.TestLinkRequest, v1.TestLinkResponse]
 	ledgers    *connect.Client[v1.LedgersRequest, v1.LedgersResponse]
@@ -343,6 +354,11 @@ func (c *nodeServiceClient) ReadLedger(ctx context.Context, req *connect.Request
 	return c.readLedger.CallServerStream(ctx, req)
 }
 
+// ReadDesk calls karaula.v1.NodeService.ReadDesk.
+func (c *nodeServiceClient) ReadDesk(ctx context.Context, req *connect.Request[v1.ReadDeskRequest]) (*connect.ServerStreamForClient[v1.ReadDeskResponse], error) {
+	return c.readDesk.CallServerStream(ctx, req)
+}
+
 // Checkup calls karaula.v1.NodeService.Checkup.
 func (c *nodeServiceClient) Checkup(ctx context.Context, req *connect.Request[v1.CheckupRequest]) (*connect.Response[v1.CheckupResponse], error) {
 	return c.checkup.CallUnary(ctx, req)
@@ -395,6 +411,8 @@ type NodeServiceHandler interface {
 	Audit(context.Context, *connect.Request[v1.AuditRequest]) (*connect.Response[v1.AuditResponse], error)
 	// ReadLedger gives what the streams hold of one ledger, for an audit.
 	ReadLedger(context.Context, *connect.Request[v1.ReadLedgerRequest], *connect.ServerStream[v1.ReadLedgerResponse]) error
+	// ReadDesk gives a slice of what officers did, without content, for an audit.
+	ReadDesk(context.Context, *connect.Request[v1.ReadDeskRequest], *connect.ServerStream[v1.ReadDeskResponse]) error
 	// Checkup runs the node's checks and gives their outcomes.
 	Checkup(context.Context, *connect.Request[v1.CheckupRequest]) (*connect.Response[v1.CheckupResponse], error)
 	// TestLink makes one signed round trip to a partner's gateway and back.
@@ -502,6 +520,12 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(nodeServiceMethods.ByName("ReadLedger")),
 		connect.WithHandlerOptions(opts...),
 	)
+	nodeServiceReadDeskHandler := connect.NewServerStreamHandler(
+		NodeServiceReadDeskProcedure,
+		svc.ReadDesk,
+		connect.WithSchema(nodeServiceMethods.ByName("ReadDesk")),
+		connect.WithHandlerOptions(opts...),
+	)
 	nodeServiceCheckupHandler := connect.NewUnaryHandler(
 		NodeServiceCheckupProcedure,
 		svc.Checkup,
@@ -558,6 +582,8 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 			nodeServiceAuditHandler.ServeHTTP(w, r)
 		case NodeServiceReadLedgerProcedure:
 			nodeServiceReadLedgerHandler.ServeHTTP(w, r)
+		case NodeServiceReadDeskProcedure:
+			nodeServiceReadDeskHandler.ServeHTTP(w, r)
 		case NodeServiceCheckupProcedure:
 			nodeServiceCheckupHandler.ServeHTTP(w, r)
 		case NodeServiceTestLinkProcedure:
@@ -633,6 +659,10 @@ func (UnimplementedNodeServiceHandler) Audit(context.Context, *connect.Request[v
 
 func (UnimplementedNodeServiceHandler) ReadLedger(context.Context, *connect.Request[v1.ReadLedgerRequest], *connect.ServerStream[v1.ReadLedgerResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.ReadLedger is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) ReadDesk(context.Context, *connect.Request[v1.ReadDeskRequest], *connect.ServerStream[v1.ReadDeskResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.ReadDesk is not implemented"))
 }
 
 func (UnimplementedNodeServiceHandler) Checkup(context.Context, *connect.Request[v1.CheckupRequest]) (*connect.Response[v1.CheckupResponse], error) {

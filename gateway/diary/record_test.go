@@ -1,4 +1,4 @@
-package desk_test
+package diary_test
 
 import (
 	"bytes"
@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/testing/protocmp"
 
-	"karaula/gateway/desk"
+	"karaula/gateway/diary"
 	"karaula/gateway/mac"
 	"karaula/internal/keyring"
 	"karaula/internal/problem"
@@ -38,11 +38,21 @@ func look() *karaulav1.DeskEntry {
 	}
 }
 
+// seal writes an entry down as number 1.
+func seal(r *diary.Records, e *karaulav1.DeskEntry) ([]byte, error) {
+	rec, err := r.Seal(e)
+	if err != nil {
+		return nil, err
+	}
+	data, _, err := r.Place(rec, diary.Place{})
+	return data, err
+}
+
 func TestRecordsOpenForTheGatewayOnly(t *testing.T) {
 	t.Parallel()
 	keys := gatewayKeys(t)
-	r := desk.NewRecords(current(keys), markKey)
-	data, err := r.Seal(look())
+	r := diary.NewRecords(current(keys), markKey)
+	data, err := seal(r, look())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +61,7 @@ func TestRecordsOpenForTheGatewayOnly(t *testing.T) {
 			t.Errorf("the broker reads %q", word)
 		}
 	}
-	if short, err := r.Seal(&karaulav1.DeskEntry{Officer: "o"}); err != nil || len(short) != len(data) {
+	if short, err := seal(r, &karaulav1.DeskEntry{Officer: "o"}); err != nil || len(short) != len(data) {
 		t.Errorf("the length tells what is inside: %d and %d bytes (%v)", len(short), len(data), err)
 	}
 	if err := keys.Rotate(time.Now()); err != nil {
@@ -62,7 +72,7 @@ func TestRecordsOpenForTheGatewayOnly(t *testing.T) {
 		t.Errorf("after a rotation: %v\n%s", err, diff)
 	}
 	other := gatewayKeys(t)
-	if _, err := desk.NewRecords(current(other), markKey).Open(data); !problem.Is(err, problem.Locked) {
+	if _, err := diary.NewRecords(current(other), markKey).Open(data); !problem.Is(err, problem.Locked) {
 		t.Errorf("without the archive key: %v", err)
 	}
 }
@@ -72,12 +82,12 @@ func TestRecordsOpenForTheGatewayOnly(t *testing.T) {
 func TestNobodyElseSaysWhatAnOfficerDid(t *testing.T) {
 	t.Parallel()
 	keys := gatewayKeys(t)
-	r := desk.NewRecords(current(keys), markKey)
-	forged, err := desk.NewRecords(current(keys), bytes.Repeat([]byte{4}, mac.KeySize)).Seal(look())
+	r := diary.NewRecords(current(keys), markKey)
+	forged, err := seal(diary.NewRecords(current(keys), bytes.Repeat([]byte{4}, mac.KeySize)), look())
 	if err != nil {
 		t.Fatal(err)
 	}
-	genuine, err := r.Seal(look())
+	genuine, err := seal(r, look())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +95,7 @@ func TestNobodyElseSaysWhatAnOfficerDid(t *testing.T) {
 	changed[len(changed)/2] ^= 1
 	for name, data := range map[string][]byte{
 		"nothing": nil, "forged": forged, "changed": changed, "without its code": genuine[:len(genuine)-34],
-		"longer": append(bytes.Clone(genuine), 0), "endless": make([]byte, desk.MaxRecord+1),
+		"longer": append(bytes.Clone(genuine), 0), "endless": make([]byte, diary.MaxRecord+1),
 	} {
 		if _, err := r.Open(data); !problem.Is(err, problem.Verification) {
 			t.Errorf("%s: %v", name, err)
@@ -95,14 +105,14 @@ func TestNobodyElseSaysWhatAnOfficerDid(t *testing.T) {
 
 func FuzzOpenRecord(f *testing.F) {
 	keys := gatewayKeys(f)
-	r := desk.NewRecords(current(keys), markKey)
-	data, err := r.Seal(look())
+	r := diary.NewRecords(current(keys), markKey)
+	data, err := seal(r, look())
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(data)
 	f.Add([]byte{})
-	mark := mac.Mark{Domain: "karaula/desk/v1\x00", Field: 3}
+	mark := mac.Mark{Domain: "karaula/desk/v1\x00", Field: 6}
 	f.Add(data[:len(data)-34])
 	f.Fuzz(func(t *testing.T, data []byte) {
 		// whatever the broker holds, marked as if it were the gateway's own
