@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -314,40 +315,49 @@ func deliveryWord(s karaulav1.DeliveryState) string {
 }
 
 // standing says in a few words how far an alert got.
-func (l alertLine) standing() string {
+func (l alertLine) standing(in lang) string {
 	if l.Lifecycle == "withdraw" {
 		l.Lifecycle = ""
-		return "WITHDRAWN, " + l.standing()
+		return strings.ToUpper(in.label("withdrawn")) + ", " + l.standing(in)
 	}
 	if l.ErasedAt != nil {
 		l.ErasedAt = nil
-		return "ERASED, was " + l.standing()
+		return in.since(in.word(karaulav1.VerdictClass(0), "erased"), "", l.standing(in))
 	}
 	if l.Repudiated {
 		l.Repudiated = false
-		return "REPUDIATED by " + l.Origin + ", was " + l.standing()
+		return in.since(in.label("repudiated"), l.Origin, l.standing(in))
 	}
 	if l.State != "sent" {
+		state := in.word(karaulav1.VerdictClass(0), l.State)
 		if l.Code != "" {
-			return l.State + ": " + l.Code
+			return state + ": " + l.Code
 		}
-		return l.State
+		return state
 	}
-	words := []string{"sent"}
+	out := []string{in.label("sent")}
 	for _, d := range l.Deliveries {
-		word := d.Party + " " + d.State
+		word := in.party(d.Party) + " " + in.word(karaulav1.DeliveryState(0), d.State)
 		if d.Code != "" {
 			word += " (" + d.Code + ")"
 		}
 		if d.Due != nil {
-			word += " (answer due " + d.Due.Format(shortTime) + ")"
+			word += " (" + in.label("answer due") + " " + d.Due.Format(shortTime) + ")"
 		}
 		if d.ErasedAt != nil {
-			word += " (erased)"
+			word += " (" + in.word(karaulav1.VerdictClass(0), "erased") + ")"
 		}
-		words = append(words, word)
+		out = append(out, word)
 	}
-	return list(words)
+	return list(out)
+}
+
+// parties adds the parties that a page names when it shows the line.
+func (l alertLine) parties(to map[string]bool) {
+	to[l.Origin] = true
+	for _, d := range l.Deliveries {
+		to[d.Party] = true
+	}
 }
 
 // shortTime is how tables show a moment.

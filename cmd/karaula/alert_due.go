@@ -2,8 +2,9 @@ package main
 
 import (
 	"fmt"
-	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
@@ -20,6 +21,7 @@ type dueResult struct {
 	Complete bool        `json:"complete"`
 
 	now time.Time
+	in  lang
 }
 
 type clockLine struct {
@@ -33,18 +35,28 @@ type clockLine struct {
 }
 
 func (r dueResult) page(p *page) {
-	rows := make([][]string, 0, len(r.Clocks))
+	rows, parties := make([][]string, 0, len(r.Clocks)), map[string]bool{}
 	for _, c := range r.Clocks {
+		state := r.in.word(karaulav1.ClockState(0), c.State)
 		left := left(c.Due.Sub(r.now))
 		if c.Met != nil {
-			left = "met " + c.Met.Format(shortTime)
+			left = r.in.word(karaulav1.ClockState(0), "met") + " " + c.Met.Format(shortTime)
 		}
 		rows = append(rows, []string{
-			c.Due.Format(shortTime), left, strings.ToUpper(c.State[:1]) + c.State[1:], c.Party, c.Kind, c.Alert.ID, c.Alert.Type,
-			c.Alert.Origin, c.Alert.Channel,
+			c.Due.Format(shortTime), left, capital(state), r.in.party(c.Party),
+			r.in.word(karaulav1.ClockKind(0), c.Kind), c.Alert.ID, r.in.word(karaulav1.AlertType(0), c.Alert.Type),
+			r.in.party(c.Alert.Origin), c.Alert.Channel,
 		})
+		parties[c.Party], parties[c.Alert.Origin] = true, true
 	}
-	p.table([]string{"due", "left", "state", "owed by", "what", "alert", "type", "from", "channel"}, rows)
+	p.table(r.in.labels("due", "left", "state", "owed by", "what", "alert", "type", "from", "channel"), rows)
+	r.in.footnote(p, parties)
+}
+
+// capital gives a word with a capital first letter.
+func capital(word string) string {
+	first, size := utf8.DecodeRuneInString(word)
+	return string(unicode.ToUpper(first)) + word[size:]
 }
 
 // left says how much time is left, in the two largest units.
@@ -64,7 +76,7 @@ func left(d time.Duration) string {
 }
 
 func newAlertDue(a *app) *cobra.Command {
-	var dir, channel string
+	var dir, channel, tag string
 	var within time.Duration
 	var met bool
 	c := &cobra.Command{
@@ -82,8 +94,13 @@ when a quarter of the time is left and when it is over.`,
 	c.Flags().StringVar(&channel, "channel", "", "only this channel")
 	c.Flags().DurationVar(&within, "within", 0, "only what is due within this time (24h)")
 	c.Flags().BoolVar(&met, "met", false, "also what was done")
+	languageFlag(c, &tag)
 	dirFlag(c, &dir)
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		in, err := language(c, dir, tag)
+		if err != nil {
+			return err
+		}
 		node, err := client(dir)
 		if err != nil {
 			return err
@@ -96,7 +113,7 @@ when a quarter of the time is left and when it is over.`,
 		if err != nil {
 			return desk.FromConnect(err)
 		}
-		r := dueResult{Clocks: []clockLine{}, More: resp.Msg.GetMore(), Complete: resp.Msg.GetComplete(), now: a.now()}
+		r := dueResult{Clocks: []clockLine{}, More: resp.Msg.GetMore(), Complete: resp.Msg.GetComplete(), now: a.now(), in: in}
 		for _, x := range resp.Msg.GetClocks() {
 			line := clockLine{
 				Kind: terms.ClockWord(x.GetKind()), State: terms.ClockStateWord(x.GetState()), Party: x.GetParty(),

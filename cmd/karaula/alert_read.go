@@ -19,20 +19,25 @@ import (
 type alertListResult struct {
 	Alerts   []alertLine `json:"alerts"`   // those said last first
 	Complete bool        `json:"complete"` // false while history is read after a start
+
+	in lang
 }
 
 func (r alertListResult) page(p *page) {
-	rows := make([][]string, 0, len(r.Alerts))
+	rows, parties := make([][]string, 0, len(r.Alerts)), map[string]bool{}
 	for _, l := range r.Alerts {
 		rows = append(rows, []string{
-			l.SaidAt.Format(shortTime), l.ID, l.Type, l.Urgency, l.Channel, l.Origin, fmt.Sprint(l.Number), l.standing(),
+			l.SaidAt.Format(shortTime), l.ID, r.in.word(karaulav1.AlertType(0), l.Type), r.in.word(karaulav1.Urgency(0), l.Urgency),
+			l.Channel, r.in.party(l.Origin), fmt.Sprint(l.Number), l.standing(r.in),
 		})
+		l.parties(parties)
 	}
-	p.table([]string{"said", "alert", "type", "urgency", "channel", "from", "number", "state"}, rows)
+	p.table(r.in.labels("said", "alert", "type", "urgency", "channel", "from", "number", "state"), rows)
+	r.in.footnote(p, parties)
 }
 
 func newAlertList(a *app) *cobra.Command {
-	var dir, channel, typ, since string
+	var dir, channel, typ, since, tag string
 	var limit uint32
 	c := &cobra.Command{
 		Use:   "list --dir DIR",
@@ -45,9 +50,14 @@ they got at each recipient, by its signed receipts.`,
 	}
 	selectFlags(c, &channel, &typ, &since)
 	c.Flags().Uint32Var(&limit, "limit", 100, "at most so many")
+	languageFlag(c, &tag)
 	dirFlag(c, &dir)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		t, from, err := a.selection(c, typ, since)
+		if err != nil {
+			return err
+		}
+		in, err := language(c, dir, tag)
 		if err != nil {
 			return err
 		}
@@ -62,7 +72,7 @@ they got at each recipient, by its signed receipts.`,
 		if err != nil {
 			return desk.FromConnect(err)
 		}
-		r := alertListResult{Alerts: []alertLine{}, Complete: resp.Msg.GetComplete()}
+		r := alertListResult{Alerts: []alertLine{}, Complete: resp.Msg.GetComplete(), in: in}
 		for _, row := range resp.Msg.GetAlerts() {
 			r.Alerts = append(r.Alerts, newAlertLine(row))
 		}
@@ -81,32 +91,59 @@ type alertShowResult struct {
 	Content json.RawMessage `json:"content"` // as alert files hold it
 
 	text []byte // the content for people
+	in   lang
 }
 
 func (r alertShowResult) page(p *page) {
-	p.fields(
-		field{"alert", fmt.Sprintf("%s version %d", r.ID, r.Version)},
-		field{"said", fmt.Sprintf("%s by %s on %s, number %d", r.SaidAt.Format(shortTime), r.Origin, r.Channel, r.Number)},
-		field{"under", r.Clause},
-		field{"state", r.standing()},
-	)
+	if r.in.none() {
+		p.fields(
+			field{"alert", fmt.Sprintf("%s version %d", r.ID, r.Version)},
+			field{"said", fmt.Sprintf("%s by %s on %s, number %d", r.SaidAt.Format(shortTime), r.Origin, r.Channel, r.Number)},
+			field{"under", r.Clause},
+			field{"state", r.standing(r.in)},
+		)
+	} else {
+		p.fields(
+			field{r.in.label("alert"), r.ID},
+			field{r.in.label("version"), fmt.Sprint(r.Version)},
+			field{r.in.label("said"), r.SaidAt.Format(shortTime)},
+			field{r.in.label("from"), r.in.party(r.Origin)},
+			field{r.in.label("channel"), r.Channel},
+			field{r.in.label("number"), fmt.Sprint(r.Number)},
+			field{r.in.label("under"), r.Clause},
+			field{r.in.label("state"), r.standing(r.in)},
+		)
+	}
 	p.blank()
 	p.raw(r.text)
+	parties := map[string]bool{}
+	r.parties(parties)
+	r.in.footnote(p, parties)
 }
 
 func newAlertShow(a *app) *cobra.Command {
-	var dir, reason, from string
+	var dir, reason, from, tag string
 	c := &cobra.Command{
-		Use:     "show ID --dir DIR",
-		Short:   "show one alert with its content",
-		Long:    "Opens one alert. Who looked, when and why is recorded at this node before\nanything is shown.",
-		Example: `  karaula alert show 01920000-0000-7000-8000-000000000000 --reason "check at the crossing" --dir me`,
-		Args:    positional("ID"),
+		Use:   "show ID --dir DIR",
+		Short: "show one alert with its content",
+		Long: `Opens one alert. Who looked, when and why is recorded at this node before
+anything is shown.
+
+With a language the page has the term of each coded value as a comment beside its
+word, so that what is shown can still be sent. Free text is never translated.`,
+		Example: `  karaula alert show 01920000-0000-7000-8000-000000000000 --reason "check at the crossing" --dir me
+  karaula alert show 01920000-0000-7000-8000-000000000000 --language sr-Cyrl --dir rs`,
+		Args: positional("ID"),
 	}
 	c.Flags().StringVar(&reason, "reason", "", "why it is looked at; recorded")
 	c.Flags().StringVar(&from, "from", "", "the party that said it, where several have used the same id")
+	languageFlag(c, &tag)
 	dirFlag(c, &dir)
 	c.RunE = func(c *cobra.Command, args []string) error {
+		in, err := language(c, dir, tag)
+		if err != nil {
+			return err
+		}
 		node, err := client(dir)
 		if err != nil {
 			return err
@@ -116,11 +153,11 @@ func newAlertShow(a *app) *cobra.Command {
 		if err != nil {
 			return desk.FromConnect(err)
 		}
-		r := alertShowResult{alertLine: newAlertLine(resp.Msg.GetRow()), Clause: resp.Msg.GetClause()}
+		r := alertShowResult{alertLine: newAlertLine(resp.Msg.GetRow()), Clause: resp.Msg.GetClause(), in: in}
 		if r.Content, err = alert.MarshalJSON(resp.Msg.GetAlert()); err != nil {
 			return err
 		}
-		if r.text, err = alert.MarshalYAML(resp.Msg.GetAlert()); err != nil {
+		if r.text, err = alert.ExplainYAML(resp.Msg.GetAlert(), in.Term); err != nil {
 			return err
 		}
 		return a.show(r)

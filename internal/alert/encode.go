@@ -19,12 +19,25 @@ import (
 
 // MarshalYAML gives the alert as a YAML document that [Parse] takes back. An
 // alert that breaks rules of the schema may have no such form; that is an error.
-func MarshalYAML(a *karaulav1.Alert) ([]byte, error) {
+func MarshalYAML(a *karaulav1.Alert) ([]byte, error) { return ExplainYAML(a, nil) }
+
+// Terms gives the term of a coded value in a reader's language, "" if there is
+// none. It has no line breaks.
+type Terms func(of protoreflect.EnumDescriptor, number protoreflect.EnumNumber) string
+
+// ExplainYAML gives the same document, and beside each coded value what term says
+// of it, as a comment. Without the comments it is the same bytes: [Parse] takes
+// it back as well. An empty term leaves the word alone; nil leaves all.
+func ExplainYAML(a *karaulav1.Alert, term Terms) ([]byte, error) {
 	t, err := toTree(a.ProtoReflect())
 	if err != nil {
 		return nil, err
 	}
-	out, err := yaml.Dump(t.node(), yaml.WithV4Defaults(), yaml.WithLineWidth(-1))
+	root := t.node()
+	if term != nil {
+		t.explain(root, term)
+	}
+	out, err := yaml.Dump(root, yaml.WithV4Defaults(), yaml.WithLineWidth(-1))
 	if err != nil {
 		return nil, problem.Wrap(problem.Failed, err, "could not write the alert as YAML")
 	}
@@ -97,7 +110,7 @@ func valueTree(fd protoreflect.FieldDescriptor, v protoreflect.Value) (*tree, er
 		if w == "" {
 			return refuse("has a value that this version does not know")
 		}
-		return &tree{form: token, text: w}, nil
+		return &tree{form: token, text: w, code: code{of: fd.Enum(), number: v.Enum()}}, nil
 	case protoreflect.DoubleKind:
 		f := v.Float()
 		if math.IsNaN(f) || math.IsInf(f, 0) {
@@ -192,6 +205,35 @@ func (t *tree) node() *yaml.Node {
 		n.Style = yaml.DoubleQuotedStyle
 	}
 	return n
+}
+
+// explain puts the terms of the coded values of t behind the lines on which its
+// node n has them.
+func (t *tree) explain(n *yaml.Node, term Terms) {
+	if n.Kind == yaml.ScalarNode || n.Style&yaml.FlowStyle != 0 {
+		n.LineComment = strings.Join(t.termsOf(nil, term), "; ")
+		return
+	}
+	for i, v := range t.vals {
+		child := i
+		if t.dict {
+			child = 2*i + 1
+		}
+		v.explain(n.Content[child], term)
+	}
+}
+
+// termsOf appends the terms of all coded values of t.
+func (t *tree) termsOf(list []string, term Terms) []string {
+	if t.code.of != nil {
+		if s := term(t.code.of, t.code.number); s != "" {
+			list = append(list, s)
+		}
+	}
+	for _, v := range t.vals {
+		list = v.termsOf(list, term)
+	}
+	return list
 }
 
 // flat reports whether the tree reads well in one line: a position, or a list of

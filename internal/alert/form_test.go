@@ -1,13 +1,17 @@
 package alert_test
 
 import (
+	"fmt"
 	"math"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/testing/protocmp"
 	"pgregory.net/rapid"
 
 	"karaula/internal/alert"
@@ -229,4 +233,48 @@ func FuzzValidate(f *testing.F) {
 			roundTrip(t, a)
 		}
 	})
+}
+
+// TestExplainedYAMLIsTheSameWithComments: the terms are added to lines, and
+// change nothing else; what is shown can still be sent.
+func TestExplainedYAMLIsTheSameWithComments(t *testing.T) {
+	t.Parallel()
+	a := &karaulav1.Alert{
+		Type: karaulav1.AlertType_ALERT_TYPE_VEHICLE, Handling: karaulav1.Handling_HANDLING_H1, ActionText: "stolen # stolen\nstolen",
+		Actions:    []karaulav1.Action{karaulav1.Action_ACTION_SEIZE, karaulav1.Action_ACTION_STOP_AND_REPORT},
+		Evaluation: &karaulav1.Evaluation{Source: 1, Information: 4},
+		Details: &karaulav1.Alert_Vehicle{Vehicle: &karaulav1.Vehicle{
+			Reason: karaulav1.VehicleReason_VEHICLE_REASON_STOLEN,
+			Plates: []*karaulav1.Plate{{Number: "stolen", Status: karaulav1.PlateStatus_PLATE_STATUS_LOST}, {Number: "ZZ 1"}},
+		}},
+	}
+	alert.Complete(a)
+	plain, err := alert.MarshalYAML(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told, err := alert.ExplainYAML(a, func(e protoreflect.EnumDescriptor, n protoreflect.EnumNumber) string {
+		if e.Name() == "Handling" {
+			return "" // no term: the word alone
+		}
+		return fmt.Sprintf("ж%d", n)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bare := regexp.MustCompile(` # ж.*`).ReplaceAllString(string(told), ""); bare != string(plain) {
+		t.Errorf("without comments it differs:\n%s\n%s", bare, plain)
+	}
+	for _, want := range []string{"\nactions: [seize, stop-and-report] # ж1; ж2\n", "reason: stolen # ж1\n", "\nhandling: H1\n"} {
+		if !strings.Contains(string(told), want) {
+			t.Errorf("%q is not in:\n%s", want, told)
+		}
+	}
+	back, err := alert.ParseBytes(told, "a.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(a, back[0], protocmp.Transform()); diff != "" {
+		t.Errorf("comes back changed:\n%s", diff)
+	}
 }

@@ -1,6 +1,10 @@
 package alert
 
-import "fmt"
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
 
 // form is what a scalar of a file may stand for.
 type form int
@@ -24,6 +28,13 @@ type tree struct {
 	dict bool
 	keys []key
 	vals []*tree // of the list, or beside keys
+	code code    // of a coded value, when writing
+}
+
+// code is a value of an enum.
+type code struct {
+	of     protoreflect.EnumDescriptor // nil: no coded value
+	number protoreflect.EnumNumber
 }
 
 // key is a name in a mapping.

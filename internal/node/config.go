@@ -14,6 +14,12 @@ type Config struct {
 	// Name of the authority, for people. It stands in the card too.
 	Name string `yaml:"name"`
 
+	// Language in which pages for people give coded values, where --language does
+	// not say another one: sq, bs, en, mk, cnr, sr-Cyrl or sr-Latn. Empty: the
+	// words that alert files have. What is sent, stored and written as JSON is the
+	// same in all.
+	Language string `yaml:"language"`
+
 	// Address and port of the one public listener, on which partners fetch.
 	// Nothing else of a node listens on the network, but what metrics and
 	// api.listen name.

@@ -156,6 +156,7 @@ func TestRefused(t *testing.T) {
 		{"backup horizon", base + "backup-horizon: -1s\n", "line 4: backup-horizon: not between 0s and 8760h"},
 		{"replicas", base + "replicas: 2\n", "line 4: replicas: not 1, 3 or 5"},
 		{"socket mode", base + "socket-mode: \"0777\"\n", "line 4: socket-mode"},
+		{"language", base + "language: sr\n", "line 4: language"},
 		{
 			"role",
 			base + "officers:\n  - {uid: 1, id: a, role: boss}\n", "line 5: officers.0: role is not one of officer, supervisor",

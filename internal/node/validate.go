@@ -11,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"karaula/internal/lexicon"
 	"karaula/internal/signedtext"
 	"karaula/internal/terms"
 )
@@ -58,6 +59,9 @@ func (v *validator) config(c *Config) {
 	if c.Name == "" || len(c.Name) > 200 || strings.TrimSpace(c.Name) != c.Name || strings.ContainsAny(c.Name, "\"\n") ||
 		len(signedtext.CheckText([]byte("name "+c.Name+"\n"), signedtext.Human{"name": signedtext.Rest})) > 0 {
 		v.fault("name", "not a name of 1 to 200 bytes, in visible characters without double quotes")
+	}
+	if _, ok := lexicon.Parse(c.Language); !ok && c.Language != "" {
+		v.fault("language", "not one of %s, nor empty", strings.Join(lexicon.Tags(), ", "))
 	}
 	if !validListen(c.Listen) {
 		v.fault("listen", "not an address and port like 0.0.0.0:4222")

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -23,6 +24,26 @@ var cyrillic = map[rune]string{
 	'ќ': "ḱ", 'л': "l", 'љ': "lj", 'м': "m", 'н': "n", 'њ': "nj", 'о': "o", 'п': "p", 'р': "r", 'с': "s",
 	'т': "t", 'ћ': "ć", 'у': "u", 'ф': "f", 'х': "h", 'ц': "c", 'ч': "č", 'џ': "dž", 'ш': "š", 'щ': "št",
 	'ъ': "a", 'ы': "i", 'ь': "", 'э': "e", 'ю': "ju", 'я': "ja", 'є': "je", 'ґ': "g", 'ў': "v",
+}
+
+// Latin writes Cyrillic letters in Latin ones, officially, with their marks; the
+// rest stays. A capital that becomes two letters keeps the second one small.
+func Latin(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		s, ok := cyrillic[unicode.ToLower(r)]
+		switch {
+		case !ok:
+			b.WriteRune(r)
+		case unicode.IsUpper(r) && s != "":
+			first, size := utf8.DecodeRuneInString(s)
+			b.WriteRune(unicode.ToUpper(first))
+			b.WriteString(s[size:])
+		default:
+			b.WriteString(s)
+		}
+	}
+	return b.String()
 }
 
 // spellings gives the ways in which a Latin letter is written where it is
