@@ -177,6 +177,7 @@ type ledgerRepairResult struct {
 	State   string   `json:"state"` // fine, mendable, mended, waits, lost, revoked, contested
 	Found   []string `json:"found"`
 	Done    []string `json:"done"` // or what would be done
+	DryRun  bool     `json:"dry_run,omitempty"`
 	Next    string   `json:"next,omitempty"`
 	Epoch   uint64   `json:"epoch"`
 	Size    uint64   `json:"size"`
@@ -191,8 +192,12 @@ func (r ledgerRepairResult) page(p *page) {
 	for _, f := range r.Found {
 		p.line("found: %s", f)
 	}
+	done := "done"
+	if r.DryRun {
+		done = "would be done"
+	}
 	for _, d := range r.Done {
-		p.line("done: %s", d)
+		p.line("%s: %s", done, d)
 	}
 	if r.Fork != nil {
 		p.line("a contradiction at number %d of epoch %d; both sides are in --output json", r.Fork.Number, r.Fork.Epoch)

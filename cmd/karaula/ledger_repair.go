@@ -96,6 +96,7 @@ func (a *app) repair(c *cobra.Command, o *repairOptions) error {
 	result := ledgerRepairResult{
 		State: m.GetState(), Found: append([]string{}, m.GetFound()...), Done: append([]string{}, m.GetDone()...),
 		Next: m.GetNext(), Epoch: m.GetEpoch(), Size: m.GetSize(), PutBack: m.GetPutBack(), Stubs: m.GetStubs(),
+		DryRun: o.req.GetDryRun(),
 	}
 	if c := m.GetContradiction(); c != nil {
 		fork := describeFork(c)
