@@ -74,8 +74,14 @@ func TestBrokerAndGatewayApart(t *testing.T) {
 	if strings.Contains(gateway, "karaula_broker_reloads_total") || !strings.Contains(gateway, "karaula_build_info") {
 		t.Errorf("the gateway serves %s", gateway)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "api.sock")); err != nil {
-		t.Error(err)
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		_, err := os.Stat(filepath.Join(dir, "api.sock"))
+		if err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
 	}
 }
 
