@@ -30,8 +30,13 @@ func Until(ctx context.Context, ok func() string) error {
 	}
 }
 
+// deskWarning begins the warning that the broker has lost records of the desk: a
+// test that takes a broker's disk away or sets it back has done just that, and it
+// stays told until the next start.
+const deskWarning = "the own broker does not show what officers did as it was kept"
+
 // Settle waits until both nodes have heard and answered everything that the
-// other one said, with nothing held, put aside or warned of.
+// other one said, with nothing held, put aside or warned of but the desk.
 func (w *World) Settle(ctx context.Context) error {
 	before := ""
 	return Until(ctx, func() string {
@@ -66,8 +71,10 @@ func (w *World) Settle(ctx context.Context) error {
 
 // lacks says what keeps a node from being at rest, and notes its numbers.
 func (s *Status) lacks(party, partner string, said, received map[string]uint64) string {
-	if len(s.Warnings) > 0 {
-		return party + " warns: " + strings.Join(s.Warnings, "; ")
+	for _, w := range s.Warnings {
+		if !strings.HasPrefix(w, deskWarning) {
+			return party + " warns: " + w
+		}
 	}
 	if !s.Broker || s.Link(partner) != "up" {
 		return fmt.Sprintf("%s: broker %v, link %s", party, s.Broker, s.Link(partner))

@@ -172,8 +172,9 @@ func (t *Traces) packed(raw []byte) []form {
 // dates are no words of an alert alone.
 var dates = regexp.MustCompile(`^[0-9-]{7,10}(T[0-9:]+Z)?$`)
 
-// vocabulary are words of the format, which stand in the program's own files.
-var vocabulary = regexp.MustCompile(`^[a-z0-9-]+$`)
+// vocabulary are words of the format and tags of languages, which stand in the
+// program's own files.
+var vocabulary = regexp.MustCompile(`^([a-z0-9-]+|[a-z]{2,3}-[A-Z][a-z]{3})$`)
 
 // WordsOf gives the texts that an alert file holds and that are looked for.
 func WordsOf(file []byte) ([]string, error) {

@@ -103,7 +103,7 @@ func TestAnOpenBrokerGivesNoContent(t *testing.T) {
 	words := []string{lookReason}
 	list := exampleAlerts(t)
 	for i, e := range list {
-		sendAndLook(t, w, w.Nodes()[i%2], e)
+		sendAndLook(t, w, speaker(w, e, i), e)
 		words = append(words, e.words...)
 	}
 	must(t, w.Settle(patient(t)))
