@@ -27,10 +27,7 @@ func (d *Desk) SayAct(
 	ctx context.Context, req *connect.Request[karaulav1.SayActRequest],
 ) (*connect.Response[karaulav1.SayActResponse], error) {
 	resp, err := d.sayAct(ctx, req.Msg)
-	if err != nil {
-		return nil, d.toConnect(err)
-	}
-	return connect.NewResponse(resp), nil
+	return reply(d, resp, err)
 }
 
 func (d *Desk) sayAct(ctx context.Context, req *karaulav1.SayActRequest) (*karaulav1.SayActResponse, error) {

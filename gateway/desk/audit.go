@@ -72,10 +72,7 @@ func (d *Desk) Audit(
 	ctx context.Context, req *connect.Request[karaulav1.AuditRequest],
 ) (*connect.Response[karaulav1.AuditResponse], error) {
 	resp, err := d.audit(ctx, req.Msg)
-	if err != nil {
-		return nil, d.toConnect(err)
-	}
-	return connect.NewResponse(resp), nil
+	return reply(d, resp, err)
 }
 
 func (d *Desk) audit(ctx context.Context, m *karaulav1.AuditRequest) (*karaulav1.AuditResponse, error) {

@@ -16,10 +16,7 @@ func (d *Desk) Change(
 	ctx context.Context, req *connect.Request[karaulav1.ChangeRequest],
 ) (*connect.Response[karaulav1.ChangeResponse], error) {
 	resp, err := d.change(ctx, req.Msg)
-	if err != nil {
-		return nil, d.toConnect(err)
-	}
-	return connect.NewResponse(resp), nil
+	return reply(d, resp, err)
 }
 
 func (d *Desk) change(ctx context.Context, req *karaulav1.ChangeRequest) (*karaulav1.ChangeResponse, error) {

@@ -19,10 +19,7 @@ func (d *Desk) Erase(
 	ctx context.Context, req *connect.Request[karaulav1.EraseRequest],
 ) (*connect.Response[karaulav1.EraseResponse], error) {
 	resp, err := d.erase(ctx, req.Msg)
-	if err != nil {
-		return nil, d.toConnect(err)
-	}
-	return connect.NewResponse(resp), nil
+	return reply(d, resp, err)
 }
 
 func (d *Desk) erase(ctx context.Context, req *karaulav1.EraseRequest) (*karaulav1.EraseResponse, error) {

@@ -94,3 +94,11 @@ func AlertOf(err error) (int, bool) {
 	at, convErr := strconv.Atoi(c.Meta().Get(headerAt))
 	return at, convErr == nil && at > 0
 }
+
+// reply gives an answer, or its error, to the caller.
+func reply[T any](d *Desk, m *T, err error) (*connect.Response[T], error) {
+	if err != nil {
+		return nil, d.toConnect(err)
+	}
+	return connect.NewResponse(m), nil
+}

@@ -16,10 +16,7 @@ func (d *Desk) History(
 	ctx context.Context, req *connect.Request[karaulav1.HistoryRequest],
 ) (*connect.Response[karaulav1.HistoryResponse], error) {
 	resp, err := d.history(ctx, req.Msg)
-	if err != nil {
-		return nil, d.toConnect(err)
-	}
-	return connect.NewResponse(resp), nil
+	return reply(d, resp, err)
 }
 
 func (d *Desk) history(ctx context.Context, req *karaulav1.HistoryRequest) (*karaulav1.HistoryResponse, error) {

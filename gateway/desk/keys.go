@@ -23,10 +23,7 @@ func (d *Desk) KeyUse(
 	ctx context.Context, req *connect.Request[karaulav1.KeyUseRequest],
 ) (*connect.Response[karaulav1.KeyUseResponse], error) {
 	resp, err := d.keyUse(ctx, req.Msg)
-	if err != nil {
-		return nil, d.toConnect(err)
-	}
-	return connect.NewResponse(resp), nil
+	return reply(d, resp, err)
 }
 
 func (d *Desk) keyUse(ctx context.Context, m *karaulav1.KeyUseRequest) (*karaulav1.KeyUseResponse, error) {
@@ -61,10 +58,7 @@ func (d *Desk) PruneKeys(
 	ctx context.Context, req *connect.Request[karaulav1.PruneKeysRequest],
 ) (*connect.Response[karaulav1.PruneKeysResponse], error) {
 	resp, err := d.pruneKeys(ctx, req.Msg.GetDryRun())
-	if err != nil {
-		return nil, d.toConnect(err)
-	}
-	return connect.NewResponse(resp), nil
+	return reply(d, resp, err)
 }
 
 // errDryRun stops a destruction that was only to be shown.

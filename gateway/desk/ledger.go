@@ -31,10 +31,7 @@ func (d *Desk) Repair(
 	ctx context.Context, req *connect.Request[karaulav1.RepairRequest],
 ) (*connect.Response[karaulav1.RepairResponse], error) {
 	resp, err := d.repair(ctx, req.Msg)
-	if err != nil {
-		return nil, d.toConnect(err)
-	}
-	return connect.NewResponse(resp), nil
+	return reply(d, resp, err)
 }
 
 func (d *Desk) repair(ctx context.Context, req *karaulav1.RepairRequest) (*karaulav1.RepairResponse, error) {

@@ -25,10 +25,7 @@ func (d *Desk) LookUp(
 	ctx context.Context, req *connect.Request[karaulav1.LookUpRequest],
 ) (*connect.Response[karaulav1.LookUpResponse], error) {
 	resp, err := d.lookUp(ctx, req.Msg)
-	if err != nil {
-		return nil, d.toConnect(err)
-	}
-	return connect.NewResponse(resp), nil
+	return reply(d, resp, err)
 }
 
 func (d *Desk) lookUp(ctx context.Context, req *karaulav1.LookUpRequest) (*karaulav1.LookUpResponse, error) {

@@ -54,10 +54,7 @@ func (d *Desk) Show(
 	ctx context.Context, req *connect.Request[karaulav1.ShowRequest],
 ) (*connect.Response[karaulav1.ShowResponse], error) {
 	resp, err := d.show(ctx, req.Msg)
-	if err != nil {
-		return nil, d.toConnect(err)
-	}
-	return connect.NewResponse(resp), nil
+	return reply(d, resp, err)
 }
 
 func (d *Desk) show(ctx context.Context, req *karaulav1.ShowRequest) (*karaulav1.ShowResponse, error) {

@@ -39,10 +39,7 @@ func (d *Desk) Send(
 	ctx context.Context, req *connect.Request[karaulav1.SendRequest],
 ) (*connect.Response[karaulav1.SendResponse], error) {
 	resp, err := d.send(ctx, req.Msg)
-	if err != nil {
-		return nil, d.toConnect(err)
-	}
-	return connect.NewResponse(resp), nil
+	return reply(d, resp, err)
 }
 
 func (d *Desk) send(ctx context.Context, req *karaulav1.SendRequest) (*karaulav1.SendResponse, error) {

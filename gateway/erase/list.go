@@ -41,6 +41,14 @@ type entry struct {
 	at      int64 // when it was erased, zero if it was not
 }
 
+// lose notes that a message holds the content no more.
+func (e *entry) lose(streamSeq uint64) {
+	if e.holds && e.StreamSeq == streamSeq {
+		e.holds = false
+	}
+	e.copies = slices.DeleteFunc(e.copies, func(seq uint64) bool { return seq == streamSeq })
+}
+
 const never = int64(1) << 62
 
 // NewList makes an empty list.
@@ -153,10 +161,7 @@ func (l *List) Done(it Item, at int64) (first bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.entry(it.Position)
-	if e.holds && e.StreamSeq == it.StreamSeq {
-		e.holds = false
-	}
-	e.copies = slices.DeleteFunc(e.copies, func(seq uint64) bool { return seq == it.StreamSeq })
+	e.lose(it.StreamSeq)
 	first = e.at == 0
 	if first {
 		e.at = max(at, 1)
@@ -169,10 +174,7 @@ func (l *List) Drop(it Item) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.entry(it.Position)
-	if e.holds && e.StreamSeq == it.StreamSeq {
-		e.holds = false
-	}
-	e.copies = slices.DeleteFunc(e.copies, func(seq uint64) bool { return seq == it.StreamSeq })
+	e.lose(it.StreamSeq)
 }
 
 // Erased gives the leaf of a statement whose content is erased.
