@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"karaula/internal/durable"
 	"karaula/internal/problem"
 )
 
@@ -94,14 +95,5 @@ func replaceFile(name string, text []byte) error {
 	if err := os.Rename(tmp.Name(), name); err != nil {
 		return err
 	}
-	return syncDir(dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close() //nolint:errcheck // read only
-	return d.Sync()
+	return durable.SyncDir(dir)
 }

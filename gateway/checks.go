@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -205,17 +207,7 @@ func (c *channel) partnerChecks(p string, seen attention) []checkup.Check {
 func (g *Gateway) allPartners() []*partner {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	out := make([]*partner, 0, len(g.partners))
-	for _, p := range g.partners {
-		out = append(out, p)
-	}
-	slices.SortFunc(out, func(a, b *partner) int {
-		if a.code < b.code {
-			return -1
-		}
-		return 1
-	})
-	return out
+	return slices.SortedFunc(maps.Values(g.partners), func(a, b *partner) int { return cmp.Compare(a.code, b.code) })
 }
 
 // checks looks at one link.

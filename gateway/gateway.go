@@ -1,9 +1,11 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"runtime"
 	"slices"
 	"sync"
@@ -352,17 +354,7 @@ func (g *Gateway) channel(id string) *channel {
 func (g *Gateway) openChannels() []*channel {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	out := make([]*channel, 0, len(g.channels))
-	for _, c := range g.channels {
-		out = append(out, c)
-	}
-	slices.SortFunc(out, func(a, b *channel) int {
-		if a.id < b.id {
-			return -1
-		}
-		return 1
-	})
-	return out
+	return slices.SortedFunc(maps.Values(g.channels), func(a, b *channel) int { return cmp.Compare(a.id, b.id) })
 }
 
 // complete reports whether the book and the index hold everything that the

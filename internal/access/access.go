@@ -22,6 +22,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"karaula/internal/durable"
 	"karaula/internal/node"
 	"karaula/internal/problem"
 )
@@ -236,11 +237,7 @@ func file(dir, name string) string { return filepath.Join(dir, name+suffix) }
 
 // syncDir makes a change of the folder outlive the power.
 func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return problem.Wrap(problem.Failed, err, "the folder of clients cannot be synced")
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+	if err := durable.SyncDir(dir); err != nil {
 		return problem.Wrap(problem.Failed, err, "the folder of clients cannot be synced")
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 
 	"filippo.io/age"
 
+	"karaula/internal/durable"
 	"karaula/internal/problem"
 )
 
@@ -89,11 +90,7 @@ func (a *Archive) pack(out io.Writer) error {
 
 // syncDir makes new names in a folder durable.
 func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err == nil {
-		err = errors.Join(d.Sync(), d.Close())
-	}
-	if err != nil {
+	if err := durable.SyncDir(dir); err != nil {
 		return problem.Wrap(problem.Failed, err, "written, but the folder %s cannot be synced", dir)
 	}
 	return nil

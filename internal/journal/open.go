@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"karaula/internal/durable"
 	"karaula/internal/ledger"
 	"karaula/internal/problem"
 )
@@ -178,20 +179,7 @@ func writeFile(path string, base State, batch []pending, tree *ledger.Tree) (f *
 	if err = os.Rename(temp, path); err != nil {
 		return nil, 0, err
 	}
-	return f, int64(len(content)), syncDir(filepath.Dir(path))
-}
-
-// syncDir makes names in a folder durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	if err := d.Sync(); err != nil {
-		_ = d.Close() // the error that counts is err
-		return err
-	}
-	return d.Close()
+	return f, int64(len(content)), durable.SyncDir(filepath.Dir(path))
 }
 
 // belongsTo checks that the journal is that of the wanted ledger.

@@ -12,6 +12,7 @@ import (
 	"filippo.io/age/armor"
 	"golang.org/x/sys/unix"
 
+	"karaula/internal/durable"
 	"karaula/internal/problem"
 )
 
@@ -193,11 +194,7 @@ func writeSynced(f *os.File, body []byte) error {
 
 // syncDir makes a new name in a folder durable.
 func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return problem.Wrap(problem.Failed, err, "the key was written, but its folder cannot be synced")
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+	if err := durable.SyncDir(dir); err != nil {
 		return problem.Wrap(problem.Failed, err, "the key was written, but its folder cannot be synced")
 	}
 	return nil

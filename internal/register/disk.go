@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"karaula/internal/durable"
 	"karaula/internal/problem"
 )
 
@@ -179,12 +180,7 @@ func (e *editor) remove(path string) error {
 
 // syncDir makes renames in a folder durable.
 func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return problem.Wrap(problem.Failed, err, "a folder of the register could not be synced")
-	}
-	defer d.Close() //nolint:errcheck // only read
-	if err := d.Sync(); err != nil {
+	if err := durable.SyncDir(dir); err != nil {
 		return problem.Wrap(problem.Failed, err, "a folder of the register could not be synced")
 	}
 	return nil

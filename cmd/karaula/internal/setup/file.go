@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"karaula/internal/durable"
 	"karaula/internal/problem"
 )
 
@@ -38,11 +39,7 @@ func write(path string, body []byte, perm fs.FileMode) error {
 
 // syncDir makes a new name in a folder durable.
 func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err == nil {
-		err = errors.Join(d.Sync(), d.Close())
-	}
-	if err != nil {
+	if err := durable.SyncDir(dir); err != nil {
 		return problem.Wrap(problem.Failed, err, "written, but the folder %s cannot be synced", dir)
 	}
 	return nil
