@@ -74,7 +74,7 @@ func (c *channel) opened(e *book.Entry, p *envelope.Parsed, inner *karaulav1.Inn
 				return nil, false
 			}
 		}
-		r = c.g.index.Record(e.Ledger, e.Leaf, inner)
+		r = c.g.index.Record(e.Ledger, e.Leaf, e.EraseAfter, inner)
 		if c.mode != karaulav1.Mode_MODE_ACTUAL {
 			r.Kinds, r.Hashes = nil, nil
 		}

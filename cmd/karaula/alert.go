@@ -230,10 +230,11 @@ type alertLine struct {
 	State      string         `json:"state"`          // sent, accepted, refused, erased, expired
 	Code       string         `json:"code,omitempty"` // why not accepted
 	Urgency    string         `json:"urgency,omitempty"`
-	Repudiated bool           `json:"repudiated,omitempty"` // its origin has since revoked the key that signed it
-	ErasedAt   *time.Time     `json:"erased_at,omitempty"`  // of the content, at this node
-	Deliveries []deliveryLine `json:"deliveries,omitempty"` // of sent ones
-	Digest     string         `json:"digest"`               // of the statement
+	Repudiated bool           `json:"repudiated,omitempty"`  // its origin has since revoked the key that signed it
+	EraseAfter *time.Time     `json:"erase_after,omitempty"` // when the content is erased at the latest
+	ErasedAt   *time.Time     `json:"erased_at,omitempty"`   // of the content, at this node
+	Deliveries []deliveryLine `json:"deliveries,omitempty"`  // of sent ones
+	Digest     string         `json:"digest"`                // of the statement
 }
 
 type deliveryLine struct {
@@ -260,10 +261,7 @@ func newAlertLine(r *karaulav1.AlertRow) alertLine {
 	if r.GetClass() != 0 {
 		l.State = terms.ClassWord(r.GetClass())
 	}
-	if r.GetErasedAt() != 0 {
-		at := micro(r.GetErasedAt())
-		l.ErasedAt = &at
-	}
+	l.EraseAfter, l.ErasedAt = when(r.GetEraseAfter()), when(r.GetErasedAt())
 	if r.GetCode() != 0 {
 		l.Code = terms.CodeWord(r.GetCode())
 	}
@@ -272,14 +270,8 @@ func newAlertLine(r *karaulav1.AlertRow) alertLine {
 		if d.GetCode() != 0 {
 			x.Code = terms.CodeWord(d.GetCode())
 		}
-		if d.GetSince() != 0 {
-			at := micro(d.GetSince())
-			x.Since = &at
-		}
-		if d.GetDue() != 0 {
-			at := micro(d.GetDue())
-			x.Due = &at
-		}
+		x.Since = when(d.GetSince())
+		x.Due = when(d.GetDue())
 		if d.GetErasedAt() != 0 {
 			at := micro(d.GetErasedAt())
 			until := at.Add(time.Duration(min(d.GetBackupHorizon(), maxHorizon)) * time.Second)
@@ -294,6 +286,15 @@ func newAlertLine(r *karaulav1.AlertRow) alertLine {
 const maxHorizon = 10 * 366 * 24 * 3600
 
 func micro(us int64) time.Time { return time.UnixMicro(us).UTC() }
+
+// when is a time that need not be known.
+func when(us int64) *time.Time {
+	if us == 0 {
+		return nil
+	}
+	at := micro(us)
+	return &at
+}
 
 func deliveryWord(s karaulav1.DeliveryState) string {
 	switch s {

@@ -94,12 +94,21 @@ type alertShowResult struct {
 	in   lang
 }
 
+// keptUntil is when the content is erased at the latest.
+func (r alertShowResult) keptUntil() string {
+	if r.EraseAfter == nil {
+		return "-"
+	}
+	return r.EraseAfter.Format(shortTime)
+}
+
 func (r alertShowResult) page(p *page) {
 	if r.in.none() {
 		p.fields(
 			field{"alert", fmt.Sprintf("%s version %d", r.ID, r.Version)},
 			field{"said", fmt.Sprintf("%s by %s on %s, number %d", r.SaidAt.Format(shortTime), r.Origin, r.Channel, r.Number)},
 			field{"under", r.Clause},
+			field{"kept until", r.keptUntil()},
 			field{"state", r.standing(r.in)},
 		)
 	} else {
@@ -111,6 +120,7 @@ func (r alertShowResult) page(p *page) {
 			field{r.in.label("channel"), r.Channel},
 			field{r.in.label("number"), fmt.Sprint(r.Number)},
 			field{r.in.label("under"), r.Clause},
+			field{r.in.label("kept until"), r.keptUntil()},
 			field{r.in.label("state"), r.standing(r.in)},
 		)
 	}

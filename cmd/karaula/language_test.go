@@ -42,6 +42,7 @@ func TestPagesInALanguage(t *testing.T) {
 канал        b04-mk-xk
 број         7
 по клаузули  c1
+чува се до   -
 стање        послато, Косово* неизвршено (одговор до 2026-03-01 12:00:00Z), zz одбијено (wrong-root)
 
 vehicle: {}

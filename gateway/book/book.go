@@ -278,7 +278,7 @@ func (b *Book) Row(e Entry) *karaulav1.AlertRow {
 	row := &karaulav1.AlertRow{
 		Version: e.Version, Type: e.Type, Channel: e.Channel, Origin: e.Origin, SaidAt: e.SaidAt,
 		Epoch: e.Epoch, Seq: e.Seq, Class: e.Class, Code: e.Code, Digest: e.Leaf[:], Thread: e.Thread, Urgency: e.Urgency,
-		Repudiated: e.Repudiated, Lifecycle: e.Lifecycle, ErasedAt: b.ErasedAt(e), Void: e.Void,
+		Repudiated: e.Repudiated, Lifecycle: e.Lifecycle, ErasedAt: b.ErasedAt(e), Void: e.Void, EraseAfter: e.EraseAfter,
 	}
 	if e.Opened {
 		row.AlertId = IDText(e.ID)

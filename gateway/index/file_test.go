@@ -14,7 +14,7 @@ import (
 
 // record makes the record of an invented vehicle.
 func record(x *index.Index, n byte) *karaulav1.IndexRecord {
-	return x.Record([32]byte{1}, [32]byte{n, 1}, &karaulav1.Inner{
+	return x.Record([32]byte{1}, [32]byte{n, 1}, 1<<60, &karaulav1.Inner{
 		AlertId: bytes.Repeat([]byte{n}, 16), Version: 1, Type: karaulav1.AlertType_ALERT_TYPE_VEHICLE,
 		Content: &karaulav1.Inner_Alert{Alert: &karaulav1.Alert{
 			Lifecycle: karaulav1.Lifecycle_LIFECYCLE_CREATE, Urgency: karaulav1.Urgency_URGENCY_URGENT, ReplyDue: 7,

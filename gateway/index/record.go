@@ -16,7 +16,9 @@ import (
 const maxTerms = 4096
 
 // Record makes the record of an opened statement, an alert or an act, for [File].
-func (x *Index) Record(led, leaf [32]byte, inner *karaulav1.Inner) *karaulav1.IndexRecord {
+// eraseAfter is the statement's, in microseconds since 1970 UTC: what the clause
+// allows may end an alert before its type does.
+func (x *Index) Record(led, leaf [32]byte, eraseAfter int64, inner *karaulav1.Inner) *karaulav1.IndexRecord {
 	a := inner.GetAlert()
 	r := &karaulav1.IndexRecord{
 		Ledger: led[:], Leaf: leaf[:], AlertId: inner.GetAlertId(), Version: inner.GetVersion(),
@@ -27,7 +29,8 @@ func (x *Index) Record(led, leaf [32]byte, inner *karaulav1.Inner) *karaulav1.In
 	if due, ok := alert.ReplyDue(a, said); ok {
 		r.ReplyDue = due.UnixMicro()
 	}
-	if due, ok := alert.ReviewDue(a, said, alert.Expiry(a, said)); ok && inner.GetAct() == nil {
+	end := time.UnixMicro(min(alert.Expiry(a, said).UnixMicro(), eraseAfter))
+	if due, ok := alert.ReviewDue(a, said, end); ok && inner.GetAct() == nil {
 		r.ReviewDue = due.UnixMicro()
 	}
 	if act := inner.GetAct(); act != nil {

@@ -55,10 +55,29 @@ func Check(a *karaulav1.Alert, limits Limits, now time.Time) Findings {
 		over(karaulav1.Code_CODE_RETENTION, "expires",
 			fmt.Sprintf("is later than the clause admits: %s after it is said", days(limits.Retain)))
 	}
+	out = append(out, outlived(a, limits.Retain, now)...)
 	if size := int64(proto.Size(a)); limits.MaxSize > 0 && size > limits.MaxSize {
 		over(karaulav1.Code_CODE_TOO_LARGE, "",
 			fmt.Sprintf("the alert has %d bytes, the agreement admits %d", size, limits.MaxSize))
 	}
+	return out
+}
+
+// outlived warns of what is planned for after the clause has ended the alert.
+func outlived(a *karaulav1.Alert, retain time.Duration, now time.Time) Findings {
+	end := now.Add(retain)
+	if retain <= 0 || a.GetExpires() != 0 {
+		return nil
+	}
+	var out Findings
+	late := func(field string, at int64) {
+		if at != 0 && time.UnixMicro(at).After(end) {
+			out = append(out, warning(field, "outlives",
+				fmt.Sprintf("lies after the clause ends the alert: its content is erased on %s", end.UTC().Format(time.DateOnly))))
+		}
+	}
+	late("review_due", a.GetReviewDue())
+	late("patrol.ends", a.GetPatrol().GetEnds())
 	return out
 }
 

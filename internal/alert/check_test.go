@@ -90,6 +90,30 @@ func TestCheckHoldsTheClause(t *testing.T) {
 	}
 }
 
+func TestWarnsOfWhatTheAlertDoesNotLiveToSee(t *testing.T) {
+	t.Parallel()
+	limits := wide
+	limits.Retain = year / 2
+	for field, change := range map[string]func(*karaulav1.Alert){
+		"review_due":  func(a *karaulav1.Alert) { a.ReviewDue = micros(now.Add(year)) },
+		"patrol.ends": func(a *karaulav1.Alert) { a.GetPatrol().Ends = micros(now.Add(year)) },
+		"":            func(a *karaulav1.Alert) { a.GetPatrol().Ends = micros(now.Add(year / 4)) },
+	} {
+		a := example(t, "patrol")
+		a.GetPatrol().Ends = micros(now.Add(year / 4))
+		change(a)
+		got := ""
+		for _, f := range alert.Check(a, limits, now) {
+			if f.Rule == "outlives" {
+				got += f.Field
+			}
+		}
+		if got != field {
+			t.Errorf("warned of %q, want %q", got, field)
+		}
+	}
+}
+
 func TestErrorsTellTheKind(t *testing.T) {
 	t.Parallel()
 	a := example(t, "vehicle")

@@ -40,13 +40,14 @@ func ReplyDue(a *karaulav1.Alert, said time.Time) (time.Time, bool) {
 // ReviewDue gives when the need to keep an alert must be looked at again: the
 // time that it states, or four months before its end (Regulation (EU) 2018/1862,
 // Art. 53: the warning), fifteen days where it lives for less than eight months.
+// A stated time that the alert does not live to see counts as none.
 // False for a withdrawal, a hit, a request and an answer: nobody reviews them.
 func ReviewDue(a *karaulav1.Alert, said, end time.Time) (time.Time, bool) {
 	switch typ := Type(a); {
 	case withdrawn(a), typ == karaulav1.AlertType_ALERT_TYPE_HIT, typ == karaulav1.AlertType_ALERT_TYPE_REQUEST,
 		typ == karaulav1.AlertType_ALERT_TYPE_ANSWER:
 		return time.Time{}, false
-	case a.GetReviewDue() != 0:
+	case a.GetReviewDue() != 0 && time.UnixMicro(a.GetReviewDue()).Before(end):
 		return time.UnixMicro(a.GetReviewDue()).UTC(), true
 	}
 	due := end.AddDate(0, -4, 0)

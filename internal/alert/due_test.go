@@ -52,6 +52,15 @@ func TestReviewDue(t *testing.T) {
 	}
 }
 
+func TestReviewStatedForAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	a := &karaulav1.Alert{Type: karaulav1.AlertType_ALERT_TYPE_VEHICLE, ReviewDue: now.AddDate(4, 0, 0).UnixMicro()}
+	end := now.AddDate(1, 0, 0) // as the clause says
+	if got, _ := alert.ReviewDue(a, now, end); !got.Equal(end.AddDate(0, -4, 0)) {
+		t.Errorf("%v: nobody can review what is erased", got)
+	}
+}
+
 func TestErrorNoticeDue(t *testing.T) {
 	t.Parallel()
 	for known, want := range map[string]string{

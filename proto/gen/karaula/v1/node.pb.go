@@ -651,7 +651,9 @@ type AlertRow struct {
 	// When its content was erased at this node, microseconds since 1970 UTC; zero if it was not.
 	ErasedAt int64 `protobuf:"varint,22,opt,name=erased_at,json=erasedAt,proto3" json:"erased_at,omitempty"`
 	// True if a later epoch of its origin has made it void.
-	Void          bool `protobuf:"varint,23,opt,name=void,proto3" json:"void,omitempty"`
+	Void bool `protobuf:"varint,23,opt,name=void,proto3" json:"void,omitempty"`
+	// When its content is erased at the latest, microseconds since 1970 UTC.
+	EraseAfter    int64 `protobuf:"varint,24,opt,name=erase_after,json=eraseAfter,proto3" json:"erase_after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -810,6 +812,13 @@ func (x *AlertRow) GetVoid() bool {
 		return x.Void
 	}
 	return false
+}
+
+func (x *AlertRow) GetEraseAfter() int64 {
+	if x != nil {
+		return x.EraseAfter
+	}
+	return 0
 }
 
 // Delivery is the state at one recipient.
@@ -4449,7 +4458,7 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x05limit\x18\x04 \x01(\rR\x05limit\"X\n" +
 	"\fListResponse\x12,\n" +
 	"\x06alerts\x18\x01 \x03(\v2\x14.karaula.v1.AlertRowR\x06alerts\x12\x1a\n" +
-	"\bcomplete\x18\x02 \x01(\bR\bcomplete\"\xb9\x04\n" +
+	"\bcomplete\x18\x02 \x01(\bR\bcomplete\"\xda\x04\n" +
 	"\bAlertRow\x12\x19\n" +
 	"\balert_id\x18\x01 \x01(\tR\aalertId\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\rR\aversion\x12)\n" +
@@ -4473,7 +4482,9 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"repudiated\x123\n" +
 	"\tlifecycle\x18\x15 \x01(\x0e2\x15.karaula.v1.LifecycleR\tlifecycle\x12\x1b\n" +
 	"\terased_at\x18\x16 \x01(\x03R\berasedAt\x12\x12\n" +
-	"\x04void\x18\x17 \x01(\bR\x04void\"\xe3\x01\n" +
+	"\x04void\x18\x17 \x01(\bR\x04void\x12\x1f\n" +
+	"\verase_after\x18\x18 \x01(\x03R\n" +
+	"eraseAfter\"\xe3\x01\n" +
 	"\bDelivery\x12\x14\n" +
 	"\x05party\x18\x01 \x01(\tR\x05party\x12/\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x19.karaula.v1.DeliveryStateR\x05state\x12$\n" +
