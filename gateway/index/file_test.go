@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -23,6 +24,24 @@ func record(x *index.Index, n byte) *karaulav1.IndexRecord {
 			}},
 		}},
 	})
+}
+
+// TestReviewBeforeTheClauseEndsIt: who is to review must be told while there is
+// something to review.
+func TestReviewBeforeTheClauseEndsIt(t *testing.T) {
+	t.Parallel()
+	x := index.New(index.NewHasher(make([]byte, 32)))
+	said := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	end := said.AddDate(1, 0, 0) // the type would live for five years
+	r := x.Record([32]byte{1}, [32]byte{2}, end.UnixMicro(), &karaulav1.Inner{
+		AlertId: bytes.Repeat([]byte{1}, 16), Version: 1, SaidAt: said.UnixMicro(),
+		Content: &karaulav1.Inner_Alert{Alert: &karaulav1.Alert{
+			Details: &karaulav1.Alert_Vehicle{Vehicle: &karaulav1.Vehicle{}},
+		}},
+	})
+	if got, want := r.GetReviewDue(), end.AddDate(0, -4, 0).UnixMicro(); got != want {
+		t.Errorf("review is due %v, want %v", time.UnixMicro(got).UTC(), time.UnixMicro(want).UTC())
+	}
 }
 
 func open(t testing.TB, path string, key []byte) *index.File {

@@ -21,9 +21,24 @@ var lookAlikes = map[rune]rune{
 
 // Number gives the form in which plates and numbers are compared: capitals,
 // letters of other scripts folded to the Latin ones that look the same,
-// diacritics kept, nothing but letters and digits. Empty if nothing is left, or
-// if it is longer than [MaxNumber].
+// diacritics kept, nothing but letters and digits. Where a Cyrillic letter looks
+// like no Latin one, somebody has typed what is Latin on the plate on a Cyrillic
+// keyboard, and all letters are transliterated. Empty if nothing is left, or if it
+// is longer than [MaxNumber].
 func Number(s string) string {
+	if strings.ContainsFunc(s, onlyCyrillic) {
+		s = Latin(s)
+	}
+	return latinNumber(s)
+}
+
+// onlyCyrillic is true for Cyrillic letters that look like no Latin one.
+func onlyCyrillic(r rune) bool {
+	_, like := lookAlikes[unicode.ToUpper(r)]
+	return !like && unicode.Is(unicode.Cyrillic, r)
+}
+
+func latinNumber(s string) string {
 	out := strings.Map(func(r rune) rune {
 		r = unicode.ToUpper(r)
 		if latin, ok := lookAlikes[r]; ok {
@@ -55,6 +70,9 @@ func plateTerms(t *terms, number, country string) {
 	t.add(PlateOfCountry, n, strings.ToUpper(country))
 	t.add(Plate, n)
 	t.add(PlateRead, misread.Replace(n))
+	if typed := latinNumber(Latin(number)); typed != n {
+		t.add(PlateRead, misread.Replace(typed)) // В for V, not for B
+	}
 }
 
 func vinTerm(t *terms, vin string) { t.add(VIN, vinLetters.Replace(Number(vin))) }

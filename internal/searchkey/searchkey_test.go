@@ -78,6 +78,9 @@ func TestPlates(t *testing.T) {
 		{[2]string{"AA 000 TT", "AL"}, [2]string{"aa000tt", "AL"}, searchkey.PlateOfCountry},
 		{[2]string{"AA 000 TT", "AL"}, [2]string{"AA-000-TT", ""}, searchkey.Plate},
 		{[2]string{"AA 000 TT", "AL"}, [2]string{"АА 000 ТТ", "AL"}, searchkey.PlateOfCountry}, // Cyrillic letters
+		{[2]string{"ZŠ 000-BV", "RS"}, [2]string{"зш 000 бв", "RS"}, searchkey.PlateOfCountry}, // a Cyrillic keyboard
+		{[2]string{"VR 000 AV", "RS"}, [2]string{"ВР 000 АВ", "RS"}, searchkey.PlateRead},      // may be BP, may be VR
+		{[2]string{"BP 000 AB", "RS"}, [2]string{"ВР 000 АВ", "RS"}, searchkey.PlateOfCountry},
 		{[2]string{"AA 000 TT", "AL"}, [2]string{"AA000TT", "MK"}, searchkey.Plate},
 		{[2]string{"AO 000 TT", "AL"}, [2]string{"A0 0O0 TT", "AL"}, searchkey.PlateRead},
 		{[2]string{"AA 000 TT", "AL"}, [2]string{"AA 001 TT", "AL"}, 0},
@@ -94,7 +97,7 @@ func TestNumber(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
 		"ZZ 000 ZZ": "ZZ000ZZ", "zz-000-zz": "ZZ000ZZ", "ВС·000": "BC000", "СК 000-АМ": "CK000AM",
-		"ČA 000": "ČA000", " - .": "", "": "", "Ј Т Х Н": "JTXH",
+		"ČA 000": "ČA000", "З 000 Р": "Z000R", "ЉЏ 000": "LJDŽ000", " - .": "", "": "", "Ј Т Х Н": "JTXH",
 	} {
 		if got := searchkey.Number(in); got != want {
 			t.Errorf("%q is %q, want %q", in, got, want)
