@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"karaula/internal/lexicon"
+	"karaula/internal/terms"
 )
 
 // TestPagesInALanguage: heads, coded words and names of parties are in it; ids,
@@ -59,6 +60,22 @@ vehicle: {}
 			want: `AFATI                 KOHA E MBETUR  GJENDJA        DETYROHET  ÇFARË           SINJALIZIMI  LLOJI                 NGA        KANALI
 2026-03-01 12:00:00Z  0m             Jashtë afatit  Mali i Zi  njoftim gabimi  ID           raport për përputhje  Shqipëria  b01-al-me
 `,
+		},
+		{
+			name: "look-up",
+			r: lookUpResult{in: lang{lexicon.Macedonian}, Answers: []lookUpAnswer{{More: true, Matches: []matchLine{{
+				Alert: "ID", Type: "vehicle", Origin: "xk", Rank: "likely", Why: []string{"plate; another or no country"},
+			}}}}},
+			want: `ПОГОДОК    ВИД     ОД       ПРЕДУПРЕДУВАЊЕ  ПОРАДИ
+веројатно  возило  Косово*  ID              таблица, друга држава или без неа
+уште       -       -        -               има уште погодоци
+
+` + terms.KosovoFootnote + "\n",
+		},
+		{
+			name: "no hit",
+			r:    lookUpResult{in: lang{lexicon.Albanian}, Answers: []lookUpAnswer{{}}},
+			want: "asnjë përputhje\n",
 		},
 		{
 			name: "withdrawn and repudiated",

@@ -28,6 +28,8 @@ const maxPlateLine = 256
 type lookUpResult struct {
 	Answers  []lookUpAnswer `json:"answers"`  // one for each question
 	Complete bool           `json:"complete"` // false while history is read after a start
+
+	in lang
 }
 
 type lookUpAnswer struct {
@@ -50,24 +52,28 @@ type matchLine struct {
 
 func (r lookUpResult) page(p *page) {
 	var rows [][]string
-	lines := false
+	lines, parties := false, map[string]bool{}
 	for _, answer := range r.Answers {
 		line := ""
 		if answer.Line > 0 {
 			line, lines = strconv.Itoa(answer.Line), true
 		}
 		if answer.Error != "" {
-			rows = append(rows, []string{line, "not asked", "", "", "", answer.Error})
+			rows = append(rows, []string{line, r.in.label("not asked"), "", "", "", answer.Error})
 		}
 		for _, m := range answer.Matches {
-			rows = append(rows, []string{line, m.Rank, m.Type, m.Origin, m.Alert, m.Why[0]})
+			parties[m.Origin] = true
+			rows = append(rows, []string{
+				line, r.in.word(karaulav1.MatchRank(0), m.Rank), r.in.word(karaulav1.AlertType(0), m.Type),
+				r.in.party(m.Origin), m.Alert, r.in.label(m.Why[0]),
+			})
 		}
 		if answer.More {
-			rows = append(rows, []string{line, "more", "", "", "", "there are more matches than these"})
+			rows = append(rows, []string{line, r.in.label("more"), "", "", "", r.in.label("there are more matches than these")})
 		}
 	}
 	if len(rows) == 0 {
-		p.line("no hit")
+		p.line("%s", r.in.label("no hit"))
 		return
 	}
 	head := []string{"line", "hit", "type", "from", "alert", "because of"}
@@ -77,7 +83,8 @@ func (r lookUpResult) page(p *page) {
 			rows[i] = rows[i][1:]
 		}
 	}
-	p.table(head, rows)
+	p.table(r.in.labels(head...), rows)
+	r.in.footnote(p, parties)
 }
 
 // lookUpFlags are what the command can be asked.
@@ -87,7 +94,7 @@ type lookUpFlags struct {
 }
 
 func newLookUp(a *app) *cobra.Command {
-	var dir, purpose, reason string
+	var dir, purpose, reason, tag string
 	var f lookUpFlags
 	c := &cobra.Command{
 		Use:   "lookup --dir DIR --purpose PURPOSE --reason TEXT",
@@ -108,6 +115,7 @@ confirm, before any measure.`,
 	c.Flags().StringVar(&purpose, "purpose", "", "what for: "+list(alert.Words(karaulav1.Purpose(0).Descriptor())))
 	c.Flags().StringVar(&reason, "reason", "", "why; recorded, so name a case or a check, never a person")
 	required(c, "purpose", "reason")
+	languageFlag(c, &tag)
 	dirFlag(c, &dir)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		n, ok := alert.Number(karaulav1.Purpose(0).Descriptor(), purpose)
@@ -118,11 +126,15 @@ confirm, before any measure.`,
 		if err != nil {
 			return err
 		}
+		in, err := language(c, dir, tag)
+		if err != nil {
+			return err
+		}
 		node, err := client(dir)
 		if err != nil {
 			return err
 		}
-		r := lookUpResult{Answers: []lookUpAnswer{}, Complete: true}
+		r := lookUpResult{Answers: []lookUpAnswer{}, Complete: true, in: in}
 		for len(asked) > 0 {
 			part := asked[:min(len(asked), lookUpBatch)]
 			asked = asked[len(part):]

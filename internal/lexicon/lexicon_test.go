@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"karaula/internal/lexicon"
+	"karaula/internal/searchkey"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
@@ -33,6 +34,7 @@ func shown() []protoreflect.EnumDescriptor {
 	out := []protoreflect.EnumDescriptor{
 		karaulav1.VerdictClass(0).Descriptor(), karaulav1.DeliveryState(0).Descriptor(),
 		karaulav1.ClockKind(0).Descriptor(), karaulav1.ClockState(0).Descriptor(),
+		karaulav1.MatchRank(0).Descriptor(),
 	}
 	seen := map[protoreflect.FullName]bool{}
 	var walk func(protoreflect.MessageDescriptor)
@@ -159,6 +161,23 @@ func TestTermsAreInTheLettersOfTheirLanguage(t *testing.T) {
 				letters(t, tag, l.Term(e, e.Values().Get(i).Number()))
 			}
 		}
+	}
+}
+
+// TestEveryReasonOfAMatchHasATerm in the keys of English, which all tables have.
+func TestEveryReasonOfAMatchHasATerm(t *testing.T) {
+	t.Parallel()
+	n := 0
+	for k := range searchkey.Kind(255) {
+		if why := k.Why(); why != "" {
+			n++
+			if lexicon.English.Label(strings.ReplaceAll(why, " ", "-")) == "" {
+				t.Errorf("%q has no term", why)
+			}
+		}
+	}
+	if n < 20 {
+		t.Errorf("%d reasons", n)
 	}
 }
 
