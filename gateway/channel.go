@@ -11,6 +11,7 @@ import (
 	"karaula/gateway/erase"
 	"karaula/gateway/inbox"
 	"karaula/gateway/outbox"
+	"karaula/gateway/stock"
 	"karaula/gateway/stream"
 	"karaula/internal/agreement"
 	"karaula/internal/border"
@@ -61,6 +62,11 @@ type channel struct {
 	stale   stale                  // of the index file
 	erasing chan struct{}          // has an element when something is to be erased at once
 
+	stocking sync.Mutex // guards shelves, and that one looks at a time
+	shelves  map[string]*stock.Shelf
+	storedAt stock.Places               // where own statements were stored, of all epochs
+	taken    map[string]map[uint64]bool // messages that were erased here, by stream
+
 	judged chan struct{} // has an element when something was judged
 	cancel context.CancelFunc
 	done   sync.WaitGroup
@@ -77,6 +83,7 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 		epochs: map[string][]*karaulav1.EpochEnd{}, compared: map[string]bool{}, openedAt: g.o.Now(), attended: newAttention(),
 		judged: make(chan struct{}, 1),
 		lists:  map[string]*erase.List{}, erasing: make(chan struct{}, 1),
+		shelves: map[string]*stock.Shelf{}, taken: map[string]map[uint64]bool{},
 	}
 	for _, p := range c.parties {
 		c.lists[p] = erase.NewList()
@@ -129,6 +136,7 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 	c.mu.Lock()
 	c.live, c.receipts = true, nil
 	c.mu.Unlock()
+	c.takeStock(ctx) // what is there now is compared with what will be there
 	c.done.Go(func() { c.loop(ctx) })
 	c.done.Go(func() { c.eraseLoop(ctx) })
 	return c, nil
@@ -209,6 +217,7 @@ func (c *channel) onSaid(s outbox.Said) {
 	c.mu.Lock()
 	c.saidAt = max(c.saidAt, st.GetSaidAt())
 	c.numbers.note(s.Parsed, s.StreamSeq)
+	c.storedAt = append(c.storedAt, s.StreamSeq)
 	live := c.live
 	c.holdOwn(s)
 	switch st.GetKind() {

@@ -239,6 +239,7 @@ func (c *channel) eraseItems(ctx context.Context, origin string, items []erase.I
 	var failed []error
 	var gone []erase.Item
 	for _, it := range items {
+		c.takeOut(origin, it.StreamSeq)
 		err := e.Erase(ctx, it)
 		if err == nil && origin == c.g.self {
 			err = c.writer.Forget(it.Position.Seq)

@@ -74,6 +74,7 @@ type Gateway struct {
 	opening   map[string]bool
 	repairing map[string]bool
 	troubles  map[string]string // why a channel isn't open, by channel
+	faults    map[string]string // what is wrong with own streams, by stream and code
 	partners  map[string]*partner
 	clocks    clocks
 	whole     bool // every channel that is wanted is open
@@ -105,6 +106,7 @@ func New(o Options) (*Gateway, error) {
 	g := &Gateway{
 		o: o, self: o.Config.Party, log: o.Logger, book: book.New(), opener: opener{o.Keys},
 		channels: map[string]*channel{}, opening: map[string]bool{}, repairing: map[string]bool{}, troubles: map[string]string{},
+		faults:   map[string]string{},
 		partners: map[string]*partner{}, ready: make(chan struct{}),
 		sealSeats: make(chan struct{}, runtime.GOMAXPROCS(0)), openSeats: make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
@@ -195,6 +197,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		return err
 	}
 	g.work.Go(func() { g.checkDiary(inner) })
+	g.work.Go(func() { g.mindStock(inner) })
 	err = g.mind(ctx, inner, stopDesk, deskDone)
 	stopInner() // also what is being opened; what is queued is said under a time limit of its own
 	g.stop(context.WithoutCancel(ctx))

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"karaula/gateway/book"
 	"karaula/gateway/desk"
@@ -40,8 +42,31 @@ type house struct {
 	cancel  context.CancelFunc
 	done    chan error
 
+	metrics *prometheus.Registry // of the gateway that runs
+	logs    logs
+
 	mu    sync.Mutex
 	clock time.Time
+}
+
+// logs keeps what a gateway logs.
+type logs struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// String gives everything so far.
+func (l *logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func newHouse(t testing.TB) *house {
@@ -82,10 +107,11 @@ func (h *house) launch() {
 	cfg := node.Default()
 	cfg.Party, cfg.Name = "al", "Invented authority"
 	cfg.Officers = []node.Officer{{UID: os.Getuid(), ID: "operator", Role: node.RoleSupervisor}}
+	h.metrics = prometheus.NewRegistry()
 	g, err := New(Options{
 		Layout: node.Layout{Dir: h.dir}, Config: cfg, Register: h.w.Parties["al"].Register(),
 		Keys: keyring.Fixed(h.w.Parties["al"].Gateway), Connect: func(context.Context) (*nats.Conn, error) { return h.broker.Dial() },
-		Now: h.now, Logger: slog.New(slog.DiscardHandler),
+		Now: h.now, Logger: slog.New(slog.NewTextHandler(&h.logs, nil)), Metrics: h.metrics,
 	})
 	if err != nil {
 		h.t.Fatal(err)

@@ -13,6 +13,7 @@ type metrics struct {
 	quarantined *prometheus.CounterVec
 	requests    *prometheus.CounterVec
 	erased      *prometheus.CounterVec
+	stock       *prometheus.CounterVec
 	lag         *prometheus.HistogramVec
 	receipted   *prometheus.HistogramVec
 	troubles    *prometheus.CounterVec
@@ -40,6 +41,11 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "karaula_link_requests_total", Help: "Link requests of partners, by partner and outcome.",
 		}, []string{"party", "outcome"}),
+		stock: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "karaula_store_faults_total",
+			Help: "Times that an own stream did not hold what was stored there, by stream and code " +
+				"(gone, set-back, made-anew, strange).",
+		}, []string{"stream", "code"}),
 		lag: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "karaula_said_to_judged_seconds", Help: "Time from an alert's said_at to its verdict here, by channel.",
 			Buckets: lagBuckets,
@@ -66,7 +72,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	}
 	var errs []error
 	all := []prometheus.Collector{
-		m.published, m.judged, m.quarantined, m.requests, m.lag, m.receipted, m.troubles, m.clocks, m.erased,
+		m.published, m.judged, m.quarantined, m.requests, m.lag, m.receipted, m.troubles, m.clocks, m.erased, m.stock,
 	}
 	for _, c := range all {
 		errs = append(errs, reg.Register(c))

@@ -34,6 +34,7 @@ func (g *Gateway) status(context.Context) *karaulav1.StatusResponse {
 	if err := g.o.Keys.Err(); err != nil {
 		s.Warnings = append(s.Warnings, "the own keys have changed and cannot be read: "+err.Error())
 	}
+	s.Warnings = append(s.Warnings, g.stockFaults()...)
 	s.Keys = g.heldKeys()
 	s.Links = g.linkStatus()
 	for _, cv := range view.Channels() {

@@ -92,6 +92,7 @@ type Book struct {
 	acts     map[[16]byte][]*Entry // acts about an alert
 	about    map[[16]byte][]*Entry // hits and answers about an alert or request
 	versions map[version]*Entry
+	byLeaf   map[[32]byte]*Entry
 	progress map[place]*progress
 	own      map[ledger.ID][]*Entry // ascending by epoch and number
 	ends     map[epoch]uint64       // of epochs that are over, the last number that counts
@@ -109,6 +110,7 @@ func New() *Book {
 		acts:     map[[16]byte][]*Entry{},
 		about:    map[[16]byte][]*Entry{},
 		versions: map[version]*Entry{},
+		byLeaf:   map[[32]byte]*Entry{},
 		progress: map[place]*progress{},
 		own:      map[ledger.ID][]*Entry{},
 		ordered:  map[at]bool{},
@@ -145,18 +147,17 @@ func (b *Book) Add(e Entry) {
 	defer b.mu.Unlock()
 	end, over := b.ends[epoch{e.Ledger, e.Epoch}]
 	e.Void = over && e.Seq > end
+	if old := b.byLeaf[e.Leaf]; old != nil { // its channel is read back again
+		old.StreamSeq = e.StreamSeq
+		if e.Opened && !old.Opened {
+			*old = e
+			b.open(old)
+		}
+		return
+	}
+	b.byLeaf[e.Leaf] = &e
 	if e.Opened {
-		for _, old := range b.byID[e.ID] {
-			if old.Leaf == e.Leaf {
-				old.StreamSeq = e.StreamSeq
-				return
-			}
-		}
-		b.accept(&e)
-		b.byID[e.ID] = append(b.byID[e.ID], &e)
-		if e.About != [16]byte{} {
-			b.about[e.About] = append(b.about[e.About], &e)
-		}
+		b.open(&e)
 	}
 	if len(e.Readers) > 0 {
 		b.own[e.Ledger] = append(b.own[e.Ledger], &e)
@@ -165,6 +166,15 @@ func (b *Book) Add(e Entry) {
 		b.unsorted = true
 	}
 	b.entries = append(b.entries, &e)
+}
+
+// open enters what was sealed in an entry. Called with b.mu held.
+func (b *Book) open(e *Entry) {
+	b.accept(e)
+	b.byID[e.ID] = append(b.byID[e.ID], e)
+	if e.About != [16]byte{} {
+		b.about[e.About] = append(b.about[e.About], e)
+	}
 }
 
 // accept remembers the place of a version that counts. Called with b.mu held.

@@ -26,6 +26,7 @@ const (
 	Overdue     = "overdue"     // the time is over
 	Erased      = "erased"      // the content of an alert is erased here, or a partner says so
 	Link        = "link"        // a link came up or went down
+	Stock       = "stock"       // the own broker does not hold what was stored there
 	Repudiated  = "repudiated"  // an accepted alert's origin has revoked the key that signed it
 	Notice      = "notice"      // an agreement was suspended, resumed, changed
 	Silent      = "silent"      // a partner says nothing on a channel, though its link is up

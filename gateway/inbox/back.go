@@ -10,6 +10,9 @@ func (b *Inbox) goBack(why error) {
 	}
 }
 
+// Lost tells the inbox that the IN stream no longer holds what it stored there.
+func (b *Inbox) Lost(why error) { b.goBack(why) }
+
 // SetBack reports whether the node's own broker has lost what was stored here.
 // The inbox must then be closed and opened again.
 func (b *Inbox) SetBack() bool { return b.back.Load() }
