@@ -157,7 +157,7 @@ func (s *Shelf) notThere(ctx context.Context, now stream.State, known Places) (P
 	if err != nil {
 		return nil, err
 	}
-	out := Places(slices.Clone(known[:known.To(max(first, 1)-1)]))
+	out := slices.Clone(known[:known.To(max(first, 1)-1)])
 	for _, seq := range list {
 		if known.Has(seq) {
 			out = append(out, seq)
