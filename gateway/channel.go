@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -62,10 +63,10 @@ type channel struct {
 	stale   stale                  // of the index file
 	erasing chan struct{}          // has an element when something is to be erased at once
 
-	stocking sync.Mutex // guards shelves, and that one looks at a time
+	stocking sync.Mutex               // that one looks at a time
+	stored   map[string]*stock.Stored // what was stored of each party's ledger
 	shelves  map[string]*stock.Shelf
-	storedAt stock.Places               // where own statements were stored, of all epochs
-	taken    map[string]map[uint64]bool // messages that were erased here, by stream
+	over     atomic.Bool // it is being closed: others may change its streams
 
 	judged chan struct{} // has an element when something was judged
 	cancel context.CancelFunc
@@ -83,10 +84,11 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 		epochs: map[string][]*karaulav1.EpochEnd{}, compared: map[string]bool{}, openedAt: g.o.Now(), attended: newAttention(),
 		judged: make(chan struct{}, 1),
 		lists:  map[string]*erase.List{}, erasing: make(chan struct{}, 1),
-		shelves: map[string]*stock.Shelf{}, taken: map[string]map[uint64]bool{},
+		stored: map[string]*stock.Stored{}, shelves: map[string]*stock.Shelf{},
 	}
 	for _, p := range c.parties {
-		c.lists[p] = erase.NewList()
+		c.lists[p], c.stored[p] = erase.NewList(), stock.NewStored()
+		c.shelves[p] = stock.NewShelf(c.log(p), c.stored[p])
 	}
 	if err := c.streamsReady(ctx); err != nil {
 		return nil, err
@@ -106,6 +108,7 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 		Mode:        c.mode,
 		JournalPath: g.o.Layout.Journal(c.id),
 		Log:         c.out,
+		Stored:      c.stored[g.self],
 		Stubs:       stubs,
 		OnCopy:      c.lists[g.self].Copy,
 		View:        g.o.Register.View,
@@ -166,6 +169,14 @@ func (c *channel) partners() []string {
 	return out
 }
 
+// log gives the stream that holds a party's ledger.
+func (c *channel) log(origin string) *stream.Log {
+	if origin == c.g.self {
+		return c.out
+	}
+	return stream.Open(c.g.js, subject.InStream(c.id, origin))
+}
+
 // ledger gives the id of a party's ledger on this channel.
 func (c *channel) ledger(origin string) ledger.ID {
 	return ledger.NewID(c.id, origin, c.mode, c.first)
@@ -179,7 +190,7 @@ func (c *channel) openEars(ctx context.Context) error {
 		ear, err := inbox.Open(ctx, inbox.Config{
 			Ledger:  led,
 			Checker: c.g.checker,
-			In:      stream.Open(c.g.js, subject.InStream(c.id, p)), Verdicts: c.g.verdicts, Quarantine: c.g.quarantine,
+			In:      c.log(p), Stored: c.stored[p], Verdicts: c.g.verdicts, Quarantine: c.g.quarantine,
 			Register: c.g.o.Register, Partner: c.g.partner(p), VerdictKey: verdictKey(c.g.o.Keys.Keys()), Keys: c.g.o.Keys.Generation,
 			Accepted: func(id [16]byte, ver uint32) (border.Position, bool) { return c.g.book.Accepted(c.ledger(p), id, ver) },
 			OnJudged: func(j inbox.Judged) { c.onJudged(p, j) }, OnTrouble: func(pl border.Placement) { c.onTrouble(p, pl) },
@@ -217,7 +228,6 @@ func (c *channel) onSaid(s outbox.Said) {
 	c.mu.Lock()
 	c.saidAt = max(c.saidAt, st.GetSaidAt())
 	c.numbers.note(s.Parsed, s.StreamSeq)
-	c.storedAt = append(c.storedAt, s.StreamSeq)
 	live := c.live
 	c.holdOwn(s)
 	switch st.GetKind() {
@@ -414,6 +424,7 @@ func (c *channel) setBack() bool {
 
 // close stops the channel; ctx bounds how long what is queued may take.
 func (c *channel) close(ctx context.Context) {
+	c.over.Store(true)
 	if err := c.writer.Close(ctx); err != nil {
 		c.g.log.Warn("the signing journal did not close cleanly", "channel", c.id, "why", err.Error())
 	}

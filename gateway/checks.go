@@ -62,7 +62,7 @@ func (g *Gateway) Checks(ctx context.Context) []checkup.Check {
 	for _, p := range g.allPartners() {
 		out = append(out, p.checks()...)
 	}
-	return append(out, g.rooms(ctx)...)
+	return append(append(out, g.rooms(ctx)...), g.stocks(ctx)...)
 }
 
 // checkup answers the desk: all checks of the node.

@@ -34,15 +34,34 @@ func (g *Gateway) mindClosed(ctx context.Context) {
 	g.closedAt = now.Add(closedEvery)
 	for _, cv := range g.o.Register.View().Channels() {
 		phase := cv.PhaseAt(now)
-		if phase == agreement.InForce || phase == agreement.WindingDown || !contains(cv.Parties, g.self) || g.channel(cv.ID) != nil {
+		if phase == agreement.InForce || phase == agreement.WindingDown || !contains(cv.Parties, g.self) || !g.sweep(cv.ID) {
 			continue
 		}
 		g.work.Go(func() {
+			defer g.swept(cv.ID)
 			if err := g.eraseClosed(ctx, cv, now); err != nil && ctx.Err() == nil {
 				g.log.Warn("content that must be erased is still there, will try again in an hour", "channel", cv.ID, "why", err.Error())
 			}
 		})
 	}
+}
+
+// sweep keeps a channel that is not open closed, until it is swept; false if it is
+// open, or being opened or swept.
+func (g *Gateway) sweep(id string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.channels[id] != nil || g.opening[id] || g.sweeping[id] {
+		return false
+	}
+	g.sweeping[id] = true
+	return true
+}
+
+func (g *Gateway) swept(id string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.sweeping, id)
 }
 
 // eraseClosed erases what has come to its end on a channel that is not open.

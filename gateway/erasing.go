@@ -12,11 +12,9 @@ import (
 	"karaula/gateway/erase"
 	"karaula/gateway/inbox"
 	"karaula/gateway/outbox"
-	"karaula/gateway/stream"
 	"karaula/internal/border"
 	"karaula/internal/envelope"
 	"karaula/internal/problem"
-	"karaula/internal/subject"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
@@ -72,11 +70,7 @@ func (g *Gateway) settle() time.Duration {
 
 // eraser gives what erases what a party said on the channel.
 func (c *channel) eraser(origin string) *erase.Eraser {
-	log := c.out
-	if origin != c.g.self {
-		log = stream.Open(c.g.js, subject.InStream(c.id, origin))
-	}
-	return &erase.Eraser{Channel: c.id, Origin: origin, Log: log, Stubs: c.g.stubs, Settle: c.g.settle()}
+	return &erase.Eraser{Channel: c.id, Origin: origin, Log: c.log(origin), Stubs: c.g.stubs, Settle: c.g.settle()}
 }
 
 // holdOwn notes an own statement's content and, if it is an order, what it names.
@@ -239,8 +233,7 @@ func (c *channel) eraseItems(ctx context.Context, origin string, items []erase.I
 	var failed []error
 	var gone []erase.Item
 	for _, it := range items {
-		c.takeOut(origin, it.StreamSeq)
-		err := e.Erase(ctx, it)
+		err := c.stored[origin].Take(it.StreamSeq, func() error { return e.Erase(ctx, it) })
 		if err == nil && origin == c.g.self {
 			err = c.writer.Forget(it.Position.Seq)
 		}

@@ -23,6 +23,7 @@ import (
 	"karaula/gateway/link"
 	"karaula/gateway/outbox"
 	"karaula/gateway/pair"
+	"karaula/gateway/stock"
 	"karaula/gateway/stream"
 	"karaula/internal/agreement"
 	"karaula/internal/border"
@@ -69,12 +70,16 @@ type Gateway struct {
 
 	sealSeats, openSeats chan struct{}
 
+	stocking sync.Mutex              // guards shelves
+	shelves  map[string]*stock.Shelf // of the streams that belong to no channel
+
 	mu        sync.Mutex
 	channels  map[string]*channel
 	opening   map[string]bool
 	repairing map[string]bool
+	sweeping  map[string]bool   // channels that are not open and are being erased from
 	troubles  map[string]string // why a channel isn't open, by channel
-	faults    map[string]string // what is wrong with own streams, by stream and code
+	faults    map[fault]string  // what is wrong with own streams
 	partners  map[string]*partner
 	clocks    clocks
 	whole     bool // every channel that is wanted is open
@@ -106,7 +111,7 @@ func New(o Options) (*Gateway, error) {
 	g := &Gateway{
 		o: o, self: o.Config.Party, log: o.Logger, book: book.New(), opener: opener{o.Keys},
 		channels: map[string]*channel{}, opening: map[string]bool{}, repairing: map[string]bool{}, troubles: map[string]string{},
-		faults:   map[string]string{},
+		faults: map[fault]string{}, shelves: map[string]*stock.Shelf{}, sweeping: map[string]bool{},
 		partners: map[string]*partner{}, ready: make(chan struct{}),
 		sealSeats: make(chan struct{}, runtime.GOMAXPROCS(0)), openSeats: make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
@@ -276,7 +281,7 @@ func (g *Gateway) syncChannels(ctx context.Context, wanted map[string]*register.
 		}
 	}
 	for id, cv := range wanted {
-		if g.channels[id] == nil && !g.opening[id] {
+		if g.channels[id] == nil && !g.opening[id] && !g.sweeping[id] {
 			g.opening[id] = true
 			g.work.Go(func() { g.tryOpen(ctx, cv) })
 		}

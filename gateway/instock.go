@@ -5,17 +5,20 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"karaula/gateway/bus"
 	"karaula/gateway/stock"
 	"karaula/gateway/stream"
+	"karaula/internal/checkup"
 	"karaula/internal/problem"
 	"karaula/internal/subject"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
-// Times of stocktaking.
+// Times of stocktaking. A look is one question to the own broker for each stream
+// (BenchmarkLook in gateway/stock).
 const (
 	stockPause   = 10 * time.Second // between two looks at the own streams
 	stockTimeout = 5 * time.Second  // for one stream
@@ -25,12 +28,8 @@ const (
 func (g *Gateway) mindStock(ctx context.Context) {
 	tick := time.NewTicker(stockPause)
 	defer tick.Stop()
-	shelves := map[string]*stock.Shelf{}
-	for _, name := range []string{subject.VerdictStream, subject.DeskStream} {
-		shelves[name] = stock.NewShelf(stream.Open(g.js, name))
-	}
 	for {
-		g.takeStock(ctx, shelves)
+		g.takeStock(ctx)
 		select {
 		case <-ctx.Done():
 			return
@@ -39,12 +38,16 @@ func (g *Gateway) mindStock(ctx context.Context) {
 	}
 }
 
-// takeStock looks at every own stream once: at those that hold no ledger in the
-// given shelves, at the others in those of their channels.
-func (g *Gateway) takeStock(ctx context.Context, shelves map[string]*stock.Shelf) {
-	for _, s := range shelves {
-		g.look(ctx, s, nil, "", func(stock.Fault) {})
+// takeStock looks at every own stream once.
+func (g *Gateway) takeStock(ctx context.Context) {
+	g.stocking.Lock()
+	for _, name := range []string{subject.VerdictStream, subject.DeskStream} {
+		if g.shelves[name] == nil {
+			g.shelves[name] = stock.NewShelf(stream.Open(g.js, name), nil)
+		}
+		g.look(ctx, g.shelves[name], name, nil, nil)
 	}
+	g.stocking.Unlock()
 	for _, c := range g.openChannels() {
 		c.takeStock(ctx)
 	}
@@ -57,79 +60,103 @@ func (g *Gateway) takeStock(ctx context.Context, shelves map[string]*stock.Shelf
 func (c *channel) takeStock(ctx context.Context) {
 	c.stocking.Lock()
 	defer c.stocking.Unlock()
-	out := subject.Out(c.id)
-	c.mu.Lock()
-	said := stock.PlacesOf(c.storedAt)
-	c.mu.Unlock()
-	c.g.look(ctx, c.shelf(out), &stock.Known{Places: said, Taken: c.hasTaken(out)}, c.id, func(f stock.Fault) {
-		c.writer.Halt(problem.New(problem.Verification, "%s (%s); nothing more is said there", f.Text, f.Code).
-			WithHint("karaula ledger repair --channel %s", c.id))
-	})
-	for _, p := range c.partners() {
-		if ear, in := c.ear(p), subject.InStream(c.id, p); ear != nil {
-			c.g.look(ctx, c.shelf(in), &stock.Known{Places: ear.Places(), Taken: c.hasTaken(in)}, c.id, func(f stock.Fault) {
-				ear.Lost(problem.New(problem.Verification, "%s (%s)", f.Text, f.Code))
-			})
-		}
+	for _, p := range c.parties {
+		c.g.look(ctx, c.shelves[p], c.log(p).Name(), c, func(f stock.Fault) {
+			why := problem.New(problem.Verification, "%s (%s); nothing more is said there", f.Text, f.Code).
+				WithHint("karaula ledger repair --channel %s", c.id)
+			if ear := c.ear(p); ear != nil {
+				ear.Lost(why)
+			}
+			if p == c.g.self {
+				c.writer.Halt(why)
+			}
+		})
 	}
-}
-
-// takeOut notes that a message is about to be erased by this gateway, so that
-// nobody takes the hole for somebody else's work.
-func (c *channel) takeOut(origin string, seq uint64) {
-	name := c.eraser(origin).Log.Name()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.taken[name] == nil {
-		c.taken[name] = map[uint64]bool{}
-	}
-	c.taken[name][seq] = true
-}
-
-// hasTaken tells which messages of a stream this gateway has erased.
-func (c *channel) hasTaken(name string) func(uint64) bool {
-	return func(seq uint64) bool {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return c.taken[name][seq]
-	}
-}
-
-// shelf gives the shelf of one of the channel's streams. Called with c.stocking
-// held.
-func (c *channel) shelf(name string) *stock.Shelf {
-	if c.shelves[name] == nil {
-		c.shelves[name] = stock.NewShelf(stream.Open(c.g.js, name))
-	}
-	return c.shelves[name]
 }
 
 // look looks at one stream, tells what is wrong, and has done what follows from
-// a loss.
-func (g *Gateway) look(ctx context.Context, s *stock.Shelf, known *stock.Known, channel string, lost func(stock.Fault)) {
+// a loss. What is seen of a channel that was closed meanwhile says nothing.
+func (g *Gateway) look(ctx context.Context, s *stock.Shelf, name string, c *channel, lost func(stock.Fault)) {
+	for _, code := range stock.Codes() {
+		g.metrics.stock.WithLabelValues(name, string(code)).Add(0) // so that the first fault is seen to rise
+	}
 	ctx, cancel := context.WithTimeout(ctx, stockTimeout)
 	defer cancel()
-	list, err := s.Look(ctx, known)
-	if err != nil {
-		return // the broker does not answer, which is told elsewhere
+	list, err := s.Look(ctx)
+	if err != nil || c != nil && c.over.Load() {
+		return // that the broker does not answer is told elsewhere
+	}
+	id := ""
+	if c != nil {
+		id = c.id
 	}
 	for _, f := range list {
 		g.metrics.stock.WithLabelValues(f.Stream, string(f.Code)).Inc()
 		g.log.Error("the own broker does not hold what was stored there", "stream", f.Stream, "code", string(f.Code),
 			"messages", f.Count, "why", f.Text)
 		g.mu.Lock()
-		g.faults[f.Stream+" "+string(f.Code)] = fmt.Sprintf("%s (%s); look who has the broker's rights", f.Text, f.Code)
+		g.faults[fault{id, f.Stream, f.Code}] = fmt.Sprintf("%s (%s)", f.Text, f.Code)
 		g.mu.Unlock()
-		g.tell(&karaulav1.WatchResponse{Event: bus.Stock, Channel: channel, Text: f.Text})
-		if f.Code != stock.Strange {
+		g.tell(&karaulav1.WatchResponse{Event: bus.Stock, Channel: id, Text: f.Text})
+		if f.Code != stock.Strange && lost != nil {
 			lost(f)
 		}
 	}
 }
 
-// stockFaults gives what was wrong with the own streams since the start.
+// fault names what is wrong with an own stream.
+type fault struct {
+	channel, stream string
+	code            stock.Code
+}
+
+// stockFaults gives what was wrong with the own streams since the start, or since
+// the ledger of their channel was repaired.
 func (g *Gateway) stockFaults() []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return slices.Sorted(maps.Values(g.faults))
+}
+
+// stockOf gives what was wrong with one stream, and what to do about it.
+func (g *Gateway) stockOf(name string) (text, hint string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var out []string
+	for f, text := range g.faults {
+		if f.stream != name {
+			continue
+		}
+		out = append(out, text)
+		if hint = "keep the broker's log and look who has its rights"; f.channel != "" {
+			hint += "; then karaula ledger repair --channel " + f.channel
+		}
+	}
+	slices.Sort(out)
+	return strings.Join(out, "; "), hint
+}
+
+// stocks looks at every own stream, and says what was ever found there.
+func (g *Gateway) stocks(ctx context.Context) []checkup.Check {
+	g.takeStock(ctx)
+	var out []checkup.Check
+	for _, name := range g.streams() {
+		text, hint := g.stockOf(name)
+		switch {
+		case name == subject.QuarantineStream: // a ring: what is old goes
+		case text == "":
+			out = append(out, checkup.Good(checkup.StreamStock, name, "what was stored there is there, and nothing else"))
+		default:
+			out = append(out, checkup.Bad(checkup.Warn, checkup.StreamStock, name, text, hint))
+		}
+	}
+	return out
+}
+
+// settleStock forgets what was wrong with the streams of a channel: somebody has
+// looked, and it is repaired.
+func (g *Gateway) settleStock(channel string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	maps.DeleteFunc(g.faults, func(f fault, _ string) bool { return f.channel == channel })
 }

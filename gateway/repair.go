@@ -114,6 +114,9 @@ func (g *Gateway) repair(ctx context.Context, req *karaulav1.RepairRequest) (*ka
 	if err := r.run(ctx); err != nil {
 		return nil, err
 	}
+	if !req.GetDryRun() && r.c.writer.Halted() == nil {
+		g.settleStock(id)
+	}
 	return r.out, nil
 }
 

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"karaula/gateway/erase"
+	"karaula/gateway/stock"
 	"karaula/gateway/stream"
 	"karaula/internal/border"
 	"karaula/internal/ledger"
@@ -63,9 +64,11 @@ type Judged struct {
 
 // Config is what an Inbox needs.
 type Config struct {
-	Ledger     *border.Ledger // empty
-	Checker    *border.Checker
-	In         *stream.Log
+	Ledger  *border.Ledger // empty
+	Checker *border.Checker
+	In      *stream.Log
+	// Stored remembers what In holds; may be nil.
+	Stored     *stock.Stored
 	Verdicts   *stream.Log
 	Quarantine *stream.Log
 	Register   *register.Register

@@ -343,6 +343,7 @@ func (b *Inbox) putAside(ctx context.Context, d Delivery, p border.Placement, wo
 // store appends messages to the IN stream and makes their places final. It does
 // not give up before ctx ends: until then nothing is acknowledged.
 func (b *Inbox) store(ctx context.Context, next []placed, work *border.Ledger) bool {
+	defer b.cfg.Stored.Coming()()
 	for len(next) > 0 {
 		chunk := next[:min(len(next), stream.MaxBatch)]
 		at, err := b.tryStore(ctx, chunk)
@@ -441,5 +442,6 @@ func (b *Inbox) remember(p *border.Placement, streamSeq uint64) {
 	}
 	h.Append(p.Leaf)
 	b.streamSeqs[epoch] = append(b.streamSeqs[epoch], streamSeq)
+	b.cfg.Stored.Put(streamSeq)
 	b.reigns = b.reigns.Note(epoch, p.Position.Seq, b.led.Agreement)
 }

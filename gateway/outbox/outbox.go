@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"karaula/gateway/erase"
+	"karaula/gateway/stock"
 	"karaula/gateway/stream"
 	"karaula/internal/border"
 	"karaula/internal/envelope"
@@ -73,6 +74,8 @@ type Config struct {
 	// JournalPath is the file of the signing journal.
 	JournalPath string
 	Log         *stream.Log
+	// Stored remembers what Log holds; may be nil.
+	Stored *stock.Stored
 	// Stubs are the own statements whose content is erased; nil: none are.
 	Stubs erase.Stubs
 	// OnCopy is told of a message that holds again, with content, what the ledger

@@ -95,6 +95,9 @@ func (w *Writer) readBack(ctx context.Context) (*held, error) {
 		if opens {
 			h.epoch, h.tree = h.epoch+1, new(ledger.Tree)
 		}
+		if erasedAt == 0 {
+			w.cfg.Stored.Put(streamSeq)
+		}
 		if erasedAt == 0 && p.IsStub() {
 			erasedAt = p.Statement.GetSaidAt() // put back without content, which was erased everywhere
 		}

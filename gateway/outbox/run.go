@@ -296,8 +296,14 @@ func (w *Writer) publishPending(ctx context.Context) error {
 
 // publishEntries gives the stream sequence of each entry that the stream holds,
 // in order; fewer than entries only with an error.
-func (w *Writer) publishEntries(entries []journal.Entry) ([]uint64, error) {
-	var at []uint64
+func (w *Writer) publishEntries(entries []journal.Entry) (at []uint64, err error) {
+	noted := w.cfg.Stored.Coming()
+	defer func() {
+		for _, seq := range at {
+			w.cfg.Stored.Put(seq)
+		}
+		noted()
+	}()
 	timeout := firstTimeout
 	if len(entries) > smallBatch { // megabytes take their time on a busy machine
 		timeout = publishTimeout

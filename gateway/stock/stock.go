@@ -3,6 +3,9 @@
 // disk, can delete, purge, put something in, or put back an older copy; none of
 // that changes what is signed, and all of it should be seen.
 //
+// A look is one small question to the broker, whatever the stream holds: numbers
+// are compared. Only where they do not agree is the list of holes asked for, once.
+//
 // It only counts and compares: it must never read content, never repair
 // anything, and never decide what follows from a fault.
 package stock
@@ -11,7 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -29,6 +32,9 @@ const (
 	Strange Code = "strange"   // messages are there that the gateway has not put there
 )
 
+// Codes are all of them.
+func Codes() []Code { return []Code{Gone, SetBack, Anew, Strange} }
+
 // Fault is something that was not wrong at the look before.
 type Fault struct {
 	Stream string
@@ -37,37 +43,47 @@ type Fault struct {
 	Text   string
 }
 
-// Known is what the gateway has stored in a stream.
-type Known struct {
-	Places Places
-	// Taken reports whether the gateway itself has taken a message out; nil: none.
-	Taken func(seq uint64) bool
-}
-
-// Shelf is one stream at which somebody looks again and again. Use one
-// goroutine.
+// Shelf is one stream at which somebody looks again and again. Use one goroutine
+// at a time.
 type Shelf struct {
-	log     *stream.Log
-	before  *stream.State // at the look before
-	absent  bool          // at the look before
-	missing Places        // known messages that were not there at the look before
-	strange uint64        // at the look before
-	began   bool          // strange is counted
+	log    *stream.Log
+	stored *Stored
+
+	before  *sight
+	absent  bool   // at the look before
+	based   bool   // base is counted
+	base    uint64 // holes that are not of the gateway's making and were told, or there at the first look
+	began   bool   // strange is counted
+	strange uint64 // at the look before
 }
 
-// NewShelf makes a shelf that nobody has looked at.
-func NewShelf(log *stream.Log) *Shelf { return &Shelf{log: log} }
+// sight is what was to be seen at one look.
+type sight struct {
+	stream.State
 
-// Look asks the broker and gives what is newly wrong. What is missing or strange
-// at the first look is where the next ones begin: who reads the stream back has
-// seen it. Without known, the stream is one from which nothing is ever taken, and
-// what lies there is not compared.
-func (s *Shelf) Look(ctx context.Context, known *Known) ([]Fault, error) {
-	end := uint64(0)
-	if known != nil {
-		end = known.Places.Last()
+	taken  uint64 // by the gateway, until then
+	steady bool   // nothing was being taken out meanwhile
+}
+
+// NewShelf makes a shelf that nobody has looked at. Without stored, the stream is
+// one from which nothing is ever taken, and what lies there is not compared.
+func NewShelf(log *stream.Log, stored *Stored) *Shelf { return &Shelf{log: log, stored: stored} }
+
+// A server of a cluster that has just begun to lead may not know all yet.
+const (
+	backTries = 4
+	backPause = 250 * time.Millisecond
+)
+
+// Look asks the broker and gives what is newly wrong. Strangers and holes that are
+// there at the first look are where the next ones begin: who reads the stream back
+// has seen them.
+func (s *Shelf) Look(ctx context.Context) ([]Fault, error) {
+	known := counts{steady: true, whole: true}
+	if s.stored != nil {
+		known = s.stored.counts()
 	}
-	now, err := s.log.State(ctx)
+	now, end, err := s.state(ctx, known.last)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return s.lost(end), nil
 	}
@@ -75,65 +91,114 @@ func (s *Shelf) Look(ctx context.Context, known *Known) ([]Fault, error) {
 		return nil, err
 	}
 	before := s.before
-	s.before, s.absent = &now, false
+	s.before, s.absent = &sight{State: now, taken: known.taken, steady: known.steady}, false
 	switch {
 	case before != nil && !before.Made.Equal(now.Made):
-		s.missing, s.strange, s.began = nil, 0, false
+		s.afresh()
 		return []Fault{s.fault(Anew, 0, "was deleted and made again; it ends at %d", now.Last)}, nil
-	case before != nil:
-		end = max(end, before.Last)
-	}
-	if now.Last < end {
+	case now.Last < end:
+		s.afresh()
 		return []Fault{s.fault(SetBack, 0, "ends at %d, but %d was stored there", now.Last, end)}, nil
-	}
-	if known == nil {
+	case s.stored == nil:
 		return s.taken(before, now), nil
+	default:
+		return s.compare(ctx, before, known)
 	}
-	return s.compare(ctx, before, now, known)
+}
+
+// state asks the broker, and asks again where the stream ends too early.
+func (s *Shelf) state(ctx context.Context, end uint64) (now stream.State, last uint64, err error) {
+	if s.before != nil {
+		end = max(end, s.before.Last)
+	}
+	for try := 1; ; try++ {
+		now, err = s.log.State(ctx)
+		if err != nil || now.Last >= end || try >= backTries {
+			return now, end, err
+		}
+		select {
+		case <-ctx.Done():
+			return now, end, ctx.Err() //nolint:wrapcheck // the caller's own context
+		case <-time.After(backPause):
+		}
+	}
 }
 
 // taken tells of messages that were taken from a stream from which nothing ever is.
-func (s *Shelf) taken(before *stream.State, now stream.State) []Fault {
-	n := now.Holes()
-	if before != nil {
-		n -= min(n, before.Holes())
-	}
-	if n == 0 {
+func (s *Shelf) taken(before *sight, now stream.State) []Fault {
+	n := now.Holes() - min(now.Holes(), s.base)
+	s.base = now.Holes()
+	if n == 0 || before == nil {
 		return nil
 	}
 	return []Fault{s.fault(Gone, n, "has lost %d messages that were stored there", n)}
 }
 
 // compare tells of known messages that are not there, and of others that are.
-func (s *Shelf) compare(ctx context.Context, before *stream.State, now stream.State, known *Known) ([]Fault, error) {
-	strange := s.strangers(before, known)
+func (s *Shelf) compare(ctx context.Context, before *sight, known counts) ([]Fault, error) {
 	var list []Fault
-	if before == nil || before.Holes() != now.Holes() {
-		missing, err := s.notThere(ctx, now, known.Places)
+	now := s.before
+	after := s.stored.counts()
+	now.steady = now.steady && after.steady && now.taken == after.taken
+	if s.short(after.taken) {
+		gone, err := s.count(ctx)
 		if err != nil {
 			s.before = before
 			return nil, err
 		}
-		n := uint64(0)
-		for _, seq := range missing {
-			if !s.missing.Has(seq) && (known.Taken == nil || !known.Taken(seq)) {
-				n++
-			}
+		if gone > 0 {
+			list = append(list, s.fault(Gone, gone, "has lost %d messages that were stored there", gone))
 		}
-		if n > 0 && before != nil {
-			list = append(list, s.fault(Gone, n, "has lost %d messages that were stored there", n))
-		}
-		s.missing = missing
+		return list, nil
 	}
+	if !s.based {
+		s.base, s.based = now.Holes()-min(now.Holes(), after.taken), true
+	}
+	// What was on its way at the look before is known now, if anything behind it
+	// is, or nothing is on its way any more.
+	if before == nil || !before.steady || !known.whole && before.Last > known.last {
+		return list, nil
+	}
+	ours := s.stored.upTo(before.Last)
+	ours -= min(ours, before.taken)
+	strange := before.Messages - min(before.Messages, ours)
 	if n := strange - min(strange, s.strange); n > 0 && s.began {
 		list = append(list, s.fault(Strange, n, "holds %d messages that nobody here has put there", n))
 	}
-	s.strange, s.began = strange, before != nil
+	s.strange, s.began = strange, true
 	return list, nil
+}
+
+// short reports whether the stream has more holes, or fewer messages, than the
+// gateway has made.
+func (s *Shelf) short(taken uint64) bool {
+	now := s.before
+	return s.based && now.Holes() > s.base+taken || now.Messages+taken < s.stored.upTo(now.Last)
+}
+
+// count asks for the holes and gives how many known messages are gone.
+func (s *Shelf) count(ctx context.Context) (uint64, error) {
+	first, absent, err := s.log.Missing(ctx)
+	if err != nil {
+		return 0, err
+	}
+	gone, own := s.stored.lose(first, absent)
+	holes := max(first, 1) - 1 + uint64(len(absent))
+	s.base, s.based = holes-min(holes, own), true
+	s.before.steady = s.before.steady && holes == s.before.Holes()
+	return gone, nil
 }
 
 func (s *Shelf) fault(code Code, count uint64, format string, args ...any) Fault {
 	return Fault{s.log.Name(), code, count, fmt.Sprintf("the broker's stream %s "+format, append([]any{s.log.Name()}, args...)...)}
+}
+
+// afresh begins to count anew: nothing there is what was stored.
+func (s *Shelf) afresh() {
+	s.base, s.based, s.strange, s.began = 0, false, 0, false
+	if s.stored != nil {
+		s.stored.forget()
+	}
 }
 
 // lost tells of a stream that is not there, once it is not there at two looks: a
@@ -145,70 +210,6 @@ func (s *Shelf) lost(end uint64) []Fault {
 		return nil
 	}
 	s.before = nil
+	s.afresh()
 	return []Fault{s.fault(SetBack, 0, "is gone; %d was stored there", end)}
-}
-
-// notThere gives the known messages that are not there.
-func (s *Shelf) notThere(ctx context.Context, now stream.State, known Places) (Places, error) {
-	if now.Holes() == 0 {
-		return nil, nil
-	}
-	first, list, err := s.log.Missing(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := slices.Clone(known[:known.To(max(first, 1)-1)])
-	for _, seq := range list {
-		if known.Has(seq) {
-			out = append(out, seq)
-		}
-	}
-	return out, nil
-}
-
-// strangers counts what was there at the look before and is not known yet now.
-func (s *Shelf) strangers(before *stream.State, known *Known) uint64 {
-	if before == nil {
-		return 0
-	}
-	ours := known.Places.To(before.Last)
-	ours -= min(ours, s.missing.To(before.Last))
-	return before.Messages - min(before.Messages, ours)
-}
-
-// PlacesOf gives sequences in order, each once; zero is none.
-func PlacesOf(lists ...[]uint64) Places {
-	out := slices.Concat(lists...)
-	slices.Sort(out)
-	out = slices.Compact(out)
-	if len(out) > 0 && out[0] == 0 {
-		out = out[1:]
-	}
-	return out
-}
-
-// Places are ascending sequences.
-type Places []uint64
-
-// Last is the highest one, 0 if there is none.
-func (p Places) Last() uint64 {
-	if len(p) == 0 {
-		return 0
-	}
-	return p[len(p)-1]
-}
-
-// To counts those up to a sequence.
-func (p Places) To(seq uint64) uint64 {
-	n, found := slices.BinarySearch(p, seq)
-	if found {
-		n++
-	}
-	return uint64(n) //nolint:gosec // a length
-}
-
-// Has reports whether a sequence is one of them.
-func (p Places) Has(seq uint64) bool {
-	_, found := slices.BinarySearch(p, seq)
-	return found
 }

@@ -1,33 +1,35 @@
 package stock_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"karaula/gateway/stock"
 	"karaula/gateway/stream"
+	"karaula/internal/problem"
 	"karaula/internal/testbroker"
 )
 
 // shelf is a stream with five messages that are known, at which somebody has
 // looked twice.
-func shelf(t *testing.T) (*testbroker.Broker, *stock.Shelf, stock.Places) {
+func shelf(t testing.TB) (*testbroker.Broker, *stock.Shelf, *stock.Stored) {
 	t.Helper()
 	b := testbroker.Start(t)
 	b.Stream("S", "s.>")
-	var known stock.Places
+	known := stock.NewStored()
 	for range 5 {
-		known = append(known, add(t, b))
+		known.Put(add(t, b))
 	}
-	s := stock.NewShelf(stream.Open(b.JS, "S"))
+	s := stock.NewShelf(stream.Open(b.JS, "S"), known)
 	for range 3 {
-		look(t, s, known, "")
+		look(t, s, "")
 	}
 	return b, s, known
 }
 
-func add(t *testing.T, b *testbroker.Broker) uint64 {
+func add(t testing.TB, b *testbroker.Broker) uint64 {
 	t.Helper()
 	ack, err := b.JS.Publish(t.Context(), "s.x", []byte("a word"))
 	if err != nil {
@@ -36,13 +38,9 @@ func add(t *testing.T, b *testbroker.Broker) uint64 {
 	return ack.Sequence
 }
 
-func look(t *testing.T, s *stock.Shelf, known stock.Places, want stock.Code) {
+func look(t testing.TB, s *stock.Shelf, want stock.Code) {
 	t.Helper()
-	var k *stock.Known
-	if known != nil {
-		k = &stock.Known{Places: known, Taken: func(seq uint64) bool { return seq == 4444 }}
-	}
-	list, err := s.Look(t.Context(), k)
+	list, err := s.Look(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +50,7 @@ func look(t *testing.T, s *stock.Shelf, known stock.Places, want stock.Code) {
 	}
 }
 
-func in(t *testing.T, b *testbroker.Broker) jetstream.Stream {
+func in(t testing.TB, b *testbroker.Broker) jetstream.Stream {
 	t.Helper()
 	s, err := b.JS.Stream(t.Context(), "S")
 	if err != nil {
@@ -63,7 +61,7 @@ func in(t *testing.T, b *testbroker.Broker) jetstream.Stream {
 
 // scene is a test with its broker.
 type scene struct {
-	t *testing.T
+	t testing.TB
 	b *testbroker.Broker
 }
 
@@ -110,10 +108,10 @@ func TestLook(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b, s, known := shelf(t)
+			b, s, _ := shelf(t)
 			c.does(scene{t, b})
 			for _, want := range c.want {
-				look(t, s, known, want)
+				look(t, s, want)
 			}
 		})
 	}
@@ -125,25 +123,101 @@ func TestWhatIsOnItsWayIsNoStranger(t *testing.T) {
 	t.Parallel()
 	b, s, known := shelf(t)
 	for range 10 {
+		noted := known.Coming()
 		seq := add(t, b)
-		look(t, s, known, "")
-		known = append(known, seq)
+		look(t, s, "") // however long it takes
+		look(t, s, "")
+		known.Put(seq)
+		noted()
 	}
-	look(t, s, known, "")
+	look(t, s, "")
 }
 
 // Where nothing is compared, whatever is taken away is found.
 func TestNothingMayBeTaken(t *testing.T) {
 	t.Parallel()
-	b, s, _ := shelf(t)
+	b, _, _ := shelf(t)
+	s := stock.NewShelf(stream.Open(b.JS, "S"), nil)
+	look(t, s, "")
 	add(t, b)
-	look(t, s, nil, "")
+	look(t, s, "")
 	check(t, in(t, b).DeleteMsg(t.Context(), 2))
-	look(t, s, nil, stock.Gone)
-	look(t, s, nil, "")
+	look(t, s, stock.Gone)
+	look(t, s, "")
 }
 
-func check(t *testing.T, err error) {
+// What the gateway takes out itself is no fault, before, between and after what
+// somebody else takes; nor is what it tried to take out and could not.
+func TestWhatIsTakenOut(t *testing.T) {
+	t.Parallel()
+	b, s, known := shelf(t)
+	for range 20 {
+		known.Put(add(t, b))
+	}
+	take := func(seq uint64) {
+		t.Helper()
+		check(t, known.Take(seq, func() error { return in(t, b).SecureDeleteMsg(t.Context(), seq) }))
+	}
+	for seq := uint64(1); seq < 9; seq++ {
+		take(seq)
+		look(t, s, "")
+	}
+	check(t, in(t, b).DeleteMsg(t.Context(), 9))
+	take(11)
+	look(t, s, stock.Gone)
+	look(t, s, "")
+	take(12)
+	if known.Take(13, func() error { return problem.New(problem.Verification, "another message") }) == nil {
+		t.Fatal("no error")
+	}
+	if known.Take(14, func() error { return context.DeadlineExceeded }) == nil { // perhaps it is gone, perhaps not
+		t.Fatal("no error")
+	}
+	for range 3 {
+		look(t, s, "")
+	}
+	take(14)
+	look(t, s, "")
+	check(t, in(t, b).DeleteMsg(t.Context(), 13))
+	look(t, s, stock.Gone)
+	look(t, s, "")
+	add(t, b)
+	look(t, s, "")
+	look(t, s, stock.Strange)
+}
+
+// A message that lies there twice from the beginning is no stranger, nor is it a
+// fault when the gateway takes out the copy.
+func TestACopyThatWasThere(t *testing.T) {
+	t.Parallel()
+	b, _, known := shelf(t)
+	copied := add(t, b)
+	s := stock.NewShelf(stream.Open(b.JS, "S"), known)
+	for range 3 {
+		look(t, s, "")
+	}
+	check(t, known.Take(copied, func() error { return in(t, b).SecureDeleteMsg(t.Context(), copied) }))
+	for range 3 {
+		look(t, s, "")
+	}
+}
+
+// A look costs one question, whatever the stream holds and however much of it was
+// erased.
+func BenchmarkLook(b *testing.B) {
+	broker, s, known := shelf(b)
+	for range 2000 {
+		known.Put(add(b, broker))
+	}
+	for seq := uint64(100); seq < 1900; seq += 2 {
+		check(b, known.Take(seq, func() error { return in(b, broker).DeleteMsg(b.Context(), seq) }))
+	}
+	for b.Loop() {
+		look(b, s, "")
+	}
+}
+
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

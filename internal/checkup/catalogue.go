@@ -26,6 +26,7 @@ const (
 	BrokerPlan      = "broker.plan"
 	BrokerFlood     = "broker.flood"
 	StreamRoom      = "stream.room"
+	StreamStock     = "stream.stock"
 	ChannelOpen     = "channel.open"
 	ChannelHalted   = "channel.halted"
 	ChannelJournal  = "channel.journal"
@@ -79,6 +80,7 @@ func All() []Kind {
 		{ID: BrokerPlan, Asks: "is the broker's configuration the one that the agreements give, and does it run it?", Stops: true},
 		{ID: BrokerFlood, Asks: "is a partner barred for flooding?", Live: true},
 		{ID: StreamRoom, Asks: "how full is a stream?", Live: true},
+		{ID: StreamStock, Asks: "does a stream hold what was stored there?", Live: true},
 		{ID: ChannelOpen, Asks: "is a channel that an agreement opens open here?", Stops: true, Live: true},
 		{ID: ChannelHalted, Asks: "may we speak on the channel?", Stops: true, Live: true},
 		{ID: ChannelJournal, Asks: "do signing journal and stream tell the same?", Live: true},

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -12,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"karaula/internal/checkup"
 )
 
 // bin is the real command, built once.
@@ -151,8 +154,37 @@ func endLoad(t *testing.T, loads ...*Load) {
 func settleAndWalk(t *testing.T, w *World, r map[string]*Record, x Expect) *Findings {
 	t.Helper()
 	must(t, w.Settle(patient(t)))
+	for _, n := range w.Nodes() {
+		inStock(t, n)
+	}
 	must(t, w.Stop())
 	return walk(t, w, r, x)
+}
+
+// inStock has a node look at its streams: whatever has happened to it, it must not
+// take its own work for that of an insider.
+func inStock(t *testing.T, n *Node) {
+	t.Helper()
+	for range 2 {
+		a, err := n.Run(patient(t), "", "doctor", "--output", "json")
+		must(t, err)
+		var all struct {
+			Checks []struct{ ID, About, State, Text string } `json:"checks"`
+		}
+		must(t, json.Unmarshal([]byte(a.Out), &all))
+		looked := 0
+		for _, c := range all.Checks {
+			if c.ID != checkup.StreamStock {
+				continue
+			}
+			if looked++; c.State != string(checkup.OK) {
+				t.Errorf("%s: %s: %s", n.Party, c.About, c.Text)
+			}
+		}
+		if looked < 4 {
+			t.Errorf("%s looked at %d streams: %s", n.Party, looked, a.Out)
+		}
+	}
 }
 
 // walk compares two stopped nodes; nothing may be wrong.
