@@ -2,7 +2,6 @@ package faults
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -13,8 +12,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"karaula/internal/checkup"
 )
 
 // bin is the real command, built once.
@@ -166,23 +163,8 @@ func settleAndWalk(t *testing.T, w *World, r map[string]*Record, x Expect) *Find
 func inStock(t *testing.T, n *Node) {
 	t.Helper()
 	for range 2 {
-		a, err := n.Run(patient(t), "", "doctor", "--output", "json")
-		must(t, err)
-		var all struct {
-			Checks []struct{ ID, About, State, Text string } `json:"checks"`
-		}
-		must(t, json.Unmarshal([]byte(a.Out), &all))
-		looked := 0
-		for _, c := range all.Checks {
-			if c.ID != checkup.StreamStock {
-				continue
-			}
-			if looked++; c.State != string(checkup.OK) {
-				t.Errorf("%s: %s: %s", n.Party, c.About, c.Text)
-			}
-		}
-		if looked < 4 {
-			t.Errorf("%s looked at %d streams: %s", n.Party, looked, a.Out)
+		for stream, what := range stock(t, n) {
+			t.Errorf("%s: %s: %s", n.Party, stream, what)
 		}
 	}
 }
