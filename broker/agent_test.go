@@ -224,7 +224,7 @@ func TestExpiryTakesEffectByItself(t *testing.T) {
 	})
 	eventually(t, "the end was missed", func() bool { return a.agent.Status().Reloads == 1 })
 	t.Logf("the end took effect %v late", time.Since(end))
-	if !refused(t, s, s.me, "me", subject.Next("b01-al-me", "me"), []byte(longPull)) {
+	if !refused(t, s, s.me, "me", subject.Next(subject.Actual("b01-al-me"), "me"), []byte(longPull)) {
 		t.Error("me may still fetch")
 	}
 }
@@ -268,7 +268,7 @@ func TestFailedReloadStillStopsTheConsumer(t *testing.T) {
 	if s := a.agent.Status(); s.Problem != "" || s.Failed == 0 {
 		t.Errorf("after the mend: %+v", s)
 	}
-	if !refused(t, a.site, a.me, "me", subject.Next("b01-al-me", "me"), []byte(longPull)) {
+	if !refused(t, a.site, a.me, "me", subject.Next(subject.Actual("b01-al-me"), "me"), []byte(longPull)) {
 		t.Error("me may still fetch")
 	}
 }
@@ -280,7 +280,7 @@ func TestAgentKeepsWhatARunningServerCannotChange(t *testing.T) {
 		p.MaxStore, p.Listen, p.StoreDir = 1<<30, "127.0.0.1:1", "/nowhere"
 		fetches(p, "b01-al-me", "me", false)
 	})
-	if !refused(t, a.site, a.me, "me", subject.Next("b01-al-me", "me"), nil) {
+	if !refused(t, a.site, a.me, "me", subject.Next(subject.Actual("b01-al-me"), "me"), nil) {
 		t.Error("a change of the store stood in the way of a change of rights")
 	}
 }
@@ -367,7 +367,7 @@ func TestFlooderIsThrownOutAndComesBack(t *testing.T) {
 	evil := a.mustDial(t, a.me, "me", nats.NoReconnect(), quiet)
 	eventually(t, "a flooder goes on", func() bool {
 		for range 1000 { // refused ones count as well
-			_ = evil.PublishRequest(subject.Next("b01-al-me", "me"), evil.NewInbox(), []byte(longPull))
+			_ = evil.PublishRequest(subject.Next(subject.Actual("b01-al-me"), "me"), evil.NewInbox(), []byte(longPull))
 			_ = evil.Publish("k1.link.xk", nil)
 		}
 		return evil.IsClosed()

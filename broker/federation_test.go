@@ -29,7 +29,7 @@ func pull(t testing.TB, nc *nats.Conn, channel, partner, body string) *nats.Subs
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := nc.PublishRequest(subject.Next(channel, partner), inbox, []byte(body)); err != nil {
+	if err := nc.PublishRequest(subject.Next(subject.Actual(channel), partner), inbox, []byte(body)); err != nil {
 		t.Fatal(err)
 	}
 	if err := nc.Flush(); err != nil {
@@ -130,7 +130,7 @@ func TestGatewayPublishesInAtomicBatches(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, subj := range []string{
-		"k1.b01-al-me.al.vehicle", subject.In("b01-al-me", "me"), subject.Verdict("b01-al-me", "me"),
+		"k1.b01-al-me.al.vehicle", subject.In(subject.Actual("b01-al-me"), "me"), subject.Verdict("b01-al-me", "me"),
 	} {
 		var batch []*nats.Msg
 		for range 100 {

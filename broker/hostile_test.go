@@ -186,7 +186,7 @@ func TestHostilePartnerCannotInjectByReplies(t *testing.T) {
 		"k1.t01-al-me-xk.al.route", "k1.b01-al-me.al.vehicle", "in.t01-al-me-xk.xk", "_INBOX_gateway.victim", "k1.link.me",
 		"$JS.API.STREAM.PURGE.OUT_t01-al-me-xk", "$JS.API.STREAM.DELETE.OUT_t01-al-me-xk",
 	} {
-		for _, subj := range []string{subject.Link("xk"), subject.Next("t01-al-me-xk", "xk")} {
+		for _, subj := range []string{subject.Link("xk"), subject.Next(subject.Actual("t01-al-me-xk"), "xk")} {
 			if err := xk.PublishRequest(subj, reply, []byte(`{"batch":1,"no_wait":true}`)); err != nil {
 				t.Fatal(err)
 			}

@@ -120,9 +120,9 @@ func streamConfigs(p Plan) []jetstream.StreamConfig {
 	}
 	for _, ch := range p.Channels {
 		quota := orDefault(ch.Quota)
-		list = append(list, streamConfig(p, subject.Out(ch.ID), subject.SayAll(ch.ID, p.Party), quota))
+		list = append(list, streamConfig(p, subject.Out(ch.name()), subject.SayAll(ch.name(), p.Party), quota))
 		for _, origin := range ch.In {
-			list = append(list, streamConfig(p, subject.InStream(ch.ID, origin), subject.In(ch.ID, origin), quota))
+			list = append(list, streamConfig(p, subject.InStream(ch.name(), origin), subject.In(ch.name(), origin), quota))
 		}
 	}
 	return list
@@ -181,7 +181,7 @@ func (k *Keeper) stream(ctx context.Context, want jetstream.StreamConfig, kept *
 
 // consumer makes a partner's consumer, or pauses, resumes or drops it.
 func (k *Keeper) consumer(ctx context.Context, ch Channel, partner PartnerOf, replicas int, kept *Kept) error {
-	stream, name := subject.Out(ch.ID), subject.Consumer(partner.Code)
+	stream, name := subject.Out(ch.name()), subject.Consumer(partner.Code)
 	label := stream + "/" + name
 	have, err := k.js.Consumer(ctx, stream, name)
 	missing := errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound)

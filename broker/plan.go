@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"karaula/internal/problem"
+	"karaula/internal/subject"
 	"karaula/internal/terms"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
@@ -85,6 +86,9 @@ type Channel struct {
 	Quota    int64          // bytes of OUT, and of each IN; 0 = [DefaultQuota]
 	In       []string       // origins whose statements are kept here
 }
+
+// name is what the channel is called in subjects and streams.
+func (c Channel) name() subject.Channel { return subject.On(c.ID, c.Mode) }
 
 // Say is one token that the owner's gateway may say on a channel.
 type Say struct {

@@ -45,9 +45,9 @@ type streams struct {
 func streamsOf(p Plan) streams {
 	var s streams
 	for _, ch := range p.Channels {
-		s.out = append(s.out, subject.Out(ch.ID))
+		s.out = append(s.out, subject.Out(ch.name()))
 		for _, origin := range ch.In {
-			s.in = append(s.in, subject.InStream(ch.ID, origin))
+			s.in = append(s.in, subject.InStream(ch.name(), origin))
 		}
 	}
 	s.own = []string{subject.VerdictStream, subject.StubStream, subject.QuarantineStream, subject.DeskStream}
@@ -86,7 +86,7 @@ func gatewayRights(p Plan, inbox right) rights {
 	var r rights
 	for _, ch := range p.Channels {
 		for _, say := range ch.Say {
-			r.publish = append(r.publish, right{subject.Say(ch.ID, p.Party, say.Token), say.Ref})
+			r.publish = append(r.publish, right{subject.Say(ch.name(), p.Party, say.Token), say.Ref})
 		}
 	}
 	r.publish = append(
@@ -243,8 +243,8 @@ func grantsOf(p Plan, peer string) []grant {
 			}
 			out = append(
 				out,
-				grant{subject: subject.Next(ch.ID, peer), why: ch.Ref, stream: true, threshold: true},
-				grant{subject: subject.Ack(p.Party, ch.ID, peer), why: ch.Ref},
+				grant{subject: subject.Next(ch.name(), peer), why: ch.Ref, stream: true, threshold: true},
+				grant{subject: subject.Ack(p.Party, ch.name(), peer), why: ch.Ref},
 			)
 		}
 	}

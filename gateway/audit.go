@@ -17,11 +17,13 @@ import (
 
 // readLedger gives everything that the streams hold of a ledger, in their order,
 // to an audit. It judges nothing.
-func (g *Gateway) readLedger(ctx context.Context, channel, origin string, fn func(*karaulav1.StoredPiece) error) error {
-	r := &ledgerReader{g: g, channel: channel, origin: origin, fn: fn, next: border.Position{Epoch: 1, Seq: 1}}
-	name := subject.Out(channel)
+func (g *Gateway) readLedger(
+	ctx context.Context, on subject.Channel, origin string, fn func(*karaulav1.StoredPiece) error,
+) error {
+	r := &ledgerReader{g: g, channel: on.ID, origin: origin, fn: fn, next: border.Position{Epoch: 1, Seq: 1}}
+	name := subject.Out(on)
 	if origin != g.self {
-		name = subject.InStream(channel, origin)
+		name = subject.InStream(on, origin)
 	}
 	err := stream.Open(g.js, name).Read(ctx, 1, "", func(m stream.Stored) error { return r.take(ctx, name, m) })
 	switch {
@@ -34,8 +36,10 @@ func (g *Gateway) readLedger(ctx context.Context, channel, origin string, fn fun
 }
 
 // readAside gives what was put aside as no part of a ledger.
-func (g *Gateway) readAside(ctx context.Context, channel, origin string, fn func(*karaulav1.StoredPiece) error) error {
-	err := g.quarantine.Read(ctx, 1, subject.Quarantine(channel, origin), func(m stream.Stored) error {
+func (g *Gateway) readAside(
+	ctx context.Context, on subject.Channel, origin string, fn func(*karaulav1.StoredPiece) error,
+) error {
+	err := g.quarantine.Read(ctx, 1, subject.Quarantine(on.ID, origin), func(m stream.Stored) error {
 		return fn(&karaulav1.StoredPiece{Data: m.Data, Where: fmt.Sprintf("%s %d", subject.QuarantineStream, m.Seq)})
 	})
 	if err != nil && problem.KindOf(err) == problem.Failed && ctx.Err() == nil {

@@ -66,7 +66,7 @@ func TestAuditReadsWhatTheStreamsHold(t *testing.T) {
 		t.Fatalf("%+v %v", r.Ledgers[0], r.Findings)
 	}
 	for _, seq := range []uint64{1, 3, 4} {
-		m, ok, err := stream.Open(h.broker.JS, subject.Out(channelID)).Get(t.Context(), seq)
+		m, ok, err := stream.Open(h.broker.JS, subject.Out(subject.Actual(channelID))).Get(t.Context(), seq)
 		if err != nil || !ok {
 			t.Fatal(ok, err)
 		}
@@ -76,14 +76,14 @@ func TestAuditReadsWhatTheStreamsHold(t *testing.T) {
 			Subject: subject.Stub(channelID, "al", 1, seq), Data: stub,
 		})
 		must(t, err)
-		s, err := h.broker.JS.Stream(t.Context(), subject.Out(channelID))
+		s, err := h.broker.JS.Stream(t.Context(), subject.Out(subject.Actual(channelID)))
 		must(t, err)
 		must(t, s.SecureDeleteMsg(t.Context(), seq))
 	}
 	if r := h.replayed("al"); r.Broken || r.Ledgers[0].Size != 4 {
 		t.Errorf("after an erasure: %+v %v", r.Ledgers[0], r.Findings)
 	}
-	s, err := h.broker.JS.Stream(t.Context(), subject.Out(channelID))
+	s, err := h.broker.JS.Stream(t.Context(), subject.Out(subject.Actual(channelID)))
 	must(t, err)
 	must(t, s.DeleteMsg(t.Context(), 2))
 	if r := h.replayed("al"); !r.Broken || r.Findings[0].Class != evidence.Missing || r.Findings[0].Seq != 2 {

@@ -78,7 +78,7 @@ type channel struct {
 func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*channel, error) {
 	c := &channel{
 		g: g, id: cv.ID, mode: cv.Channel.Mode, first: cv.First, joined: cv.Joined, parties: cv.Parties,
-		out: stream.Open(g.js, subject.Out(cv.ID)), ears: map[string]*inbox.Inbox{},
+		out: stream.Open(g.js, subject.Out(cv.Subject())), ears: map[string]*inbox.Inbox{},
 		receipts: map[string][]*karaulav1.LedgerReceipt{}, notices: map[uint64]bool{},
 		known:  known{signed: map[string]*karaulav1.Head{}, contested: map[string]uint64{}},
 		epochs: map[string][]*karaulav1.EpochEnd{}, compared: map[string]bool{}, openedAt: g.o.Now(), attended: newAttention(),
@@ -106,13 +106,13 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 		Self:        g.self,
 		Ledger:      c.ledger(g.self),
 		Mode:        c.mode,
-		JournalPath: g.o.Layout.Journal(c.id),
+		JournalPath: g.o.Layout.Journal(c.subject()),
 		Log:         c.out,
 		Stored:      c.stored[g.self],
 		Stubs:       stubs,
 		OnCopy:      c.lists[g.self].Copy,
 		View:        g.o.Register.View,
-		Signer:      g.signer,
+		Signer:      g.signer(c.mode),
 		Heads:       c.heads,
 		Connected:   g.maySend,
 		Replicate:   g.replicate(),
@@ -147,9 +147,9 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 
 // streamsReady asks whether the keeper has made everything that this channel needs.
 func (c *channel) streamsReady(ctx context.Context) error {
-	names := []string{subject.Out(c.id), subject.VerdictStream, subject.QuarantineStream, subject.DeskStream, subject.StubStream}
+	names := []string{subject.Out(c.subject()), subject.VerdictStream, subject.QuarantineStream, subject.DeskStream, subject.StubStream}
 	for _, p := range c.partners() {
-		names = append(names, subject.InStream(c.id, p))
+		names = append(names, subject.InStream(c.subject(), p))
 	}
 	for _, n := range names {
 		if _, _, err := stream.Open(c.g.js, n).End(ctx); err != nil {
@@ -174,8 +174,11 @@ func (c *channel) log(origin string) *stream.Log {
 	if origin == c.g.self {
 		return c.out
 	}
-	return stream.Open(c.g.js, subject.InStream(c.id, origin))
+	return stream.Open(c.g.js, subject.InStream(c.subject(), origin))
 }
+
+// subject is what the channel is called in subjects and streams.
+func (c *channel) subject() subject.Channel { return subject.On(c.id, c.mode) }
 
 // ledger gives the id of a party's ledger on this channel.
 func (c *channel) ledger(origin string) ledger.ID {
@@ -270,7 +273,7 @@ func readers(st *karaulav1.Statement) []string {
 		for _, r := range part.GetRecipients() {
 			use := r.GetUse()
 			receive := use == karaulav1.KeyUse_KEY_USE_SEAL || use == karaulav1.KeyUse_KEY_USE_EXERCISE_SEAL
-			if receive && !contains(out, r.GetParty()) {
+			if receive && r.GetParty() != st.GetOrigin() && !contains(out, r.GetParty()) {
 				out = append(out, r.GetParty())
 			}
 		}
@@ -303,7 +306,7 @@ func (c *channel) noteReceipt(body []byte) {
 func (c *channel) entry(p *envelope.Parsed, streamSeq uint64) book.Entry {
 	st := p.Statement
 	e := book.Entry{
-		Ledger: ledger.ID(st.GetLedger()), Channel: c.id, Origin: st.GetOrigin(), Epoch: st.GetEpoch(), Seq: st.GetSeq(),
+		Ledger: ledger.ID(st.GetLedger()), Channel: c.id, Mode: st.GetMode(), Origin: st.GetOrigin(), Epoch: st.GetEpoch(), Seq: st.GetSeq(),
 		Leaf: p.Leaf, StreamSeq: streamSeq, SaidAt: st.GetSaidAt(), Type: st.GetType(), Thread: st.GetThread(),
 		Agreement: [32]byte(st.GetAgreement()), Signer: [16]byte(st.GetSigners()[0].GetKeyId()), EraseAfter: st.GetEraseAfter(),
 	}

@@ -289,9 +289,9 @@ func (g *Gateway) trips(ctx context.Context) []checkup.Check {
 func (g *Gateway) streams() []string {
 	out := []string{subject.VerdictStream, subject.QuarantineStream, subject.DeskStream}
 	for _, c := range g.openChannels() {
-		out = append(out, subject.Out(c.id))
+		out = append(out, subject.Out(c.subject()))
 		for _, p := range c.partners() {
-			out = append(out, subject.InStream(c.id, p))
+			out = append(out, subject.InStream(c.subject(), p))
 		}
 	}
 	return out

@@ -66,7 +66,7 @@ func (g *Gateway) swept(id string) {
 
 // eraseClosed erases what has come to its end on a channel that is not open.
 func (g *Gateway) eraseClosed(ctx context.Context, cv *register.ChannelView, now time.Time) error {
-	c := &channel{g: g, id: cv.ID, out: stream.Open(g.js, subject.Out(cv.ID))}
+	c := &channel{g: g, id: cv.ID, mode: cv.Channel.Mode, out: stream.Open(g.js, subject.Out(cv.Subject()))}
 	var failed []error
 	for _, origin := range cv.Parties {
 		e := c.eraser(origin)
@@ -128,7 +128,7 @@ func lapsed(ctx context.Context, log *stream.Log, now time.Time) (items []erase.
 // somebody holds is being opened: who opens it sees to it.
 func (g *Gateway) forgetClosed(cv *register.ChannelView, seq uint64) error {
 	id := ledger.NewID(cv.ID, g.self, cv.Channel.Mode, cv.First)
-	j, err := journal.Open(g.o.Layout.Journal(cv.ID), journal.State{Ledger: id, Channel: cv.ID, Epoch: 1, Tree: new(ledger.Tree)})
+	j, err := journal.Open(g.o.Layout.Journal(cv.Subject()), journal.State{Ledger: id, Channel: cv.ID, Epoch: 1, Tree: new(ledger.Tree)})
 	if err != nil {
 		if problem.Is(err, problem.Conflict) {
 			return nil

@@ -96,7 +96,7 @@ func (h *house) gone(what string, probes ...[]byte) {
 // own gives the envelope of an own statement from al's stream.
 func (h *house) own(seq uint64) []byte {
 	h.t.Helper()
-	m, ok, err := stream.Open(h.broker.JS, subject.Out(channelID)).Get(h.t.Context(), seq)
+	m, ok, err := stream.Open(h.broker.JS, subject.Out(subject.Actual(channelID))).Get(h.t.Context(), seq)
 	if err != nil || !ok {
 		h.t.Fatal("no message", seq, err)
 	}
@@ -106,7 +106,7 @@ func (h *house) own(seq uint64) []byte {
 // receipts gives what al has said about me's ledger.
 func (h *house) receipts() (out []*karaulav1.LedgerReceipt) {
 	h.t.Helper()
-	must(h.t, stream.Open(h.broker.JS, subject.Out(channelID)).Read(h.t.Context(), 1, "", func(m stream.Stored) error {
+	must(h.t, stream.Open(h.broker.JS, subject.Out(subject.Actual(channelID))).Read(h.t.Context(), 1, "", func(m stream.Stored) error {
 		p, err := envelope.Parse(m.Data)
 		if err != nil {
 			return err
@@ -305,7 +305,7 @@ func TestAnErasureIsNotUndone(t *testing.T) {
 	h.deliver(first, second)
 	h.stop()
 
-	in := stream.Open(h.broker.JS, subject.InStream(channelID, "me"))
+	in := stream.Open(h.broker.JS, subject.InStream(subject.Actual(channelID), "me"))
 	stubs := stream.Open(h.broker.JS, subject.StubStream)
 	stub, err := envelope.Stub(first)
 	must(t, err)
@@ -325,8 +325,8 @@ func TestAnErasureIsNotUndone(t *testing.T) {
 	h.until("the receipt", func() bool { return h.told(at.Seq) == 1 })
 	h.stop()
 
-	add(in, subject.In(channelID, "me"), first) // put back
-	add(in, subject.In(channelID, "me"), first)
+	add(in, subject.In(subject.Actual(channelID), "me"), first) // put back
+	add(in, subject.In(subject.Actual(channelID), "me"), first)
 	if h.lies(probe(t, first)) == 0 {
 		t.Fatal("the search shows nothing")
 	}

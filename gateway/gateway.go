@@ -378,8 +378,9 @@ func (g *Gateway) connected() bool { return g.begun.Load() && g.nc.IsConnected()
 // since gives the seconds since a moment in microseconds since 1970.
 func (g *Gateway) since(micros int64) float64 { return float64(g.o.Now().UnixMicro()-micros) / 1e6 }
 
-func (g *Gateway) signer(card [32]byte) (envelope.Signer, error) {
-	return signer(g.o.Keys, g.o.Register.View(), card)
+// signer gives what finds the key that signs statements of a mode under an own card.
+func (g *Gateway) signer(mode karaulav1.Mode) outbox.Signer {
+	return func(card [32]byte) (envelope.Signer, error) { return signer(g.o.Keys, g.o.Register.View(), card, mode) }
 }
 
 // tell tells watchers, with the time.

@@ -85,7 +85,7 @@ func (c *gauges) Collect(out chan<- prometheus.Metric) {
 func (c *gauges) channel(ch *channel, set func(d *prometheus.Desc, v float64, labels ...string)) {
 	set(c.halted, truth(ch.writer.Halted() != nil), ch.id)
 	set(c.said, float64(ch.writer.Head().GetSize()), ch.id)
-	if info, err := os.Stat(c.g.o.Layout.Journal(ch.id)); err == nil {
+	if info, err := os.Stat(c.g.o.Layout.Journal(ch.subject())); err == nil {
 		set(c.journal, float64(info.Size()), ch.id)
 	}
 	seen := ch.attention()

@@ -247,9 +247,10 @@ func (c *channel) enterOwn() {
 
 // openEntry reads an entry's statement from its stream and opens it.
 func (g *Gateway) openEntry(ctx context.Context, e book.Entry) (*karaulav1.Inner, []byte, error) {
-	name := subject.Out(e.Channel)
+	on := subject.On(e.Channel, e.Mode)
+	name := subject.Out(on)
 	if e.Origin != g.self {
-		name = subject.InStream(e.Channel, e.Origin)
+		name = subject.InStream(on, e.Origin)
 	}
 	m, ok, err := stream.Open(g.js, name).Get(ctx, e.StreamSeq)
 	if err != nil {

@@ -80,8 +80,9 @@ func newHouse(t testing.TB) *house {
 		t.Fatal(err)
 	}
 	for _, ch := range h.text.Channels {
-		h.broker.Stream(subject.Out(ch.ID), subject.SayAll(ch.ID, "al"))
-		h.broker.Stream(subject.InStream(ch.ID, "me"), subject.In(ch.ID, "me"))
+		on := subject.On(ch.ID, ch.Mode)
+		h.broker.Stream(subject.Out(on), subject.SayAll(on, "al"))
+		h.broker.Stream(subject.InStream(on, "me"), subject.In(on, "me"))
 	}
 	h.broker.Stream(subject.VerdictStream, "verdict.>")
 	h.broker.Stream(subject.StubStream, "stub.>")

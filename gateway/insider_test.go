@@ -43,7 +43,7 @@ type insider struct {
 func newInsider(t *testing.T) *insider {
 	t.Helper()
 	i := &insider{house: newHouse(t), leafs: map[string][32]byte{}}
-	if _, err := i.broker.Conn.Subscribe(subject.SayAll(channelID, "al"), i.note); err != nil {
+	if _, err := i.broker.Conn.Subscribe(subject.SayAll(subject.Actual(channelID), "al"), i.note); err != nil {
 		t.Fatal(err)
 	}
 	i.start()
@@ -217,8 +217,8 @@ func (i *insider) again() {
 // gateway is no less sure after a restart.
 func TestInsiders(t *testing.T) {
 	t.Parallel()
-	out, in := subject.Out(channelID), subject.InStream(channelID, "me")
-	said := subject.Say(channelID, "al", "route")
+	out, in := subject.Out(subject.Actual(channelID)), subject.InStream(subject.Actual(channelID), "me")
+	said := subject.Say(subject.Actual(channelID), "al", "route")
 	for name, c := range map[string]struct {
 		does   func(*insider)
 		stream string
@@ -244,7 +244,7 @@ func TestInsiders(t *testing.T) {
 		"makes the stream anew with the beginning only": {func(i *insider) {
 			one, two := i.stored(out, 1), i.stored(out, 2)
 			i.must(i.broker.JS.DeleteStream(t.Context(), out))
-			i.broker.Stream(out, subject.SayAll(channelID, "al"))
+			i.broker.Stream(out, subject.SayAll(subject.Actual(channelID), "al"))
 			i.put(said, one)
 			i.put(said, two)
 		}, out, []stock.Code{stock.Anew}, true},
@@ -260,9 +260,9 @@ func TestInsiders(t *testing.T) {
 			i.must(i.open(in).Purge(t.Context()))
 		}, in, []stock.Code{stock.Gone}, false},
 		"injects junk among what was received": {func(i *insider) {
-			i.put(subject.In(channelID, "me"), []byte("junk"))
-			i.put(subject.In(channelID, "me"), i.heard[0])
-			i.put(subject.In(channelID, "me"), forged(i))
+			i.put(subject.In(subject.Actual(channelID), "me"), []byte("junk"))
+			i.put(subject.In(subject.Actual(channelID), "me"), i.heard[0])
+			i.put(subject.In(subject.Actual(channelID), "me"), forged(i))
 		}, in, []stock.Code{stock.Strange}, false},
 		"takes the verdicts away": {func(i *insider) {
 			i.must(i.open(subject.VerdictStream).Purge(t.Context()))
@@ -315,7 +315,7 @@ func (i *insider) same(before string) {
 // the signature.
 func forged(i *insider) []byte {
 	i.t.Helper()
-	p, err := envelope.Parse(i.stored(subject.Out(channelID), 4))
+	p, err := envelope.Parse(i.stored(subject.Out(subject.Actual(channelID)), 4))
 	i.must(err)
 	st := p.Statement
 	head := i.gateway.channel(channelID).writer.Head()
@@ -393,9 +393,9 @@ func TestOwnWorkIsNoFault(t *testing.T) {
 	}
 	erase1("me", 1, 1, i.heard[0])
 	i.noFault("after a partner's content was erased")
-	p, err := envelope.Parse(i.stored(subject.Out(channelID), 2))
+	p, err := envelope.Parse(i.stored(subject.Out(subject.Actual(channelID)), 2))
 	i.must(err)
-	erase1("al", p.Statement.GetSeq(), 2, i.stored(subject.Out(channelID), 2))
+	erase1("al", p.Statement.GetSeq(), 2, i.stored(subject.Out(subject.Actual(channelID)), 2))
 	i.noFault("after own content was erased")
 
 	i.reopen()

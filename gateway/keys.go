@@ -118,8 +118,8 @@ func deskKey(keys *keyring.Gateway) []byte    { return markKey(keys, "desk-key")
 // pairKey marks what two gateways of one party tell each other.
 func pairKey(keys *keyring.Gateway) []byte { return markKey(keys, "pair-key") }
 
-// signer finds the key that signs under one of the own cards.
-func signer(live *keyring.Live, view *register.View, digest [32]byte) (envelope.Signer, error) {
+// signer finds the key that signs statements of a mode under one of the own cards.
+func signer(live *keyring.Live, view *register.View, digest [32]byte, mode karaulav1.Mode) (envelope.Signer, error) {
 	c, ok := view.CardByDigest(digest)
 	if !ok {
 		return envelope.Signer{}, problem.New(
@@ -127,8 +127,9 @@ func signer(live *keyring.Live, view *register.View, digest [32]byte) (envelope.
 			"the own card that rules here is not in the register; nothing was said",
 		)
 	}
+	use, _ := terms.KeyUses(mode)
 	for _, k := range c.Keys {
-		if k.Use != karaulav1.KeyUse_KEY_USE_SIGN {
+		if k.Use != use {
 			continue
 		}
 		own, ok := look(live, func(keys *keyring.Gateway) (keyring.SignKey, bool) { return keys.SignKey(k.ID[:]) })
@@ -137,7 +138,7 @@ func signer(live *keyring.Live, view *register.View, digest [32]byte) (envelope.
 		}
 	}
 	return envelope.Signer{}, problem.New(problem.Locked,
-		"the signing key of the own card serial %d is not here; nothing was said", c.Serial).
+		"the %s key of the own card serial %d is not here; nothing was said", terms.UseWord(use), c.Serial).
 		WithHint("the gateway's key file and the card must belong together: karaula card show DIR/%s.card", c.Party)
 }
 

@@ -98,10 +98,10 @@ func (g *Gateway) scanKeys(ctx context.Context, req *karaulav1.KeyUseRequest) (*
 		if !contains(cv.Parties, g.self) {
 			continue
 		}
-		names = append(names, subject.Out(cv.ID))
+		names = append(names, subject.Out(cv.Subject()))
 		for _, p := range cv.Parties {
 			if p != g.self {
-				names = append(names, subject.InStream(cv.ID, p))
+				names = append(names, subject.InStream(cv.Subject(), p))
 			}
 		}
 	}

@@ -52,7 +52,7 @@ func (g *Gateway) signDeskHead(h *karaulav1.DeskHead) (*karaulav1.DeskSigned, er
 	if !ok {
 		return nil, problem.New(problem.Locked, "the own card is not in the register, so the export cannot be signed")
 	}
-	key, err := g.signer(c.Digest)
+	key, err := g.signer(karaulav1.Mode_MODE_ACTUAL)(c.Digest)
 	if err != nil {
 		return nil, err
 	}

@@ -135,7 +135,7 @@ func (o owner) Rewind(
 // later was made before anybody knew that place: it is made anew from there, so
 // that it can never give anything from before.
 func (o owner) setBack(ctx context.Context, c *channel, partner string, first, at uint64) error {
-	name, durable := subject.Out(c.id), subject.Consumer(partner)
+	name, durable := subject.Out(c.subject()), subject.Consumer(partner)
 	have, err := o.g.js.Consumer(ctx, name, durable)
 	if err != nil {
 		return err
@@ -236,7 +236,7 @@ func (c *channel) statement(ctx context.Context, origin string, epoch, seq uint6
 	if origin == c.g.self {
 		at, ok = c.streamSeq(epoch, seq)
 	} else {
-		log = stream.Open(c.g.js, subject.InStream(c.id, origin))
+		log = stream.Open(c.g.js, subject.InStream(c.subject(), origin))
 		at, ok = c.ear(origin).StreamSeq(epoch, seq)
 	}
 	if !ok {

@@ -47,8 +47,8 @@ type partner struct {
 	hello   time.Time // next greeting
 	greeted time.Time // last greeting
 	told    uint64    // generation of the register at the last greeting
-	pulls   map[string]context.CancelFunc
-	pullers map[string]*link.Puller
+	pulls   map[subject.Channel]context.CancelFunc
+	pullers map[subject.Channel]*link.Puller
 	shows   func(seq uint64) ([]byte, error) // tests only: in place of the link
 
 	cancel context.CancelFunc
@@ -80,8 +80,8 @@ func (g *Gateway) syncPartners(ctx context.Context, wanted map[string]bool) {
 				code:    code,
 				state:   "down",
 				since:   g.o.Now(),
-				pulls:   map[string]context.CancelFunc{},
-				pullers: map[string]*link.Puller{},
+				pulls:   map[subject.Channel]context.CancelFunc{},
+				pullers: map[subject.Channel]*link.Puller{},
 			}
 			run, cancel := context.WithCancel(ctx)
 			p.cancel = cancel
@@ -229,9 +229,9 @@ func (p *partner) note(trouble string) {
 // hangUp closes the connection and ends the pullers.
 func (p *partner) hangUp() {
 	p.mu.Lock()
-	for id, cancel := range p.pulls {
+	for ch, cancel := range p.pulls {
 		cancel()
-		delete(p.pulls, id)
+		delete(p.pulls, ch)
 	}
 	nc := p.nc
 	p.nc, p.client = nil, nil
@@ -311,35 +311,35 @@ func (p *partner) asker() *link.Client {
 
 // syncPulls runs one puller for each channel from which we may fetch now.
 func (p *partner) syncPulls(ctx context.Context, view *register.View) {
-	wanted := map[string]bool{}
+	wanted := map[subject.Channel]bool{}
 	now := p.g.o.Now()
 	for _, cv := range view.Channels() {
 		phase := cv.PhaseAt(now)
 		open := phase == agreement.InForce || phase == agreement.WindingDown
 		if open && contains(cv.Parties, p.code) && cv.Suspended[p.g.self] == nil && cv.Suspended[p.code] == nil &&
 			p.ear(cv.ID) != nil {
-			wanted[cv.ID] = true
+			wanted[cv.Subject()] = true
 		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for id, cancel := range p.pulls {
-		if !wanted[id] {
+	for ch, cancel := range p.pulls {
+		if !wanted[ch] {
 			cancel()
-			delete(p.pulls, id)
+			delete(p.pulls, ch)
 		}
 	}
 	if p.nc == nil {
 		return
 	}
-	for id := range wanted {
-		if p.pulls[id] != nil {
+	for ch := range wanted {
+		if p.pulls[ch] != nil {
 			continue
 		}
 		run, cancel := context.WithCancel(ctx)
-		p.pulls[id] = cancel
+		p.pulls[ch] = cancel
 		nc := p.nc
-		p.work.Go(func() { p.pull(run, nc, id) })
+		p.work.Go(func() { p.pull(run, nc, ch) })
 	}
 }
 
@@ -352,12 +352,12 @@ func (p *partner) ear(channel string) *inbox.Inbox {
 }
 
 // pull hands what arrives on a channel to its ear until ctx ends.
-func (p *partner) pull(ctx context.Context, nc *nats.Conn, channel string) {
+func (p *partner) pull(ctx context.Context, nc *nats.Conn, channel subject.Channel) {
 	var puller *link.Puller
 	handle := func(ctx context.Context, batch []link.Message) error {
-		ear := p.ear(channel)
+		ear := p.ear(channel.ID)
 		if ear == nil {
-			return problem.New(problem.Unreachable, "channel %s is closed", channel)
+			return problem.New(problem.Unreachable, "channel %s is closed", channel.ID)
 		}
 		p.mu.Lock()
 		p.heardAt = p.g.o.Now()
@@ -373,7 +373,7 @@ func (p *partner) pull(ctx context.Context, nc *nats.Conn, channel string) {
 	puller = link.NewPuller(nc, link.PullOptions{
 		Self: p.g.self, Channel: channel, Handle: handle,
 		OnState: func(s link.State) {
-			p.g.log.Debug("fetching", "party", p.code, "channel", channel, "state", string(s))
+			p.g.log.Debug("fetching", "party", p.code, "channel", channel.ID, "state", string(s))
 			switch s {
 			case link.StateRefused, link.StateOverrun, link.StateJunk:
 				p.count("fetch-" + string(s))
@@ -385,7 +385,7 @@ func (p *partner) pull(ctx context.Context, nc *nats.Conn, channel string) {
 	p.pullers[channel] = puller
 	p.mu.Unlock()
 	if err := puller.Run(ctx); err != nil && ctx.Err() == nil {
-		p.g.log.Info("fetching ended", "party", p.code, "channel", channel, "why", err.Error())
+		p.g.log.Info("fetching ended", "party", p.code, "channel", channel.ID, "why", err.Error())
 	}
 	p.mu.Lock()
 	if p.pullers[channel] == puller {

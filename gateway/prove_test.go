@@ -23,7 +23,7 @@ func TestAClaimAloneSilencesNobody(t *testing.T) {
 	}
 	c := h.gateway.channel(channelID)
 	var own []byte // the last thing that we have really said
-	err := stream.Open(h.broker.JS, subject.Out(channelID)).Read(t.Context(), 1, "", func(m stream.Stored) error {
+	err := stream.Open(h.broker.JS, subject.Out(subject.Actual(channelID))).Read(t.Context(), 1, "", func(m stream.Stored) error {
 		own = m.Data
 		return nil
 	})

@@ -223,7 +223,7 @@ func (r *repairing) mend(ctx context.Context) error {
 		if err != nil || !s.Rewrite {
 			return err
 		}
-		return journal.Rebuild(r.g.o.Layout.Journal(r.c.id), s.JournalState(), nil, r.keep())
+		return journal.Rebuild(r.g.o.Layout.Journal(r.c.subject()), s.JournalState(), nil, r.keep())
 	})
 	if err != nil {
 		return err
@@ -234,7 +234,7 @@ func (r *repairing) mend(ctx context.Context) error {
 
 // keep names the file that an old journal is kept as.
 func (r *repairing) keep() string {
-	return fmt.Sprintf("%s.kept-%d", r.g.o.Layout.Journal(r.c.id), r.g.o.Now().UnixMicro())
+	return fmt.Sprintf("%s.kept-%d", r.g.o.Layout.Journal(r.c.subject()), r.g.o.Now().UnixMicro())
 }
 
 // newEpoch opens a new epoch behind the last head that holds.
@@ -254,7 +254,7 @@ func (r *repairing) newEpoch(ctx context.Context) error {
 			"a new epoch needs a newer own card than %d, signed by the root key; nothing was done", s.CardSerial()).
 			WithHint("karaula card issue --dir DIR --root-key FILE, then repeat")
 	}
-	signer, err := r.g.signer(card.Digest)
+	signer, err := r.g.signer(r.c.mode)(card.Digest)
 	if err != nil {
 		return err
 	}
@@ -282,7 +282,7 @@ func (r *repairing) newEpoch(ctx context.Context) error {
 			return err
 		}
 		begin := journal.State{Ledger: led, Channel: r.c.id, Epoch: s.Head.Epoch + 1, Tree: &ledger.Tree{}}
-		return journal.Rebuild(r.g.o.Layout.Journal(r.c.id), begin, []journal.Entry{first}, r.keep())
+		return journal.Rebuild(r.g.o.Layout.Journal(r.c.subject()), begin, []journal.Entry{first}, r.keep())
 	})
 	if err != nil {
 		return err

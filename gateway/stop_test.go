@@ -42,7 +42,7 @@ func TestAStopWhileTheBrokerTakesNothing(t *testing.T) {
 	if _, err := h.send(h.ctx, route()); err != nil {
 		t.Fatal(err)
 	}
-	h.broker.Full(subject.Out(channelID), true)
+	h.broker.Full(subject.Out(subject.Actual(channelID)), true)
 	a := route()
 	go h.send(h.ctx, a) //nolint:errcheck // it gets no answer before the stop
 	c := h.gateway.channel(channelID)
@@ -55,7 +55,7 @@ func TestAStopWhileTheBrokerTakesNothing(t *testing.T) {
 	if took := time.Since(before); took > 8*time.Second {
 		t.Errorf("the stop took %s", took)
 	}
-	h.broker.Full(subject.Out(channelID), false)
+	h.broker.Full(subject.Out(subject.Actual(channelID)), false)
 	h.start()
 	h.sendAtLast(a)
 	if n := h.said(); n != 2 {

@@ -5,6 +5,7 @@ import (
 
 	"karaula/gateway/pair"
 	"karaula/internal/journal"
+	"karaula/internal/subject"
 )
 
 // awaitTurn returns when this gateway may speak: at once where it is alone, and
@@ -18,10 +19,21 @@ func (g *Gateway) awaitTurn(ctx context.Context) (bool, error) {
 	g.speaker, err = pair.Await(ctx, &pair.Config{
 		Self: p.Gateway, Other: p.Other(), First: p.Gateway == p.Gateways[0],
 		Automatic: p.Automatic(), Restored: g.restored != nil, Lease: p.Lease, Key: pairKey(g.o.Keys.Keys()), Conn: g.nc, JS: g.js,
-		JournalPath: g.o.Layout.Journal, TermFile: g.o.Layout.PairTerm(), WishFile: g.o.Layout.PairWish(),
+		JournalPath: g.journalOf, TermFile: g.o.Layout.PairTerm(), WishFile: g.o.Layout.PairWish(),
 		Whole: g.isWhole, OnStep: func() { g.readyOnce.Do(func() { close(g.ready) }) }, Logger: g.log,
 	})
 	return g.speaker != nil, err
+}
+
+// journalOf gives the file of a channel's signing journal, as the register knows
+// the channel.
+func (g *Gateway) journalOf(channel string) string {
+	for _, cv := range g.o.Register.View().AllChannels() {
+		if cv.ID == channel {
+			return g.o.Layout.Journal(cv.Subject())
+		}
+	}
+	return g.o.Layout.Journal(subject.Actual(channel))
 }
 
 // holdTurn keeps the right to speak until end is called, which gives it to the

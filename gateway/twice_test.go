@@ -29,7 +29,7 @@ func (h *house) send(ctx context.Context, alerts ...*karaulav1.Alert) (*karaulav
 func (h *house) said() int {
 	h.t.Helper()
 	n := 0
-	err := stream.Open(h.broker.JS, subject.Out(channelID)).Read(h.t.Context(), 1, "", func(m stream.Stored) error {
+	err := stream.Open(h.broker.JS, subject.Out(subject.Actual(channelID))).Read(h.t.Context(), 1, "", func(m stream.Stored) error {
 		if p, err := envelope.Parse(m.Data); err == nil && p.Statement.GetKind() == karaulav1.Kind_KIND_ALERT {
 			n++
 		}
@@ -83,7 +83,7 @@ func TestATryAfterATimeoutDoesNotSayItTwice(t *testing.T) {
 	if _, err := h.send(h.ctx, route()); err != nil {
 		t.Fatal(err)
 	}
-	h.broker.Full(subject.Out(channelID), true) // the broker takes nothing more
+	h.broker.Full(subject.Out(subject.Actual(channelID)), true) // the broker takes nothing more
 	a := route()
 	short, cancel := context.WithTimeout(h.ctx, 300*time.Millisecond)
 	defer cancel()
@@ -93,7 +93,7 @@ func TestATryAfterATimeoutDoesNotSayItTwice(t *testing.T) {
 	again := make(chan *karaulav1.SendResponse, 1)
 	go func() { again <- h.sendAtLast(a) }()
 	time.Sleep(50 * time.Millisecond) // long enough for a second statement to be queued
-	h.broker.Full(subject.Out(channelID), false)
+	h.broker.Full(subject.Out(subject.Actual(channelID)), false)
 	<-again
 	if n := h.said(); n != 2 {
 		t.Errorf("%d alerts were said, want the first and one more", n)
@@ -109,7 +109,7 @@ func TestATryAfterARestartDoesNotSayItTwice(t *testing.T) {
 	if _, err := h.send(h.ctx, route()); err != nil {
 		t.Fatal(err)
 	}
-	h.broker.Full(subject.Out(channelID), true)
+	h.broker.Full(subject.Out(subject.Actual(channelID)), true)
 	a := route()
 	short, cancel := context.WithTimeout(h.ctx, 300*time.Millisecond)
 	defer cancel()
@@ -118,7 +118,7 @@ func TestATryAfterARestartDoesNotSayItTwice(t *testing.T) {
 	}
 	h.stop()
 	h.launch() // its channel is not open before what was journalled is stored
-	time.AfterFunc(300*time.Millisecond, func() { h.broker.Full(subject.Out(channelID), false) })
+	time.AfterFunc(300*time.Millisecond, func() { h.broker.Full(subject.Out(subject.Actual(channelID)), false) })
 	h.sendAtLast(a)
 	if n := h.said(); n != 2 {
 		t.Errorf("%d alerts were said, want the first and one more", n)

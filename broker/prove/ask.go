@@ -36,6 +36,7 @@ func (l *law) questions(w who) []question {
 	a := &asker{law: l, who: w}
 	a.add(login, "", "log in", a.mayLogIn())
 	a.says()
+	a.crosses()
 	a.stores()
 	a.links()
 	a.acks()
@@ -81,8 +82,24 @@ func (a *asker) says() {
 				case says.yes:
 					says = no("nobody speaks for " + party)
 				}
-				a.add(publish, subject.Say(c.ID, party, token), "say "+token+" as "+party+" on "+c.ID, says)
+				a.add(publish, subject.Say(c.Subject(), party, token), "say "+token+" as "+party+" on "+c.ID, says)
 			}
+		}
+	}
+}
+
+// crosses asks about the subjects that a channel would have in the other mode:
+// what is practised never goes where what is meant goes, nor the other way round.
+func (a *asker) crosses() {
+	none := no("no agreement has the channel in that mode")
+	for _, c := range a.channels {
+		other := c.Subject()
+		other.Exercise = !other.Exercise
+		for _, token := range tokens() {
+			a.add(publish, subject.Say(other, a.owner, token), "say "+token+" on "+c.ID+" in the other mode", none)
+		}
+		if a.who.Role == partner {
+			a.add(publish, subject.Next(other, a.who.Party), "fetch "+c.ID+" in the other mode", none)
 		}
 	}
 }
@@ -93,7 +110,7 @@ func (a *asker) stores() {
 	for _, c := range a.channels {
 		for _, party := range a.parties {
 			for _, subj := range []string{
-				subject.In(c.ID, party), subject.Verdict(c.ID, party), subject.Stub(c.ID, party, 1, 1),
+				subject.In(c.Subject(), party), subject.Verdict(c.ID, party), subject.Stub(c.ID, party, 1, 1),
 				subject.Quarantine(c.ID, party),
 			} {
 				a.add(publish, subj, "write into the owner's store", keeps)
@@ -124,7 +141,7 @@ func (a *asker) acks() {
 				says = a.fetch(c, party)
 			}
 			means := "ack for " + party + " on " + c.ID
-			tail := subject.Out(c.ID) + "." + subject.Consumer(party) + numbers
+			tail := subject.Out(c.Subject()) + "." + subject.Consumer(party) + numbers
 			a.add(publish, "$JS.ACK."+a.owner+".x."+tail, means, says)
 			old := a.only(subject.RoleGateway, "the gateway acks what it reads of its own streams")
 			a.add(publish, "$JS.ACK."+tail, means, old)
@@ -254,16 +271,16 @@ func (a *asker) listens() {
 	a.add(subscribe, "$SYS.SERVER.*.STATSZ", "hear statistics", a.only(subject.RoleOps, "ops sees statistics"))
 	none := no("nobody listens there")
 	for _, subj := range []string{
-		">", "*", "*.>", "*.*.>", "k1.>", "k1.*.>", "k1.*.*.*", "in.>", "verdict.>", "stub.>", "quarantine.>",
+		">", "*", "*.>", "*.*.>", "k1.>", "k1.*.>", "k1.*.*.*", "k1.x.>", "in.x.>", "in.>", "verdict.>", "stub.>", "quarantine.>",
 		"desk.>", "$SYS.>", "$SYS.ACCOUNT.>", "$SYS.REQ.>", "$JS.>", "$JS.API.>", "$JS.EVENT.>", "$JS.ACK.>", "$JSC.>",
 		"_INBOX.>", "_R_.>", "_GR_.>", "$NRG.>", a.who.inbox(),
 	} {
 		a.add(subscribe, subj, "listen to "+subj, none)
 	}
 	for _, c := range a.channels {
-		a.add(subscribe, subject.SayAll(c.ID, a.owner), "listen to "+c.ID+" as it is said", none)
+		a.add(subscribe, subject.SayAll(c.Subject(), a.owner), "listen to "+c.ID+" as it is said", none)
 		for _, party := range a.parties {
-			a.add(subscribe, subject.In(c.ID, party), "listen to what "+party+" said on "+c.ID, none)
+			a.add(subscribe, subject.In(c.Subject(), party), "listen to what "+party+" said on "+c.ID, none)
 		}
 	}
 }
@@ -271,8 +288,9 @@ func (a *asker) listens() {
 // delivery is one combination of the agreements' matrix: what an origin says on
 // a channel, and who reads it.
 type delivery struct {
-	origin, channel, token, reader string
-	law                            answer
+	channel               subject.Channel
+	origin, token, reader string
+	law                   answer
 }
 
 // deliveries are all combinations of which the owner is the origin, over all
@@ -292,7 +310,7 @@ func (l *law) deliveries() []delivery {
 						says = may
 					}
 				}
-				list = append(list, delivery{l.owner, c.ID, token, reader, says})
+				list = append(list, delivery{c.Subject(), l.owner, token, reader, says})
 			}
 		}
 	}

@@ -206,10 +206,10 @@ func (l *law) streams() []stream {
 		{"STRAY", "", stray},
 	}
 	for _, c := range l.channels {
-		list = append(list, stream{subject.Out(c.ID), c.ID, out})
+		list = append(list, stream{subject.Out(c.Subject()), c.ID, out})
 		for _, p := range l.members(c) {
 			if p != l.owner {
-				list = append(list, stream{subject.InStream(c.ID, p), c.ID, in})
+				list = append(list, stream{subject.InStream(c.Subject(), p), c.ID, in})
 			}
 		}
 	}

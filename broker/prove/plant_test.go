@@ -68,8 +68,8 @@ func (x want) in(r *Report) bool {
 // sees the text's judge and the live broker's judge find it, each by itself.
 func TestWhatIsPlantedIsFound(t *testing.T) {
 	t.Parallel()
-	next := subject.Next("b01-al-me", "xk")
-	own := subject.Next("b01-al-me", "me")
+	next := subject.Next(subject.Actual("b01-al-me"), "xk")
+	own := subject.Next(subject.Actual("b01-al-me"), "me")
 	imports := `{ service: { account: "AL", subject: "` + next + `" } }`
 	for name, c := range map[string]struct {
 		plant func(*garden)

@@ -60,7 +60,7 @@ func (b *bench) askText(rt *rapid.T) (asked int) {
 	for _, d := range b.law.deliveries() {
 		asked++
 		if got := b.config.delivers(gw, b.cast.actors[who{d.reader, partner}], d); got != d.law.yes {
-			rt.Errorf("%s on %s from %s to %s: text %v: %s", d.token, d.channel, d.origin, d.reader, got, d.law.why)
+			rt.Errorf("%s on %s from %s to %s: text %v: %s", d.token, d.channel.ID, d.origin, d.reader, got, d.law.why)
 		}
 	}
 	for _, text := range b.config.structure(b.law, b.known()) {

@@ -220,7 +220,7 @@ func (b *bench) matrix() error {
 		if text != d.law.yes || live != d.law.yes {
 			b.found = append(b.found, Mismatch{
 				Broker: b.law.owner, Who: (who{d.reader, partner}).String(),
-				What:    fmt.Sprintf("read %s that %s says on %s", d.token, d.origin, d.channel),
+				What:    fmt.Sprintf("read %s that %s says on %s", d.token, d.origin, d.channel.ID),
 				Subject: subject.Say(d.channel, d.origin, d.token) + " by " + subject.Next(d.channel, d.reader),
 				Agreed:  d.law.yes, Text: word(text), Live: word(live), Why: d.law.why,
 			})

@@ -104,7 +104,10 @@ func (t *trial) stop() {
 }
 
 // place is where something is said.
-type place struct{ channel, token string }
+type place struct {
+	channel subject.Channel
+	token   string
+}
 
 // deliveries has the gateway say every token on every channel, every partner
 // fetch every channel, and gives what really arrived, by origin's channel, token
@@ -166,9 +169,9 @@ func (t *trial) sayAll(gw *client, list []delivery) error {
 // fetchAll pulls whatever is there on every channel, and gives the subjects of
 // what came.
 func (t *trial) fetchAll(conn *client, w who) (map[string]bool, error) {
-	left := make([]string, 0, len(t.law.channels))
+	left := make([]subject.Channel, 0, len(t.law.channels))
 	for _, c := range t.law.channels {
-		left = append(left, c.ID)
+		left = append(left, c.Subject())
 	}
 	for deadline := time.Now().Add(patience); len(left) > 0; {
 		again, err := t.pullAll(conn, w, left)
@@ -184,10 +187,11 @@ func (t *trial) fetchAll(conn *client, w who) (map[string]bool, error) {
 	got := map[string]bool{}
 	t.fetched[w] = map[string]bool{}
 	for subj := range conn.got {
-		if rest, ok := strings.CutPrefix(subj, "k1."); ok {
-			got[subj] = true
-			channel, _, _ := strings.Cut(rest, ".")
-			t.fetched[w][subject.Out(channel)] = true
+		for _, c := range t.law.channels {
+			if strings.HasPrefix(subj, subject.Said(c.Subject())) {
+				got[subj] = true
+				t.fetched[w][subject.Out(c.Subject())] = true
+			}
 		}
 	}
 	return got, nil
@@ -196,8 +200,8 @@ func (t *trial) fetchAll(conn *client, w who) (map[string]bool, error) {
 // pullAll pulls once on each of some channels, and gives those where the consumer
 // says that it has nothing although the stream has more than came: it hears of
 // what is stored a moment later than whoever stored it.
-func (t *trial) pullAll(conn *client, w who, channels []string) (again []string, err error) {
-	replies := map[string]string{}
+func (t *trial) pullAll(conn *client, w who, channels []subject.Channel) (again []subject.Channel, err error) {
+	replies := map[subject.Channel]string{}
 	for _, c := range channels {
 		replies[c] = conn.pub(subject.Next(c, w.Party), pull)
 	}
@@ -223,7 +227,7 @@ func (t *trial) pullAll(conn *client, w who, channels []string) (again []string,
 	defer conn.mu.Unlock()
 	for c, reply := range replies {
 		stored := state[subject.Account(t.law.owner)+"/"+subject.Out(c)].Msgs
-		if got := conn.got[reply]; len(got) > 0 && got[0].yes && conn.count("k1."+c+".") < stored {
+		if got := conn.got[reply]; len(got) > 0 && got[0].yes && conn.count(subject.Said(c)) < stored {
 			again = append(again, c)
 		}
 	}
@@ -421,11 +425,11 @@ func (t *trial) injected(w who, allowed []question) ([]string, error) {
 func (t *trial) targets(w who) (list []string, spies map[string]*client) {
 	for _, c := range t.law.channels {
 		list = append(list,
-			subject.Say(c.ID, t.law.owner, "vehicle"), subject.Say(c.ID, t.law.owner, "receipt"),
-			"$JS.API.STREAM.PURGE."+subject.Out(c.ID), "$JS.API.STREAM.DELETE."+subject.Out(c.ID))
+			subject.Say(c.Subject(), t.law.owner, "vehicle"), subject.Say(c.Subject(), t.law.owner, "receipt"),
+			"$JS.API.STREAM.PURGE."+subject.Out(c.Subject()), "$JS.API.STREAM.DELETE."+subject.Out(c.Subject()))
 		for _, p := range t.law.parties {
 			if p != t.law.owner {
-				list = append(list, subject.In(c.ID, p))
+				list = append(list, subject.In(c.Subject(), p))
 			}
 		}
 	}

@@ -72,7 +72,7 @@ func reached(t *testing.T, w *testworld.World, s Site, raw []byte) (got map[stri
 		})
 	}
 	gw := b.trial.conns[who{"al", subject.RoleGateway}]
-	reply := gw.pub(subject.Say("b01-al-me", "al", "vehicle"), string(raw))
+	reply := gw.pub(subject.Say(subject.Actual("b01-al-me"), "al", "vehicle"), string(raw))
 	if err := gw.flush(); err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func TestTheBrokerDoesNotDeliverWhatWasSealedToTheWrongKey(t *testing.T) {
 func TestABrokerThatWasOpenedDelivers(t *testing.T) {
 	t.Parallel()
 	w, s := three(t)
-	next := subject.Next("b01-al-me", "me")
+	next := subject.Next(subject.Actual("b01-al-me"), "me")
 	g := &garden{&s, t}
 	g.after(`"PEER_XK" {`, "imports: [", `{ service: { account: "AL", subject: "`+next+`" } }`)
 	g.after(`"PEER_XK" {`, "allow: [", `"`+next+`"`)

@@ -23,6 +23,7 @@ import (
 type Entry struct {
 	Ledger    ledger.ID
 	Channel   string
+	Mode      karaulav1.Mode
 	Origin    string
 	Epoch     uint64
 	Seq       uint64

@@ -13,6 +13,7 @@ import (
 	"karaula/gateway/book"
 	"karaula/internal/problem"
 	"karaula/internal/register"
+	"karaula/internal/subject"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
@@ -190,10 +191,11 @@ func (d *Desk) readLedger(
 		return problem.New(problem.Locked, "this audit has not begun here, or too long ago; nothing was read").
 			WithHint("begin again")
 	}
-	known := slices.ContainsFunc(ledgersOf(d.cfg.Register(), m.GetChannel()), func(l *karaulav1.AuditLedger) bool {
+	all := ledgersOf(d.cfg.Register(), m.GetChannel())
+	known := slices.IndexFunc(all, func(l *karaulav1.AuditLedger) bool {
 		return l.GetChannel() == m.GetChannel() && l.GetOrigin() == m.GetOrigin()
 	})
-	if !known {
+	if known < 0 {
 		return problem.New(problem.NotFound, "there is no ledger of %q on %q here", m.GetOrigin(), m.GetChannel())
 	}
 	resp, size := &karaulav1.ReadLedgerResponse{}, 0
@@ -201,7 +203,8 @@ func (d *Desk) readLedger(
 	if m.GetAside() {
 		read = d.cfg.ReadAside
 	}
-	err = read(ctx, m.GetChannel(), m.GetOrigin(), func(p *karaulav1.StoredPiece) error {
+	on := subject.On(m.GetChannel(), all[known].GetMode())
+	err = read(ctx, on, m.GetOrigin(), func(p *karaulav1.StoredPiece) error {
 		resp.Pieces = append(resp.Pieces, p)
 		if size += len(p.GetData()); size < chunkBytes {
 			return nil

@@ -21,6 +21,7 @@ import (
 	"karaula/gateway/outbox"
 	"karaula/internal/keyring"
 	"karaula/internal/register"
+	"karaula/internal/subject"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 	"karaula/proto/gen/karaula/v1/karaulav1connect"
 )
@@ -61,7 +62,7 @@ type Config struct {
 	OfficerKey []byte
 	// ReadLedger gives what the streams hold of a ledger, in their order, and
 	// ReadAside what was put aside.
-	ReadLedger, ReadAside func(ctx context.Context, channel, origin string, fn func(*karaulav1.StoredPiece) error) error
+	ReadLedger, ReadAside func(ctx context.Context, on subject.Channel, origin string, fn func(*karaulav1.StoredPiece) error) error
 	// Skew is how far two clocks may be apart.
 	Skew time.Duration
 	// Status gives links, channels and warnings.

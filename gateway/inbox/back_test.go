@@ -20,11 +20,11 @@ func TestAStoreThatWentBackIsReadBackAgain(t *testing.T) {
 	if d.inbox.SetBack() {
 		t.Fatal("set back without a reason")
 	}
-	name := subject.InStream(channel, "al")
+	name := subject.InStream(subject.Actual(channel), "al")
 	if err := d.broker.JS.DeleteStream(t.Context(), name); err != nil {
 		t.Fatal(err)
 	}
-	d.broker.Stream(name, subject.In(channel, "al"))
+	d.broker.Stream(name, subject.In(subject.Actual(channel), "al"))
 	d.with(func() { d.acked = nil })
 	d.deliver(4, all[3])
 	d.until("it notices", func() bool { return d.inbox.SetBack() })

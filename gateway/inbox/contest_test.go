@@ -95,7 +95,7 @@ func TestAnotherHistoryAfterALossIsFoundOut(t *testing.T) {
 	}
 	d.receipts = []*karaulav1.LedgerReceipt{r}
 	d.close()
-	for _, name := range []string{subject.InStream(channel, "al"), subject.VerdictStream} {
+	for _, name := range []string{subject.InStream(subject.Actual(channel), "al"), subject.VerdictStream} {
 		s, err := d.broker.JS.Stream(t.Context(), name)
 		if err == nil {
 			err = s.Purge(t.Context())

@@ -46,7 +46,7 @@ func lateDesk(t *testing.T) (d *desk, early [][]byte, brings []byte, later [][]b
 	d.voice.Text = d.text
 	d.voice.Channel, _ = d.text.Channel(channel)
 	later = d.beats(5)
-	d.broker.Stream(subject.InStream(channel, "al"), subject.In(channel, "al"))
+	d.broker.Stream(subject.InStream(subject.Actual(channel), "al"), subject.In(subject.Actual(channel), "al"))
 	d.broker.Stream(subject.VerdictStream, "verdict.>")
 	d.broker.Stream(subject.QuarantineStream, "quarantine.>")
 	return d, early, brings, later
@@ -73,8 +73,8 @@ func (d *desk) plantEdge(edge [][32]byte, raw []byte) {
 	for _, h := range edge {
 		all = append(all, h[:]...)
 	}
-	_, err := stream.Open(d.broker.JS, subject.InStream(channel, "al")).Append(d.t.Context(), []stream.Msg{{
-		Subject: subject.In(channel, "al"), Data: raw,
+	_, err := stream.Open(d.broker.JS, subject.InStream(subject.Actual(channel), "al")).Append(d.t.Context(), []stream.Msg{{
+		Subject: subject.In(subject.Actual(channel), "al"), Data: raw,
 		Header: nats.Header{"Karaula-Edge": {base64.StdEncoding.EncodeToString(all)}},
 	}}, 0)
 	if err != nil {

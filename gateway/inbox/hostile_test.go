@@ -60,12 +60,12 @@ func TestALongBacklogIsJudgedAfterAStart(t *testing.T) {
 	d := newDesk(t)
 	const many = 9000 // one verdict record about all of them would be too large for the broker
 	d.close()
-	in := stream.Open(d.broker.JS, subject.InStream(channel, "al"))
+	in := stream.Open(d.broker.JS, subject.InStream(subject.Actual(channel), "al"))
 	all := d.beats(many)
 	for from := 0; from < many; from += stream.MaxBatch {
 		var msgs []stream.Msg
 		for _, b := range all[from : from+stream.MaxBatch] {
-			msgs = append(msgs, stream.Msg{Subject: subject.In(channel, "al"), Data: b})
+			msgs = append(msgs, stream.Msg{Subject: subject.In(subject.Actual(channel), "al"), Data: b})
 		}
 		if _, err := in.Append(t.Context(), msgs, uint64(from)); err != nil {
 			t.Fatal(err)
@@ -155,7 +155,7 @@ func TestTheSameVerdictIsNotWrittenTwice(t *testing.T) {
 func TestMailIsBoundedByBytes(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	d.broker.Full(subject.InStream(channel, "al"), true)
+	d.broker.Full(subject.InStream(subject.Actual(channel), "al"), true)
 	d.deliver(1, d.beats(1)[0]) // cannot be stored: everything behind it waits
 	big := make([]byte, subject.MaxEnvelope)
 	taken := 0

@@ -55,7 +55,7 @@ func newDesk(t *testing.T) *desk {
 	d.verdictKey = testworld.Random(inbox.VerdictKeySize)
 	d.text = d.w.Agree(d.w.Text(channel, []string{"al", "me"}))
 	d.voice = d.w.Voice("al", d.text, channel)
-	d.broker.Stream(subject.InStream(channel, "al"), subject.In(channel, "al"))
+	d.broker.Stream(subject.InStream(subject.Actual(channel), "al"), subject.In(subject.Actual(channel), "al"))
 	d.broker.Stream(subject.VerdictStream, "verdict.>")
 	d.broker.Stream(subject.QuarantineStream, "quarantine.>")
 	d.open()
@@ -74,7 +74,7 @@ func (d *desk) open() {
 		Checker: &border.Checker{Self: "me", Skew: 5 * time.Minute, Opener: opener{d.w.Parties["me"]}},
 		In: stream.Open(
 			d.broker.JS,
-			subject.InStream(channel, "al"),
+			subject.InStream(subject.Actual(channel), "al"),
 		),
 		Verdicts:   stream.Open(d.broker.JS, subject.VerdictStream),
 		Quarantine: stream.Open(d.broker.JS, subject.QuarantineStream),
@@ -360,7 +360,7 @@ func TestALostDiskIsAskedForAgain(t *testing.T) {
 	d.settled(10)
 	d.close()
 	d.broker = testbroker.Start(t)
-	d.broker.Stream(subject.InStream(channel, "al"), subject.In(channel, "al"))
+	d.broker.Stream(subject.InStream(subject.Actual(channel), "al"), subject.In(subject.Actual(channel), "al"))
 	d.broker.Stream(subject.VerdictStream, "verdict.>")
 	d.broker.Stream(subject.QuarantineStream, "quarantine.>")
 	d.judged = nil

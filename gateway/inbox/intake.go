@@ -378,7 +378,7 @@ func (b *Inbox) tryStore(ctx context.Context, chunk []placed) ([]uint64, error) 
 	for i, p := range chunk {
 		want[i] = p.bytes()
 		msgs[i] = stream.Msg{
-			Subject: subject.In(b.led.Channel, b.led.Origin), Data: want[i], Header: edgeHeader(&p.placement),
+			Subject: subject.In(subject.On(b.led.Channel, b.led.Mode), b.led.Origin), Data: want[i], Header: edgeHeader(&p.placement),
 		}
 	}
 	last, err := b.cfg.In.Append(ctx, msgs, b.inEnd)

@@ -141,7 +141,7 @@ func TestWhatIsAddedAroundIsNotStored(t *testing.T) {
 	good := d.beats(1)[0]
 	d.deliver(1, append(append([]byte{0x3a, 0x00}, good...), 0xff))
 	d.settled(1)
-	err := stream.Open(d.broker.JS, subject.InStream(channel, "al")).Read(t.Context(), 1, "", func(m stream.Stored) error {
+	err := stream.Open(d.broker.JS, subject.InStream(subject.Actual(channel), "al")).Read(t.Context(), 1, "", func(m stream.Stored) error {
 		if string(m.Data) != string(good) {
 			t.Errorf("%d bytes are stored, want the %d of the envelope", len(m.Data), len(good))
 		}

@@ -48,7 +48,7 @@ type PullOptions struct {
 	// Self is our own party code.
 	Self string
 	// Channel is the channel to fetch.
-	Channel string
+	Channel subject.Channel
 	// Handle takes what has arrived, in the order of arrival, at least one
 	// message and as many as wait already. The next messages are handed on when
 	// it returns, so it may take its time; an error ends [Puller.Run] with it.
@@ -108,11 +108,11 @@ const statusRoom = 16
 func (p *Puller) Run(ctx context.Context) error {
 	sub, err := p.nc.Subscribe(p.inbox+".*", p.q.put)
 	if err != nil {
-		return problem.Wrap(problem.Unreachable, err, "channel %q is not fetched", p.o.Channel)
+		return problem.Wrap(problem.Unreachable, err, "channel %q is not fetched", p.o.Channel.ID)
 	}
 	defer p.leave(sub)
 	if err := sub.SetPendingLimits(p.o.Window+statusRoom, pullBytes+subject.MaxStreamMsg); err != nil {
-		return problem.Wrap(problem.Unreachable, err, "channel %q is not fetched", p.o.Channel)
+		return problem.Wrap(problem.Unreachable, err, "channel %q is not fetched", p.o.Channel.ID)
 	}
 	status := p.nc.StatusChanged(nats.CONNECTED, nats.RECONNECTING, nats.CLOSED)
 	defer p.nc.RemoveStatusListener(status)
@@ -135,7 +135,7 @@ func (p *Puller) Run(ctx context.Context) error {
 		case <-timer.C:
 		}
 	}
-	return problem.New(problem.Unreachable, "the link was closed; channel %q is not fetched", p.o.Channel)
+	return problem.New(problem.Unreachable, "the link was closed; channel %q is not fetched", p.o.Channel.ID)
 }
 
 // Denied tells that the broker did not permit the newest pull (see
@@ -169,7 +169,7 @@ func (p *Puller) Ack(ctx context.Context, m Message) error {
 		defer cancel()
 	}
 	if _, err := p.nc.RequestWithContext(ctx, m.reply, []byte("+ACK")); err != nil {
-		return problem.Wrap(problem.Unreachable, err, "channel %q: an acknowledgement was not confirmed", p.o.Channel)
+		return problem.Wrap(problem.Unreachable, err, "channel %q: an acknowledgement was not confirmed", p.o.Channel.ID)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"karaula/internal/problem"
+	"karaula/internal/subject"
 )
 
 // catch collects what a puller hands on.
@@ -58,7 +59,7 @@ func numbers(first, last int) []int {
 // pull runs a puller until the test ends.
 func (n *node) pull(nc *nats.Conn, c *catch, change func(*PullOptions)) *Puller {
 	o := PullOptions{
-		Self: "me", Channel: channel, Handle: c.handle, Heartbeat: 500 * time.Millisecond,
+		Self: "me", Channel: subject.Actual(channel), Handle: c.handle, Heartbeat: 500 * time.Millisecond,
 		OnState: func(s State) { c.log.add(string(s)) },
 	}
 	if change != nil {
@@ -313,7 +314,7 @@ func TestPullOnADeniedChannelIsSilentAndDoesNotStopTheLink(t *testing.T) {
 	nc, err := n.dial(l.listen)
 	must(t, err)
 	var c catch
-	n.pull(nc, &c, func(o *PullOptions) { o.Channel, o.Heartbeat = "b02-al-xk", 20*time.Millisecond })
+	n.pull(nc, &c, func(o *PullOptions) { o.Channel, o.Heartbeat = subject.Actual("b02-al-xk"), 20*time.Millisecond })
 	eventually(t, "silence is reported", func() bool { return c.log.has(string(StateSilent)) })
 	eventually(t, "the denial is reported", func() bool { return l.has(string(TroubleDenied)) })
 	if !nc.IsConnected() {
@@ -328,7 +329,7 @@ func TestRunEnds(t *testing.T) {
 	nc, err := n.dial(nil)
 	must(t, err)
 	broken := errors.New("the disk is full")
-	o := PullOptions{Self: "me", Channel: channel, Handle: func(context.Context, []Message) error { return broken }}
+	o := PullOptions{Self: "me", Channel: subject.Actual(channel), Handle: func(context.Context, []Message) error { return broken }}
 	if err := NewPuller(nc, o).Run(t.Context()); !errors.Is(err, broken) {
 		t.Errorf("a failing handler: %v", err)
 	}

@@ -38,7 +38,7 @@ const ackTokens = 11
 // parseAck reads the reply subject of a message of our consumer. It accepts
 // nothing else, so that what [Puller.Ack] publishes is always an
 // acknowledgement on the channel that was meant.
-func parseAck(reply, channel, self string) (Message, bool) {
+func parseAck(reply string, channel subject.Channel, self string) (Message, bool) {
 	t := strings.SplitN(reply, ".", ackTokens+1)
 	if len(t) != ackTokens || t[0] != "$JS" || t[1] != "ACK" ||
 		t[4] != subject.Out(channel) || t[5] != subject.Consumer(self) {
@@ -76,7 +76,7 @@ const (
 // classify reads one NATS message. A message with an acknowledgement subject
 // is a message of the stream whatever its headers say; only one without it may
 // be a status.
-func classify(m *nats.Msg, channel, self string) (Message, arrival) {
+func classify(m *nats.Msg, channel subject.Channel, self string) (Message, arrival) {
 	if len(m.Data) > subject.MaxStreamMsg {
 		return Message{}, arrivedJunk
 	}

@@ -15,7 +15,7 @@ const ackOf7 = "$JS.ACK.al.xoaSEFfi.OUT_b01-al-me.me.2.7.9.1795470872309470989.4
 
 func TestParseAck(t *testing.T) {
 	t.Parallel()
-	m, ok := parseAck(ackOf7, channel, "me")
+	m, ok := parseAck(ackOf7, subject.Actual(channel), "me")
 	want := Message{StreamSeq: 7, ConsumerSeq: 9, Delivered: 2, Pending: 4}
 	if !ok || cmp.Diff(want, m, cmpopts.IgnoreUnexported(Message{})) != "" || m.reply != ackOf7 {
 		t.Errorf("parseAck = %+v, %v", m, ok)
@@ -33,7 +33,7 @@ func TestParseAck(t *testing.T) {
 		"number zero":        strings.Replace(ackOf7, ".7.", ".0.", 1),
 		"too large a number": strings.Replace(ackOf7, ".7.", ".18446744073709551616.", 1),
 	} {
-		if m, ok := parseAck(s, channel, "me"); ok {
+		if m, ok := parseAck(s, subject.Actual(channel), "me"); ok {
 			t.Errorf("%s: %+v", name, m)
 		}
 	}
@@ -68,7 +68,7 @@ func TestClassify(t *testing.T) {
 		"bad request":                   {status("400", "Bad Request"), arrivedRefusal},
 		"unheard of":                    {status("999", ""), arrivedRefusal},
 	} {
-		if _, got := classify(tc.m, channel, "me"); got != tc.want {
+		if _, got := classify(tc.m, subject.Actual(channel), "me"); got != tc.want {
 			t.Errorf("%s: %d, want %d", name, got, tc.want)
 		}
 	}
@@ -109,7 +109,7 @@ func FuzzParseAck(f *testing.F) {
 	f.Add(ackOf7)
 	f.Add("$JS.ACK.al.*.OUT_b01-al-me.me.1.1.1.1.>")
 	f.Fuzz(func(t *testing.T, s string) {
-		m, ok := parseAck(s, channel, "me")
+		m, ok := parseAck(s, subject.Actual(channel), "me")
 		if !ok {
 			return
 		}

@@ -268,7 +268,7 @@ func (w *Writer) checkPhase(ch *register.ChannelView, kind karaulav1.Kind, at ti
 }
 
 // recipients gives the keys that a main part is sealed to: every other party's
-// receiving key, the own archive key, and the auditors that the text names.
+// receiving key, the key of the own copy, and the auditors that the text names.
 func (w *Writer) recipients(
 	view *register.View, ch *register.ChannelView,
 ) ([]*age.HybridRecipient, []*karaulav1.Recipient, error) {
@@ -289,14 +289,11 @@ func (w *Writer) recipients(
 		keys = append(keys, &karaulav1.Recipient{Party: party, Use: use, KeyId: id[:]})
 		return nil
 	}
-	receive := karaulav1.KeyUse_KEY_USE_SEAL
-	if ch.Channel.Mode == karaulav1.Mode_MODE_EXERCISE {
-		receive = karaulav1.KeyUse_KEY_USE_EXERCISE_SEAL
-	}
+	_, receive := terms.KeyUses(w.cfg.Mode)
 	for _, p := range ch.Parties {
 		use := receive
 		if p == w.cfg.Self {
-			use = karaulav1.KeyUse_KEY_USE_ARCHIVE
+			use = terms.OwnUse(w.cfg.Mode)
 		}
 		if err := add(p, use); err != nil {
 			return nil, nil, err

@@ -41,10 +41,10 @@ func TestTheBrokerCannotSpeakForUs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := stream.Open(p.broker.JS, subject.Out(channel))
+	log := stream.Open(p.broker.JS, subject.Out(subject.Actual(channel)))
 	if _, err := log.Add(
 		t.Context(),
-		stream.Msg{Subject: subject.Say(channel, "al", "vehicle"), Data: forged},
+		stream.Msg{Subject: subject.Say(subject.Actual(channel), "al", "vehicle"), Data: forged},
 	); err != nil {
 		t.Fatal(err)
 	}

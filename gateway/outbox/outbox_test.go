@@ -49,7 +49,7 @@ func newPost(t testing.TB) *post {
 		journal: filepath.Join(t.TempDir(), "j"),
 	}
 	p.text = p.w.Agree(p.w.Text(channel, []string{"al", "me"}))
-	p.broker.Stream(subject.Out(channel), subject.SayAll(channel, "al"))
+	p.broker.Stream(subject.Out(subject.Actual(channel)), subject.SayAll(subject.Actual(channel), "al"))
 	p.open()
 	return p
 }
@@ -61,7 +61,7 @@ func (p *post) open() {
 	w, err := outbox.Open(context.Background(), outbox.Config{
 		Channel: channel, Self: "al", Mode: karaulav1.Mode_MODE_ACTUAL,
 		Ledger:      ledger.NewID(channel, "al", karaulav1.Mode_MODE_ACTUAL, p.text.First),
-		JournalPath: p.journal, Log: stream.Open(p.broker.JS, subject.Out(channel)),
+		JournalPath: p.journal, Log: stream.Open(p.broker.JS, subject.Out(subject.Actual(channel))),
 		View: func() *register.View { return p.w.View("al") }, Signer: p.signer,
 		Heads: func() []*karaulav1.Head { return nil }, Connected: func() bool { return true },
 		OnSaid: func(s outbox.Said) {
@@ -128,7 +128,7 @@ func (p *post) history(n int) []*envelope.Parsed {
 	p.t.Helper()
 	var out []*envelope.Parsed
 	var tree ledger.Tree
-	err := stream.Open(p.broker.JS, subject.Out(channel)).Read(p.t.Context(), 1, "", func(m stream.Stored) error {
+	err := stream.Open(p.broker.JS, subject.Out(subject.Actual(channel))).Read(p.t.Context(), 1, "", func(m stream.Stored) error {
 		e, err := envelope.Parse(m.Data)
 		if err != nil {
 			return nil // junk that a test has put there
@@ -280,11 +280,11 @@ func TestJunkInTheStreamIsSteppedOver(t *testing.T) {
 	t.Parallel()
 	p := newPost(t)
 	first := p.say(vehicle())[0]
-	log := stream.Open(p.broker.JS, subject.Out(channel))
+	log := stream.Open(p.broker.JS, subject.Out(subject.Actual(channel)))
 	for range 3 {
 		if _, err := log.Add(
 			t.Context(),
-			stream.Msg{Subject: subject.Say(channel, "al", "vehicle"), Data: []byte("junk")},
+			stream.Msg{Subject: subject.Say(subject.Actual(channel), "al", "vehicle"), Data: []byte("junk")},
 		); err != nil {
 			t.Fatal(err)
 		}
@@ -303,10 +303,10 @@ func TestACopyOfAnOldStatementIsSteppedOver(t *testing.T) {
 	t.Parallel()
 	p := newPost(t)
 	first := p.say(vehicle())[0]
-	log := stream.Open(p.broker.JS, subject.Out(channel))
+	log := stream.Open(p.broker.JS, subject.Out(subject.Actual(channel)))
 	if _, err := log.Add(
 		t.Context(),
-		stream.Msg{Subject: subject.Say(channel, "al", "vehicle"), Data: first.Parsed.Raw},
+		stream.Msg{Subject: subject.Say(subject.Actual(channel), "al", "vehicle"), Data: first.Parsed.Raw},
 	); err != nil {
 		t.Fatal(err)
 	}
@@ -343,7 +343,7 @@ func TestALostStreamHalts(t *testing.T) {
 	p.say(vehicle())
 	p.close()
 	p.broker = testbroker.Start(t)
-	p.broker.Stream(subject.Out(channel), subject.SayAll(channel, "al"))
+	p.broker.Stream(subject.Out(subject.Actual(channel)), subject.SayAll(subject.Actual(channel), "al"))
 	p.open()
 	p.halted()
 	p.history(0)

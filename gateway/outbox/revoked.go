@@ -5,7 +5,7 @@ import (
 	"karaula/internal/envelope"
 	"karaula/internal/problem"
 	"karaula/internal/register"
-	karaulav1 "karaula/proto/gen/karaula/v1"
+	"karaula/internal/terms"
 )
 
 // replaced reports whether the own card has begun to rule by itself: it revokes
@@ -18,10 +18,7 @@ func (w *Writer) replaced(view *register.View, own *card.Card) (bool, error) {
 	if !ok || before.Digest == own.Digest {
 		return false, nil
 	}
-	use := karaulav1.KeyUse_KEY_USE_SIGN
-	if w.cfg.Mode == karaulav1.Mode_MODE_EXERCISE {
-		use = karaulav1.KeyUse_KEY_USE_EXERCISE_SIGN
-	}
+	use, _ := terms.KeyUses(w.cfg.Mode)
 	key, ok := before.Current(use)
 	if !ok {
 		return false, nil

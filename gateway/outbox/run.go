@@ -338,7 +338,7 @@ func (w *Writer) tryPublish(entries []journal.Entry, timeout time.Duration) ([]u
 	defer cancel()
 	msgs := make([]stream.Msg, len(entries))
 	for i, e := range entries {
-		msgs[i] = stream.Msg{Subject: subject.Say(w.cfg.Channel, w.cfg.Self, e.Token), Data: e.Envelope}
+		msgs[i] = stream.Msg{Subject: subject.Say(subject.On(w.cfg.Channel, w.cfg.Mode), w.cfg.Self, e.Token), Data: e.Envelope}
 	}
 	last, err := w.cfg.Log.Append(ctx, msgs, w.state.streamEnd)
 	if err == nil {

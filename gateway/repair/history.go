@@ -4,6 +4,7 @@ import (
 	"karaula/internal/border"
 	"karaula/internal/envelope"
 	"karaula/internal/ledger"
+	"karaula/internal/terms"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
@@ -85,10 +86,8 @@ func (h *history) take(raw []byte) border.Placement {
 // deny notes whether a statement is signed with a key that the own cards revoke
 // from an earlier number on: partners that have not taken it yet never will.
 func (h *history) deny(p *border.Placement) {
-	key, ok := p.Card.Current(karaulav1.KeyUse_KEY_USE_SIGN)
-	if h.cfg.Mode == karaulav1.Mode_MODE_EXERCISE {
-		key, ok = p.Card.Current(karaulav1.KeyUse_KEY_USE_EXERCISE_SIGN)
-	}
+	use, _ := terms.KeyUses(h.cfg.Mode)
+	key, ok := p.Card.Current(use)
 	epoch, seq, revoked := h.cfg.View().LastGood(h.cfg.Self, h.cfg.Ledger, key.ID)
 	switch last := (border.Position{Epoch: epoch, Seq: seq}); {
 	case !ok || !revoked || last.Covers(p.Position):

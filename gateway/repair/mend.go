@@ -21,6 +21,7 @@ import (
 func (s *Survey) Mend(ctx context.Context) (stubs uint64, err error) {
 	end := s.end
 	s.fetched = map[[32]byte][]byte{}
+	on := subject.On(s.cfg.Channel, s.cfg.Mode)
 	for rest := s.missing; len(rest) > 0; {
 		batch, size := []stream.Msg{}, 0
 		for len(rest) > 0 && len(batch) < stream.MaxBatch && size < stream.MaxBatchBytes {
@@ -36,7 +37,7 @@ func (s *Survey) Mend(ctx context.Context) (stubs uint64, err error) {
 				stubs++
 			}
 			token := subject.Token(p.Statement.GetKind(), p.Statement.GetType())
-			batch = append(batch, stream.Msg{Subject: subject.Say(s.cfg.Channel, s.cfg.Self, token), Data: raw})
+			batch = append(batch, stream.Msg{Subject: subject.Say(on, s.cfg.Self, token), Data: raw})
 			size += len(raw)
 			rest = rest[1:]
 		}

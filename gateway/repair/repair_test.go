@@ -44,8 +44,8 @@ func newHouse(t *testing.T) *house {
 	h.text = h.w.Agree(h.w.Text(channel, []string{"al", "me"}))
 	h.voice = h.w.Voice("al", h.text, channel)
 	broker := testbroker.Start(t)
-	broker.Stream(subject.Out(channel), subject.SayAll(channel, "al"))
-	h.log = stream.Open(broker.JS, subject.Out(channel))
+	broker.Stream(subject.Out(subject.Actual(channel)), subject.SayAll(subject.Actual(channel), "al"))
+	h.log = stream.Open(broker.JS, subject.Out(subject.Actual(channel)))
 	h.cfg = repair.Config{
 		Ledger: h.voice.ID, Channel: channel, Self: "al", Mode: karaulav1.Mode_MODE_ACTUAL,
 		Checker: &border.Checker{Self: "al", Skew: 5 * time.Minute}, View: func() *register.View { return h.w.View("al") },
@@ -72,7 +72,7 @@ func alert(v *testworld.Voice) []byte {
 func (h *house) store(all ...[]byte) {
 	h.t.Helper()
 	for _, raw := range all {
-		if _, err := h.log.Add(h.t.Context(), stream.Msg{Subject: subject.Say(channel, "al", "vehicle"), Data: raw}); err != nil {
+		if _, err := h.log.Add(h.t.Context(), stream.Msg{Subject: subject.Say(subject.Actual(channel), "al", "vehicle"), Data: raw}); err != nil {
 			h.t.Fatal(err)
 		}
 	}

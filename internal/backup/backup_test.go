@@ -15,6 +15,7 @@ import (
 	"karaula/internal/ledger"
 	"karaula/internal/node"
 	"karaula/internal/problem"
+	"karaula/internal/subject"
 	"karaula/internal/testworld"
 )
 
@@ -169,7 +170,7 @@ func TestABackupKnowsHowFarLedgersWent(t *testing.T) {
 		{"channel":"b01","ledger":"`+ids[0].String()+`","epoch":1,"size":9},
 		{"channel":"b02","ledger":"`+ids[1].String()+`","epoch":1,"size":9}]}`), 0o600))
 	open := func(channel string, id ledger.ID, epoch uint64) *journal.Journal {
-		j, err := journal.Open(l.Journal(channel), journal.State{Ledger: id, Channel: channel, Epoch: epoch, Tree: new(ledger.Tree)})
+		j, err := journal.Open(l.Journal(subject.Actual(channel)), journal.State{Ledger: id, Channel: channel, Epoch: epoch, Tree: new(ledger.Tree)})
 		must(t, err)
 		return j
 	}
@@ -186,7 +187,7 @@ func TestABackupKnowsHowFarLedgersWent(t *testing.T) {
 	if diff := cmp.Diff(want, a.Manifest.Ledgers); diff != "" {
 		t.Error(diff)
 	}
-	must(t, os.WriteFile(l.Journal("b03"), []byte("damaged"), 0o600))
+	must(t, os.WriteFile(l.Journal(subject.Actual("b03")), []byte("damaged"), 0o600))
 	if _, err := Collect(dir, made); !problem.Is(err, problem.Verification) {
 		t.Errorf("a damaged journal was passed over: %v", err)
 	}

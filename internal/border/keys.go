@@ -13,6 +13,7 @@ import (
 	"karaula/internal/ledger"
 	"karaula/internal/register"
 	"karaula/internal/signedtext"
+	"karaula/internal/terms"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
@@ -171,7 +172,7 @@ func (w *placing) verified(cd *card.Card) *Placement {
 
 // signKey finds the key of a card that signs statements of a mode.
 func signKey(cd *card.Card, id [16]byte, mode karaulav1.Mode) (*card.Key, *envelope.Refusal) {
-	want, _ := uses(mode)
+	want, _ := terms.KeyUses(mode)
 	if k, ok := cd.SignKey(id[:]); ok {
 		if k.Use != want {
 			return nil, envelope.Refuse(karaulav1.Code_CODE_WRONG_MODE, "signed with the key of another mode")

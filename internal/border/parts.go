@@ -8,15 +8,6 @@ import (
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
-// uses gives the key uses that belong to a mode: who signs and who receives.
-// Keys for what is meant are never used for what is practised.
-func uses(mode karaulav1.Mode) (sign, receive karaulav1.KeyUse) {
-	if mode == karaulav1.Mode_MODE_EXERCISE {
-		return karaulav1.KeyUse_KEY_USE_EXERCISE_SIGN, karaulav1.KeyUse_KEY_USE_EXERCISE_SEAL
-	}
-	return karaulav1.KeyUse_KEY_USE_SIGN, karaulav1.KeyUse_KEY_USE_SEAL
-}
-
 // sealedKind reports whether statements of a kind carry a sealed part.
 func sealedKind(kind karaulav1.Kind) bool {
 	return opened(kind) || kind == karaulav1.Kind_KIND_NULL
@@ -52,10 +43,10 @@ type reader struct {
 }
 
 // readers gives everybody who must be able to read a main part, and nobody
-// else: every other party that has not left, the origin's own archive, the
+// else: every other party that has not left, the origin's own copy, the
 // auditors of the text.
 func (j *judging) readers() map[reader]bool {
-	_, receive := uses(j.led.Mode)
+	_, receive := terms.KeyUses(j.led.Mode)
 	out := make(map[reader]bool)
 	said := time.UnixMicro(j.st.GetSaidAt())
 	for _, p := range j.text.Parties {
@@ -63,7 +54,7 @@ func (j *judging) readers() map[reader]bool {
 			continue
 		}
 		if p.Code == j.led.Origin {
-			out[reader{p.Code, karaulav1.KeyUse_KEY_USE_ARCHIVE}] = true
+			out[reader{p.Code, terms.OwnUse(j.led.Mode)}] = true
 		} else {
 			out[reader{p.Code, receive}] = true
 		}

@@ -9,7 +9,7 @@ import (
 	"karaula/internal/ledger"
 	"karaula/internal/problem"
 	"karaula/internal/register"
-	karaulav1 "karaula/proto/gen/karaula/v1"
+	"karaula/internal/terms"
 )
 
 // Fact is what a proof proves.
@@ -261,8 +261,7 @@ func checkStatement(raw []byte, cards map[[32]byte]*card.Card) (*envelope.Parsed
 	}
 	for _, s := range p.Statement.GetSigners() {
 		k, ok := c.SignKey(s.GetKeyId())
-		drill := p.Statement.GetMode() == karaulav1.Mode_MODE_EXERCISE
-		if !ok || drill != (k.Use == karaulav1.KeyUse_KEY_USE_EXERCISE_SIGN) {
+		if use, _ := terms.KeyUses(p.Statement.GetMode()); !ok || k.Use != use {
 			return nil, failed("number %d is signed with a key that may not sign it", p.Statement.GetSeq())
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 
 	"karaula/internal/problem"
+	"karaula/internal/subject"
 )
 
 // Layout names the files of a node; Dir is its folder.
@@ -37,8 +38,15 @@ func (l Layout) GatewayKeys() string { return l.in("gateway", "keys") }
 // Journals is the folder of the signing journals.
 func (l Layout) Journals() string { return l.in("gateway", "journal") }
 
-// Journal is the signing journal of a channel.
-func (l Layout) Journal(channel string) string { return l.in("gateway", "journal", channel+".journal") }
+// Journal is the signing journal of a channel. That of an exercise has a name
+// that no channel's id can be.
+func (l Layout) Journal(ch subject.Channel) string {
+	name := ch.ID + ".journal"
+	if ch.Exercise {
+		name = "x." + name
+	}
+	return l.in("gateway", "journal", name)
+}
 
 // Index is the gateway's sealed index of alerts, which can be made again.
 func (l Layout) Index() string { return l.in("gateway", "index") }

@@ -14,13 +14,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"karaula/internal/problem"
+	"karaula/internal/subject"
 )
 
 func TestLayout(t *testing.T) {
 	t.Parallel()
 	l := Layout{Dir: "/srv/karaula/al/"}
 	got := []string{
-		l.Config(), l.Card("al"), l.Register(), l.GatewayKeys(), l.Journal("b01-al-me"), l.BrokerKeys(), l.NATSConf(),
+		l.Config(), l.Card("al"), l.Register(), l.GatewayKeys(), l.Journal(subject.Actual("b01-al-me")), l.BrokerKeys(), l.NATSConf(),
 		l.Partners(), l.TLSCert(), l.TLSKey(), l.Store(), l.Socket(), l.RootKey(), l.NextRootKey(),
 	}
 	want := []string{

@@ -8,6 +8,7 @@ import (
 	"karaula/internal/agreement"
 	"karaula/internal/ledger"
 	"karaula/internal/notice"
+	"karaula/internal/subject"
 )
 
 // ChannelView is a channel under the version of its agreement that rules at
@@ -179,6 +180,9 @@ func (c *ChannelView) leaves(party string, until, now time.Time) {
 		c.Leaving[party] = until
 	}
 }
+
+// Subject is what the channel is called in subjects and streams.
+func (c *ChannelView) Subject() subject.Channel { return subject.On(c.ID, c.Channel.Mode) }
 
 // Ledger gives the id of a party's ledger on the channel.
 func (c *ChannelView) Ledger(party string) ledger.ID {

@@ -42,14 +42,49 @@ func Token(kind karaulav1.Kind, typ karaulav1.AlertType) string {
 	return terms.KindWord(kind)
 }
 
+// Channel names a channel where broker and gateway meet. What is practised never
+// shares a name with what is meant: neither a subject nor a stream, whatever the
+// ids. "x" is no id.
+type Channel struct {
+	ID       string
+	Exercise bool
+}
+
+// On gives the name of a channel in its mode.
+func On(id string, mode karaulav1.Mode) Channel {
+	return Channel{ID: id, Exercise: mode == karaulav1.Mode_MODE_EXERCISE}
+}
+
+// Actual gives the name of a channel on which everything is meant.
+func Actual(id string) Channel { return Channel{ID: id} }
+
+// tokens are the channel's tokens in subjects.
+func (c Channel) tokens() string {
+	if c.Exercise {
+		return "x." + c.ID
+	}
+	return c.ID
+}
+
+// mark is what the names of the channel's streams begin with, behind their kind.
+func (c Channel) mark() string {
+	if c.Exercise {
+		return "X"
+	}
+	return ""
+}
+
+// Said is what the subjects of everything begin with that anybody says on a channel.
+func Said(ch Channel) string { return "k1." + ch.tokens() + "." }
+
 // Say is the subject on which self says something on a channel.
-func Say(channel, self, token string) string { return "k1." + channel + "." + self + "." + token }
+func Say(ch Channel, self, token string) string { return Said(ch) + self + "." + token }
 
 // SayAll covers everything that self says on a channel.
-func SayAll(channel, self string) string { return "k1." + channel + "." + self + ".>" }
+func SayAll(ch Channel, self string) string { return Said(ch) + self + ".>" }
 
 // In is the subject on which a gateway keeps what an origin said on a channel.
-func In(channel, origin string) string { return "in." + channel + "." + origin }
+func In(ch Channel, origin string) string { return "in." + ch.tokens() + "." + origin }
 
 // Verdict is the subject of the judgements about an origin's ledger.
 func Verdict(channel, origin string) string { return "verdict." + channel + "." + origin }
@@ -91,10 +126,10 @@ func PeerAccount(partner string) string { return "PEER_" + strings.ToUpper(partn
 const AuditAccount = "OWN_AUDIT"
 
 // Out is the stream of what self says on a channel.
-func Out(channel string) string { return "OUT_" + channel }
+func Out(ch Channel) string { return "OUT" + ch.mark() + "_" + ch.ID }
 
 // InStream is the stream of what an origin said on a channel, as received.
-func InStream(channel, origin string) string { return "IN_" + channel + "_" + origin }
+func InStream(ch Channel, origin string) string { return "IN" + ch.mark() + "_" + ch.ID + "_" + origin }
 
 // Streams that every node has once.
 const (
@@ -114,14 +149,14 @@ const (
 func Consumer(partner string) string { return partner }
 
 // Next is the subject of a pull request for a channel's OUT stream.
-func Next(channel, partner string) string {
-	return "$JS.API.CONSUMER.MSG.NEXT." + Out(channel) + "." + Consumer(partner)
+func Next(ch Channel, partner string) string {
+	return "$JS.API.CONSUMER.MSG.NEXT." + Out(ch) + "." + Consumer(partner)
 }
 
 // Ack is the pattern of the acknowledgements of a partner's consumer, in the
 // form that names domain and account (feature flag js_ack_fc_v2).
-func Ack(domain, channel, partner string) string {
-	return "$JS.ACK." + domain + ".*." + Out(channel) + "." + Consumer(partner) + ".*.*.*.*.*"
+func Ack(domain string, ch Channel, partner string) string {
+	return "$JS.ACK." + domain + ".*." + Out(ch) + "." + Consumer(partner) + ".*.*.*.*.*"
 }
 
 // Inbox is the prefix of a partner's reply subjects on somebody's broker.

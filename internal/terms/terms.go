@@ -117,6 +117,24 @@ func KindWord(k karaulav1.Kind) string { return word(k.String(), "KIND_") }
 // ModeWord gives the word of a mode ("actual").
 func ModeWord(m karaulav1.Mode) string { return word(m.String(), "MODE_") }
 
+// KeyUses gives the key uses that belong to a mode: who signs statements and who
+// receives content. Keys for what is meant are never used for what is practised.
+func KeyUses(m karaulav1.Mode) (sign, receive karaulav1.KeyUse) {
+	if m == karaulav1.Mode_MODE_EXERCISE {
+		return karaulav1.KeyUse_KEY_USE_EXERCISE_SIGN, karaulav1.KeyUse_KEY_USE_EXERCISE_SEAL
+	}
+	return karaulav1.KeyUse_KEY_USE_SIGN, karaulav1.KeyUse_KEY_USE_SEAL
+}
+
+// OwnUse gives the key use to which the origin's own copy is sealed. In an
+// exercise no key for what is meant receives anything, this one neither.
+func OwnUse(m karaulav1.Mode) karaulav1.KeyUse {
+	if m == karaulav1.Mode_MODE_EXERCISE {
+		return karaulav1.KeyUse_KEY_USE_EXERCISE_SEAL
+	}
+	return karaulav1.KeyUse_KEY_USE_ARCHIVE
+}
+
 // ParseMode finds the mode of a word.
 func ParseMode(s string) (karaulav1.Mode, bool) {
 	for n := range karaulav1.Mode_name {

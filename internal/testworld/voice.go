@@ -15,6 +15,7 @@ import (
 	"karaula/internal/keyring"
 	"karaula/internal/ledger"
 	"karaula/internal/seal"
+	"karaula/internal/terms"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
@@ -207,10 +208,7 @@ func (v *Voice) encrypt(frame []byte, recipients []*karaulav1.Recipient) []byte 
 
 // Recipients gives the channel's readers with the keys of their newest cards.
 func (v *Voice) Recipients() []*karaulav1.Recipient {
-	receive := karaulav1.KeyUse_KEY_USE_SEAL
-	if v.Channel.Mode == karaulav1.Mode_MODE_EXERCISE {
-		receive = karaulav1.KeyUse_KEY_USE_EXERCISE_SEAL
-	}
+	_, receive := terms.KeyUses(v.Channel.Mode)
 	var out []*karaulav1.Recipient
 	add := func(code string, use karaulav1.KeyUse) {
 		_, id := v.w.Parties[code].Card.Recipient(use)
@@ -218,7 +216,7 @@ func (v *Voice) Recipients() []*karaulav1.Recipient {
 	}
 	for _, p := range v.Text.Parties {
 		if p.Code == v.Party.Code {
-			add(p.Code, karaulav1.KeyUse_KEY_USE_ARCHIVE)
+			add(p.Code, terms.OwnUse(v.Channel.Mode))
 		} else {
 			add(p.Code, receive)
 		}

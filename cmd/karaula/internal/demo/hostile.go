@@ -52,9 +52,9 @@ func (p *player) traitor(code string) (*traitor, error) {
 // last gives the last statement of an origin on a channel, as the traitor's
 // node holds it; the last alert if there is one.
 func (t *traitor) last(ctx context.Context, channel, origin string) (*envelope.Parsed, error) {
-	name := subject.InStream(channel, origin)
+	name := subject.InStream(subject.Actual(channel), origin)
 	if origin == t.node.Config.Party {
-		name = subject.Out(channel)
+		name = subject.Out(subject.Actual(channel))
 	}
 	var last *envelope.Parsed
 	err := stream.Open(t.js, name).Read(ctx, 1, "", func(m stream.Stored) error {
@@ -73,8 +73,8 @@ func (t *traitor) last(ctx context.Context, channel, origin string) (*envelope.P
 // publish puts bytes into the traitor's own channel stream.
 func (t *traitor) publish(ctx context.Context, channel string, st *karaulav1.Statement, raw []byte) error {
 	token := subject.Token(st.GetKind(), st.GetType())
-	_, err := stream.Open(t.js, subject.Out(channel)).Add(ctx, stream.Msg{
-		Subject: subject.Say(channel, t.node.Config.Party, token), Data: raw,
+	_, err := stream.Open(t.js, subject.Out(subject.Actual(channel))).Add(ctx, stream.Msg{
+		Subject: subject.Say(subject.Actual(channel), t.node.Config.Party, token), Data: raw,
 	})
 	return err
 }
@@ -215,7 +215,7 @@ func (p *player) trespass(ctx context.Context, tr Trespass) error {
 		Text: fmt.Sprintf("%s asks the broker of %s for the next message of %s", tr.By, tr.At, tr.Channel),
 	})
 	if err := nc.PublishRequest(
-		subject.Next(tr.Channel, tr.By),
+		subject.Next(subject.Actual(tr.Channel), tr.By),
 		nc.NewInbox(),
 		[]byte(`{"batch":1,"expires":1000000000}`),
 	); err != nil {

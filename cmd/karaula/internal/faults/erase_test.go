@@ -14,6 +14,7 @@ import (
 	"karaula/internal/envelope"
 	"karaula/internal/keyring"
 	"karaula/internal/node"
+	"karaula/internal/subject"
 )
 
 // probes are pieces of the sealed content of every alert of al, by id, from its
@@ -24,7 +25,7 @@ func probes(t *testing.T, w *World, ids []string) map[string][]byte {
 	keys, err := keyring.LoadGateway(l.GatewayKeys(), nil)
 	must(t, err)
 	s := &Store{Keys: keys}
-	must(t, s.readJournal(l.Journal(Channel)))
+	must(t, s.readJournal(l.Journal(subject.Actual(Channel))))
 	k := &walker{stores: map[string]*Store{"al": s}}
 	out := map[string][]byte{}
 	for _, raw := range s.Journal {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"karaula/internal/node"
+	"karaula/internal/subject"
 )
 
 // store gives the folder of a node's streams.
@@ -89,7 +90,7 @@ func TestASenderThatLostItsJournalHalts(t *testing.T) {
 	send(t, w.AL, r["al"], 7, 1)
 	must(t, w.Settle(patient(t)))
 	must(t, w.AL.Stop())
-	journal := node.Layout{Dir: w.AL.Dir}.Journal(Channel)
+	journal := node.Layout{Dir: w.AL.Dir}.Journal(subject.Actual(Channel))
 	must(t, os.Rename(journal, journal+".away"))
 	must(t, w.AL.Start(patient(t), Whole))
 	halted(t, w.AL, "the signing journal only 0")
@@ -212,7 +213,7 @@ func TestANodeThatLostStreamsAndJournalForksNothing(t *testing.T) {
 	w.ToME.Cut() // al cannot ask
 	w.ToAL.Cut()
 	must(t, os.RemoveAll(store(w.AL)))
-	must(t, os.RemoveAll(filepath.Dir(node.Layout{Dir: w.AL.Dir}.Journal(Channel))))
+	must(t, os.RemoveAll(filepath.Dir(node.Layout{Dir: w.AL.Dir}.Journal(subject.Actual(Channel)))))
 	must(t, w.AL.Start(patient(t), Whole))
 	_, file := Alerts(1)
 	a, err := w.AL.Run(patient(t), file, "alert", "send", "-", "--channel", Channel, "--wait", "3s")

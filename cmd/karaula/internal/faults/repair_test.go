@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"karaula/internal/node"
+	"karaula/internal/subject"
 )
 
 // repaired is what ledger repair --output json says.
@@ -83,7 +84,7 @@ func TestRepairPutsBackWhatThePartnerHolds(t *testing.T) {
 			must(t, w.AL.Stop())
 			older := filepath.Join(t.TempDir(), "older")
 			must(t, Copy(store(w.AL), older))
-			journal := node.Layout{Dir: w.AL.Dir}.Journal(Channel)
+			journal := node.Layout{Dir: w.AL.Dir}.Journal(subject.Actual(Channel))
 			before, err := os.ReadFile(journal)
 			must(t, err)
 			must(t, w.AL.Start(patient(t), Whole))
@@ -134,7 +135,7 @@ func TestARestoredFolderSaysNothing(t *testing.T) {
 	send(t, w.AL, r["al"], 3)
 	must(t, w.Settle(patient(t)))
 	must(t, w.AL.Stop())
-	journals := filepath.Dir(node.Layout{Dir: w.AL.Dir}.Journal(Channel))
+	journals := filepath.Dir(node.Layout{Dir: w.AL.Dir}.Journal(subject.Actual(Channel)))
 	backup := t.TempDir()
 	must(t, Copy(journals, filepath.Join(backup, "journal")))
 	must(t, Copy(store(w.AL), filepath.Join(backup, "store")))
@@ -250,7 +251,7 @@ func TestARepairThatIsKilledIsRepeated(t *testing.T) {
 	must(t, w.Settle(patient(t)))
 	must(t, w.AL.Stop())
 	must(t, os.RemoveAll(store(w.AL)))
-	must(t, os.Remove(node.Layout{Dir: w.AL.Dir}.Journal(Channel)))
+	must(t, os.Remove(node.Layout{Dir: w.AL.Dir}.Journal(subject.Actual(Channel))))
 	for i := range 4 {
 		must(t, w.AL.Start(patient(t), Whole))
 		linked(t, w, w.AL)
@@ -282,7 +283,7 @@ func TestRepairWaitsForThePartner(t *testing.T) {
 	send(t, w.AL, r["al"], 3)
 	must(t, w.Settle(patient(t)))
 	must(t, w.AL.Stop())
-	must(t, os.Remove(node.Layout{Dir: w.AL.Dir}.Journal(Channel)))
+	must(t, os.Remove(node.Layout{Dir: w.AL.Dir}.Journal(subject.Actual(Channel))))
 	w.ToME.Cut()
 	w.ToAL.Cut()
 	must(t, w.AL.Start(patient(t), Whole))

@@ -61,11 +61,11 @@ func Read(ctx context.Context, n *Node, partners []string, temp string) (*Store,
 		Party: n.Party, Keys: keys, View: reg.View(), In: map[string][]stream.Stored{},
 		Verdicts: map[string][]*karaulav1.Judgement{}, Aside: map[string]int{},
 	}
-	if err := s.readJournal(l.Journal(Channel)); err != nil {
+	if err := s.readJournal(l.Journal(subject.Actual(Channel))); err != nil {
 		return nil, err
 	}
 	if n.Cluster != nil && n.Cluster.Pair {
-		if err := s.readSecond(node.Layout{Dir: n.Cluster.Machines[1].Dir}.Journal(Channel)); err != nil {
+		if err := s.readSecond(node.Layout{Dir: n.Cluster.Machines[1].Dir}.Journal(subject.Actual(Channel))); err != nil {
 			return nil, err
 		}
 	}
@@ -142,11 +142,11 @@ func runCopy(ctx context.Context, l node.Layout, temp string) (*broker.Embedded,
 
 func (s *Store) readStreams(ctx context.Context, js jetstream.JetStream, partners []string) error {
 	var err error
-	if s.Out, err = readAll(ctx, js, subject.Out(Channel), ""); err != nil {
+	if s.Out, err = readAll(ctx, js, subject.Out(subject.Actual(Channel)), ""); err != nil {
 		return err
 	}
 	for _, p := range partners {
-		if s.In[p], err = readAll(ctx, js, subject.InStream(Channel, p), ""); err != nil {
+		if s.In[p], err = readAll(ctx, js, subject.InStream(subject.Actual(Channel), p), ""); err != nil {
 			return err
 		}
 		records, err := readAll(ctx, js, subject.VerdictStream, subject.Verdict(Channel, p))

@@ -69,8 +69,8 @@ func (c *campaign) asksEverything() {
 	names := c.names()
 	allowed := map[string]bool{subject.Link("xk"): true}
 	for _, ch := range []string{attacked, attacked + "-s", attacked + "-x"} {
-		allowed[subject.Next(ch, "xk")] = true
-		allowed[strings.ReplaceAll(subject.Ack("al", ch, "xk"), "*", "1")] = true
+		allowed[subject.Next(subject.Actual(ch), "xk")] = true
+		allowed[strings.ReplaceAll(subject.Ack("al", subject.Actual(ch), "xk"), "*", "1")] = true
 	}
 	var mu sync.Mutex
 	denied, want := map[string]int{}, map[string]int{}
@@ -223,7 +223,7 @@ func (c *campaign) pulls() {
 			case 2:
 				body = []byte(`{"batch":1000000000000,"expires":99999999999999999}`)
 			}
-			c.must(nc.PublishRequest(subject.Next(attacked, "xk"), nc.NewInbox(), body))
+			c.must(nc.PublishRequest(subject.Next(subject.Actual(attacked), "xk"), nc.NewInbox(), body))
 			if i%50 == 0 {
 				c.must(nc.Flush())
 				time.Sleep(30 * time.Millisecond)

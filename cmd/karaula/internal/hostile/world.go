@@ -156,7 +156,7 @@ func (w *World) startXK() {
 	w.own.SetErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}) // it answers more often than it may
 	js, err := jetstream.New(w.own)
 	w.must(err)
-	w.out = stream.Open(js, subject.Out(attacked))
+	w.out = stream.Open(js, subject.Out(subject.Actual(attacked)))
 }
 
 // Silence stops xk's broker, so that something else can listen in its place.
@@ -169,7 +169,7 @@ func (w *World) Silence() {
 // Publish puts bytes into the stream that al fetches, in order.
 func (w *World) Publish(raws ...[]byte) {
 	w.t.Helper()
-	subj := subject.Say(attacked, "xk", "vehicle")
+	subj := subject.Say(subject.Actual(attacked), "xk", "vehicle")
 	for len(raws) > 0 {
 		n, size := 0, 0
 		for n < len(raws) && n < stream.MaxBatch && size < stream.MaxBatchBytes/2 {

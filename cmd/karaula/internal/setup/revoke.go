@@ -50,7 +50,7 @@ func OwnLedgers(ctx context.Context, dir string) ([]OwnLedger, error) {
 			Channel: cv.ID, Mode: cv.Channel.Mode, Epoch: 1,
 			ID: ledger.NewID(cv.ID, cfg.Party, cv.Channel.Mode, cv.First),
 		}
-		if err := own.read(l.Journal(cv.ID)); err != nil {
+		if err := own.read(l.Journal(cv.Subject())); err != nil {
 			return nil, err
 		}
 		out = append(out, own)
