@@ -68,9 +68,11 @@ func (c *campaign) names() []string {
 func (c *campaign) asksEverything() {
 	names := c.names()
 	allowed := map[string]bool{subject.Link("xk"): true}
-	for _, ch := range []string{attacked, attacked + "-s", attacked + "-x"} {
-		allowed[subject.Next(subject.Actual(ch), "xk")] = true
-		allowed[strings.ReplaceAll(subject.Ack("al", subject.Actual(ch), "xk"), "*", "1")] = true
+	for _, ch := range []subject.Channel{
+		subject.Actual(attacked), subject.Actual(attacked + "-s"), {ID: attacked + "-x", Exercise: true},
+	} {
+		allowed[subject.Next(ch, "xk")] = true
+		allowed[strings.ReplaceAll(subject.Ack("al", ch, "xk"), "*", "1")] = true
 	}
 	var mu sync.Mutex
 	denied, want := map[string]int{}, map[string]int{}
