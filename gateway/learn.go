@@ -1,12 +1,14 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
 
 	"karaula/gateway/bus"
 	"karaula/internal/agreement"
+	"karaula/internal/notice"
 	"karaula/internal/problem"
 	"karaula/internal/register"
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -52,7 +54,8 @@ func lastNotice(view *register.View, party string) uint64 {
 // learn fetches what a partner has and we lack, and compares heads.
 func (p *partner) learn(ctx context.Context, theirs *karaulav1.Standing) {
 	view := p.g.o.Register.View()
-	if c, ok := view.Card(p.code); !ok || c.Serial < theirs.GetCardSerial() {
+	if c, ok := view.Card(p.code); !ok || c.Serial < theirs.GetCardSerial() || !bytes.Equal(c.Digest[:], theirs.GetCardDigest()) {
+		p.fetchNotices(ctx, lastNotice(view, p.code)) // a change of its root comes before a card by the new one
 		p.try("card", p.FetchCard(ctx, 0, [32]byte{}))
 	}
 	fetched := 0
@@ -162,10 +165,11 @@ func (p *partner) compareOurs(ctx context.Context, h *karaulav1.Head) {
 	}
 }
 
-// sayNotices says on the channel what this party has decided about its agreement.
+// sayNotices says on the channel what this party has decided about its agreement,
+// and about roots.
 func (c *channel) sayNotices(ctx context.Context, cv *register.ChannelView) error {
 	for _, n := range c.g.o.Register.View().Notices(c.g.self) {
-		if n.Agreement != cv.Agreement.ID || c.noticeSaid(n.Serial) || c.lastSaid() == 0 {
+		if n.Agreement != cv.Agreement.ID && n.Agreement != notice.AllAgreements || c.noticeSaid(n.Serial) || c.lastSaid() == 0 {
 			continue
 		}
 		if err := c.sayBody(ctx, karaulav1.Kind_KIND_NOTICE, &karaulav1.NoticeBody{Notice: n.Signed}); err != nil {

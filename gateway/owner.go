@@ -12,6 +12,7 @@ import (
 	"karaula/internal/card"
 	"karaula/internal/envelope"
 	"karaula/internal/ledger"
+	"karaula/internal/notice"
 	"karaula/internal/problem"
 	"karaula/internal/subject"
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -79,11 +80,18 @@ func (o owner) CardFile(serial uint64) ([]byte, bool) {
 	return nil, false
 }
 
-// NoticeFiles implements link.Owner.
+// NoticeFiles implements link.Owner. Changes of the root are always among them,
+// and come first: a thief of the replaced one may have used any serial.
 func (o owner) NoticeFiles(partner string, after uint64) [][]byte {
 	view := o.g.o.Register.View()
 	var out [][]byte
+	for _, n := range view.RootChanges(o.g.self) {
+		out = append(out, n.Signed)
+	}
 	for _, n := range view.Notices(o.g.self) {
+		if n.Act == notice.AcceptRoot && n.Serial > after {
+			out = append(out, n.Signed)
+		}
 		e, ok := view.AgreementByDigest(n.Digest)
 		if n.Serial > after && ok && isParty(e, partner) {
 			out = append(out, n.Signed)

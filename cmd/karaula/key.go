@@ -21,8 +21,9 @@ func newKey(a *app) *cobra.Command {
 	return group("key", "list, rotate and revoke the node's online keys, and ask what a thief would have",
 		`The node's online keys stand in its card, signed by the root key. A rotation makes
 new ones; the old ones stay, sealed, until nothing needs them any more. A revocation
-ends a stolen key at a place of each ledger, and partners obey it at once.`,
-		newKeyList(a), newKeyRotate(a), newKeyRevoke(a), newKeyPrune(a), newKeyDrill(a))
+ends a stolen key at a place of each ledger, and partners obey it at once. The root
+key itself is replaced with karaula key root.`,
+		newKeyList(a), newKeyRotate(a), newKeyRevoke(a), newKeyPrune(a), newKeyDrill(a), newKeyRoot(a))
 }
 
 // loadPatience is how long a running node may take to open new keys.

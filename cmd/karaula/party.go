@@ -115,7 +115,7 @@ func newParty(a *app) *cobra.Command {
 believed as far as its root is: an agreement that all its parties have signed pins
 the root; until then the party is "unverified", and two people compare fingerprints
 by telephone.`,
-		newPartyAdd(a), newPartyList(a), newPartyShow(a), newPartyRemove(a))
+		newPartyAdd(a), newPartyList(a), newPartyShow(a), newPartyRoot(a), newPartyRemove(a))
 }
 
 func newPartyAdd(a *app) *cobra.Command {

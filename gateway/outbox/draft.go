@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"karaula/internal/agreement"
+	"karaula/internal/card"
 	"karaula/internal/problem"
 	"karaula/internal/register"
 	"karaula/internal/seal"
@@ -149,6 +150,9 @@ func (w *Writer) sayChanges(view *register.View, ch *register.ChannelView) error
 	} else if replaced {
 		w.edge.card = own.Digest
 	}
+	if err := w.sayRoots(view, ch, own); err != nil {
+		return err
+	}
 	if w.edge.card != own.Digest {
 		body, err := proto.Marshal(&karaulav1.CardBody{Card: own.Signed})
 		if err != nil {
@@ -157,6 +161,28 @@ func (w *Writer) sayChanges(view *register.View, ch *register.ChannelView) error
 		next := w.edge
 		next.card = own.Digest
 		if err := w.pushChange(view, ch, Draft{Kind: karaulav1.Kind_KIND_CARD, Body: body}, next); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sayRoots queues the changes of the own root between the card at the ledger's edge
+// and the new one: a reader takes no card of a root that it does not know yet.
+func (w *Writer) sayRoots(view *register.View, ch *register.ChannelView, own *card.Card) error {
+	edge, ok := view.CardByDigest(w.edge.card)
+	if !ok || edge.Root == own.Root {
+		return nil
+	}
+	for _, n := range view.RootChanges(w.cfg.Self) {
+		if !view.Follows(w.cfg.Self, edge.Root, n.Root) {
+			continue
+		}
+		body, err := proto.Marshal(&karaulav1.NoticeBody{Notice: n.Signed})
+		if err != nil {
+			return err
+		}
+		if err := w.pushChange(view, ch, Draft{Kind: karaulav1.Kind_KIND_NOTICE, Body: body}, w.edge); err != nil {
 			return err
 		}
 	}

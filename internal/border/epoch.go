@@ -18,7 +18,8 @@ func (w *placing) opener() Placement {
 	if w.said.code != 0 || st.GetKind() != karaulav1.Kind_KIND_EPOCH {
 		return w.quarantine(karaulav1.Code_CODE_WRONG_EPOCH, "an epoch begins with a well-formed EPOCH statement")
 	}
-	if st.GetCardSerial() <= w.led.CardSerial {
+	fresh, known := w.view.CardByDigest(w.said.card)
+	if st.GetCardSerial() <= w.led.CardSerial && (!known || !w.newRoot(fresh)) {
 		return w.quarantine(karaulav1.Code_CODE_WRONG_EPOCH, "an epoch begins under a newer card than the one in force")
 	}
 	cd, stop := w.named()

@@ -11,6 +11,7 @@ import (
 	"karaula/internal/card"
 	"karaula/internal/envelope"
 	"karaula/internal/ledger"
+	"karaula/internal/notice"
 	"karaula/internal/register"
 	"karaula/internal/signedtext"
 	"karaula/internal/terms"
@@ -27,7 +28,11 @@ func (w *placing) ruling() (*card.Card, *Placement) {
 		return w.named()
 	case digest == w.led.Card:
 		return w.known(digest, w.led.CardSerial)
-	case w.said.st.GetCardSerial() <= w.led.CardSerial:
+	}
+	if cd, ok := w.view.CardByDigest(digest); ok && w.newRoot(cd) {
+		return cd, nil
+	}
+	if w.said.st.GetCardSerial() <= w.led.CardSerial {
 		return nil, w.stop(karaulav1.Code_CODE_KEY_NOT_VALID, "signed under a card that is no longer in force")
 	}
 	cd, stop := w.named()
@@ -51,6 +56,22 @@ func (w *placing) replaces(cd *card.Card) bool {
 		}
 	}
 	return false
+}
+
+// newRoot reports whether a card is by the root that has taken over from the one
+// of the card in force, whatever a thief of that one has put in force, or kept
+// from being said: the new root then rules from where it first speaks.
+func (w *placing) newRoot(cd *card.Card) bool {
+	changes := w.view.RootChanges(w.led.Origin)
+	root, _ := w.view.Root(w.led.Origin)
+	if len(changes) == 0 || cd.Party != w.led.Origin || cd.Root != root {
+		return false
+	}
+	have, ok := w.view.CardByDigest(w.led.Card)
+	if !ok { // disowned by a change
+		return slices.ContainsFunc(changes, func(n *notice.Notice) bool { return n.Next == root })
+	}
+	return have.Root != root && w.view.Follows(w.led.Origin, have.Root, root)
 }
 
 // named gives the card that the statement names.
@@ -111,23 +132,9 @@ func (w *placing) texts() iter.Seq[*agreement.Agreement] {
 }
 
 // rootOf reports whether a card is signed by the root that a text names for the
-// party, or by one that it was changed into: each root commits to the next, in
-// the text and in its cards, and the register has taken in the change.
+// party, or by one that it was changed into.
 func rootOf(view *register.View, party *agreement.Party, cd *card.Card) bool {
-	if cd.Root == party.Root {
-		return true
-	}
-	roots, next := []string{party.Root}, [][32]byte{party.Next}
-	for _, c := range view.Cards(party.Code) { // ascending serial
-		if !slices.Contains(roots, c.Root) {
-			if !slices.Contains(next, signedtext.KeyDigest(c.Root)) {
-				continue
-			}
-			roots = append(roots, c.Root)
-		}
-		next = append(next, c.NextRoot)
-	}
-	return slices.Contains(roots, cd.Root)
+	return view.Follows(party.Code, party.Root, cd.Root)
 }
 
 // stop gives a quarantine as the end of the placing.
@@ -215,9 +222,10 @@ func keyUse(st *karaulav1.Statement, cd *card.Card) (karaulav1.Code, string) {
 }
 
 // nextCard gives the card that a CARD statement brings: one of the same party,
-// newer than the one in force, of the same root or of the next root that the
-// one in force commits to. It gives nil for anything else.
-func nextCard(p *envelope.Parsed, inForce *card.Card) *card.Card {
+// newer than the one in force, of the same root, of one that this was changed into,
+// or of the next root that the one in force commits to: whether that counts is
+// decided when something is said under it. It gives nil for anything else.
+func nextCard(view *register.View, p *envelope.Parsed, inForce *card.Card) *card.Card {
 	m, err := p.Body()
 	b, ok := m.(*karaulav1.CardBody)
 	if err != nil || !ok {
@@ -227,7 +235,7 @@ func nextCard(p *envelope.Parsed, inForce *card.Card) *card.Card {
 	if err != nil || cd.Party != inForce.Party || cd.Serial <= inForce.Serial {
 		return nil
 	}
-	if cd.Root != inForce.Root && signedtext.KeyDigest(cd.Root) != inForce.NextRoot {
+	if !view.Follows(cd.Party, inForce.Root, cd.Root) && signedtext.KeyDigest(cd.Root) != inForce.NextRoot {
 		return nil
 	}
 	return cd

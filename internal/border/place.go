@@ -138,7 +138,7 @@ func (w *placing) inside() {
 	w.p.backwards = st.GetSaidAt() < w.led.SaidAt && !w.p.opens
 	switch st.GetKind() { //nolint:exhaustive // the others bring nothing
 	case karaulav1.Kind_KIND_CARD:
-		w.p.nextCard = nextCard(w.said.parsed, w.p.Card)
+		w.p.nextCard = nextCard(w.view, w.said.parsed, w.p.Card)
 	case karaulav1.Kind_KIND_AGREEMENT:
 		w.p.nextAgreement = nextAgreement(w.said.parsed, w.led)
 		w.p.enters = w.p.enters || w.brings()

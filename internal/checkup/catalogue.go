@@ -6,6 +6,8 @@ const (
 	FilesOwner      = "files.owner"
 	FilesSealed     = "files.sealed"
 	RootAway        = "root.away"
+	RootAge         = "root.age"
+	RootChange      = "root.change"
 	DiskRoom        = "disk.room"
 	DiskKind        = "disk.kind"
 	DiskSync        = "disk.sync"
@@ -60,6 +62,8 @@ func All() []Kind {
 		{ID: FilesOwner, Asks: "do secrets belong to the node's user, and to nobody else?"},
 		{ID: FilesSealed, Asks: "are the online keys sealed with a passphrase?"},
 		{ID: RootAway, Asks: "is no root key on this machine?"},
+		{ID: RootAge, Asks: "how old is a root key?"},
+		{ID: RootChange, Asks: "does a change of a root key wait for a person, here or at a partner?"},
 		{ID: DiskRoom, Asks: "is there room for what the store may still take?"},
 		{ID: DiskKind, Asks: "does the file system keep what is synced?"},
 		{ID: DiskSync, Asks: "can a file be written, synced and renamed, and how fast?"},

@@ -118,6 +118,7 @@ func Texts(reg *register.Register, cfg *node.Config, now time.Time) []Check {
 	}
 	out = append(out, registerFiles(reg, view)...)
 	out = append(out, configured(view, cfg))
+	out = append(out, Roots(view, now)...)
 	return append(out, pinned(view, now)...)
 }
 

@@ -304,7 +304,7 @@ type VerifyOptions struct {
 // Verify verifies a bundle with nothing but root keys. What does not verify is a
 // finding; errors are those of reading it.
 func (b *Bundle) Verify(ctx context.Context, o VerifyOptions) (*Report, *register.View, error) {
-	view, err := register.FromFiles(b.Party, b.Register, o.Now)
+	view, err := register.FromFiles(b.Party, b.Register, o.Now, o.Roots...)
 	if err != nil {
 		return nil, nil, err
 	}

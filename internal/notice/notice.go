@@ -27,8 +27,9 @@ const Head = "karaula notice v1"
 
 // Limits of a notice; part of the format.
 const (
-	MaxFile   = 16 << 10 // bytes of the file
+	MaxFile   = 32 << 10 // bytes of the file
 	MaxReason = 200      // characters of the reason
+	MaxStands = 320      // what the roots before have signed and still counts
 )
 
 // Act is what a notice does.
@@ -43,32 +44,39 @@ const (
 	Object     Act = "object"      // its author disputes something; changes nothing by itself
 	Repudiate  Act = "repudiate"   // its author disowns what was said in its name
 	RootChange Act = "root-change" // its author's next root takes over; about all its agreements
+	AcceptRoot Act = "accept-root" // its author believes another party's change of its root
 )
 
 // Acts lists all acts.
-func Acts() []Act { return []Act{Suspend, Resume, Withdraw, Object, Repudiate, RootChange} }
+func Acts() []Act { return []Act{Suspend, Resume, Withdraw, Object, Repudiate, RootChange, AcceptRoot} }
 
 // NeedsRoot reports whether only the root may sign this act.
 func NeedsRoot(act Act) bool { return act != Suspend && act != Resume && act != Object }
 
-// AllAgreements stands in place of an agreement's id in a root change.
+// AllAgreements stands in place of an agreement's id where the act is about roots.
 const AllAgreements = "all"
+
+// aboutRoots reports whether the act is about a root and no agreement.
+func aboutRoots(act Act) bool { return act == RootChange || act == AcceptRoot }
 
 // Notice is one act of one party.
 type Notice struct {
 	Party     string    // whose act it is
 	Serial    uint64    // from 1; counts all notices of the party, may only grow
-	Agreement string    // agreement id; "all" exactly for a root change
-	Digest    [32]byte  // of the text the act is about; zero exactly for a root change
+	Agreement string    // agreement id; "all" exactly for acts about roots
+	Digest    [32]byte  // of the text the act is about, the notice of the change for AcceptRoot; zero exactly for a root change
 	Act       Act       // one of the acts above
 	Effective time.Time // UTC, whole seconds; from when on
-	Next      string    // verifier key of the root that takes over; set exactly for a root change
+	Root      string    // verifier key of the root that is replaced; set exactly for a root change
+	Next      string    // verifier key of the root that takes over; set exactly for acts about roots
+	After     [32]byte  // signedtext.KeyDigest of the root after the next; set exactly for a root change
+	Stands    []Stand   // all that the replaced root has signed and that still counts, in order; only in a root change
 	Reason    string    // a code or a short text, 1 to 200 characters, no personal data
 
 	Text      []byte   // the exact signed text; set by Open
 	TextID    [32]byte // SHA-256 of Text; set by Open
 	Signed    []byte   // the exact whole file; set by Open
-	RootSaid  bool     // a root given to Open signed; set by Open
+	RootSaid  bool     // a root given to Open signed, or the replaced one; set by Open
 	KeySigned []string // names of the keys that signed validly; set by Open
 }
 
@@ -88,28 +96,34 @@ func (n *Notice) Encode() []byte {
 	}
 	line("act %s", n.Act)
 	line("effective %s", signedtext.FormatTime(n.Effective))
+	if n.Root != "" {
+		line("root %s", n.Root)
+	}
 	if n.Next != "" {
 		line("next %s", n.Next)
+	}
+	if n.After != [32]byte{} {
+		line("after %s", signedtext.FormatDigest(n.After))
+	}
+	for _, d := range n.Stands {
+		line("stands %s %s", d.Kind, signedtext.FormatDigest(d.Digest))
 	}
 	line(`reason "%s"`, n.Reason)
 	return []byte(b.String())
 }
 
 // Issue encodes a notice and signs it: with the notice key or the root where
-// the act allows both, with the root where it does not, with the old and then
-// the next root for a root change.
+// the act allows both, with the root where it does not. A root change is signed by
+// the replaced root and the next one, or, where the replaced one is lost, by the
+// next one alone.
 func Issue(n Notice, signers ...note.Signer) ([]byte, error) {
 	text := n.Encode()
 	if _, findings := check(text); len(findings) > 0 {
 		return nil, signedtext.Problem(problem.Invalid, "the notice was not signed", findings)
 	}
-	want := 1
-	if n.Act == RootChange {
-		want = 2
-	}
-	if len(signers) != want {
+	if want := len(signers); want == 0 || want > maxSignatures(n.Act) {
 		return nil, problem.New(problem.Invalid, "a notice of act %s takes %d signatures, got %d, it was not signed",
-			n.Act, want, len(signers))
+			n.Act, maxSignatures(n.Act), len(signers))
 	}
 	file := text
 	for _, s := range signers {
@@ -125,10 +139,20 @@ func Issue(n Notice, signers ...note.Signer) ([]byte, error) {
 			return nil, err
 		}
 	}
-	if claimed, err := signedtext.Claimed(file); err != nil || len(claimed) != want {
-		return nil, problem.New(problem.Invalid, "a root change takes two different roots, the notice was not signed")
+	if n.Act == RootChange {
+		if _, err := Open(file); err != nil {
+			return nil, problem.Wrap(problem.KindOf(err), err, "the notice was not signed")
+		}
 	}
 	return file, nil
+}
+
+// maxSignatures is how many signature lines a notice of this act may have.
+func maxSignatures(act Act) int {
+	if act == RootChange {
+		return 2
+	}
+	return 1
 }
 
 // Peek parses a notice file without verifying anything, to learn whose keys to
@@ -140,12 +164,17 @@ func Peek(file []byte) (*Notice, error) {
 
 // Open parses a notice file and verifies its signatures. The verifiers are
 // those of the party's pinned root and of the notice keys of its current card;
-// others are passed over. A root change needs both the root and the next root
-// that it names; whether that is the announced one is [Notice.IsNext].
+// others are passed over. A root change brings its own two keys: it is signed by
+// the next root, and RootSaid tells whether also by the replaced one. Whether that
+// one is the party's root, and the next one announced ([Notice.IsNext]) or
+// accepted, is for the caller to know.
 func Open(file []byte, verifiers ...note.Verifier) (*Notice, error) {
 	n, count, err := parse(file)
 	if err != nil {
 		return nil, err
+	}
+	if n.Act == RootChange {
+		return n, n.openChange(file, count)
 	}
 	root, online := n.Party, signedtext.NoticeName(n.Party)
 	var known []note.Verifier
@@ -158,43 +187,52 @@ func Open(file []byte, verifiers ...note.Verifier) (*Notice, error) {
 		return nil, problem.Wrap(problem.Verification, err, "notice %d of %s", n.Serial, n.Party)
 	}
 	n.RootSaid = slices.Contains(n.KeySigned, root)
-	want := 1
-	if n.Act == RootChange {
-		want = 2
-	}
 	switch {
-	case count != want:
-		return nil, problem.New(problem.Verification, "notice %d of %s has %d signatures instead of %d",
-			n.Serial, n.Party, count, want)
+	case count != 1:
+		return nil, problem.New(problem.Verification, "notice %d of %s has %d signatures instead of 1",
+			n.Serial, n.Party, count)
 	case len(n.KeySigned) == 0:
 		return nil, problem.New(problem.Verification, "notice %d of %s is not signed by a key that may sign it",
 			n.Serial, n.Party).WithHint("fetch the party's newest card; %q takes the root key: %v", n.Act, NeedsRoot(n.Act))
 	}
-	if n.Act == RootChange {
-		if err := n.nextSigned(file, known); err != nil {
-			return nil, err
-		}
-	}
 	return n, nil
 }
 
-// nextSigned checks that the next root itself signed, as a key apart from the
-// roots that are known already.
-func (n *Notice) nextSigned(file []byte, known []note.Verifier) error {
-	v, err := signedtext.Verifier(n.Next)
+// openChange verifies a root change by the keys that it names itself.
+func (n *Notice) openChange(file []byte, count int) error {
+	next, err := n.signed(file, n.Next)
 	if err != nil {
 		return err
 	}
-	for _, k := range known {
-		if k.Name() == v.Name() && k.KeyHash() == v.KeyHash() {
-			return problem.New(problem.Verification, "notice %d of %s names the present root as the next", n.Serial, n.Party)
-		}
+	if n.RootSaid, err = n.signed(file, n.Root); err != nil {
+		return err
 	}
-	names, err := signedtext.Signatures(file, v)
-	if err != nil || len(names) != 1 {
+	want := 1
+	if n.RootSaid {
+		want = 2
+	}
+	switch {
+	case !next:
 		return problem.New(problem.Verification, "notice %d of %s is not signed by the next root", n.Serial, n.Party)
+	case count != want:
+		return problem.New(problem.Verification, "notice %d of %s has a signature by neither the replaced nor the next root",
+			n.Serial, n.Party)
 	}
 	return nil
+}
+
+// signed reports whether a key that the notice names has signed it.
+func (n *Notice) signed(file []byte, vkey string) (bool, error) {
+	v, err := signedtext.Verifier(vkey)
+	if err != nil {
+		return false, err
+	}
+	names, err := signedtext.Signatures(file, v)
+	if err != nil {
+		return false, problem.Wrap(problem.Verification, err, "notice %d of %s", n.Serial, n.Party)
+	}
+	n.KeySigned = append(n.KeySigned, names...)
+	return len(names) == 1, nil
 }
 
 // IsNext reports whether the root that takes over is the one that a card or an

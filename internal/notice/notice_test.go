@@ -46,20 +46,47 @@ func suspension() Notice {
 func rootChange(t testing.TB) Notice {
 	t.Helper()
 	n := suspension()
-	n.Act, n.Agreement, n.Digest, n.Next = RootChange, AllAgreements, [32]byte{}, testKeys(t).nextKey
-	n.Reason = "planned change of the root"
+	k := testKeys(t)
+	n.Act, n.Agreement, n.Digest, n.Root, n.Next = RootChange, AllAgreements, [32]byte{}, k.rootKey, k.nextKey
+	n.After, n.Reason = signedtext.Digest([]byte("the root after the next one")), "planned change of the root"
+	n.Stands = SortStands([]Stand{
+		{StandsNotice, signedtext.Digest([]byte("notice"))}, {StandsCard, signedtext.Digest([]byte("card 2"))},
+		{StandsCard, signedtext.Digest([]byte("card 1"))}, {StandsAgreement, signedtext.Digest([]byte("agreement"))},
+		{StandsCard, signedtext.Digest([]byte("card 1"))},
+	})
 	return n
+}
+
+// acceptance gives the notice by which al believes me's new root.
+func acceptance(t testing.TB) Notice {
+	t.Helper()
+	n := suspension()
+	_, other := texttest.Signer(t, "me", "me root 2")
+	n.Act, n.Agreement, n.Digest, n.Next = AcceptRoot, AllAgreements, signedtext.Digest([]byte("change")), other
+	n.Reason = "compared by telephone"
+	return n
+}
+
+// ofAct gives a notice of an act, and who signs it.
+func ofAct(t testing.TB, act Act) (Notice, []note.Signer) {
+	t.Helper()
+	k := testKeys(t)
+	n := suspension()
+	n.Act = act
+	switch act {
+	case RootChange:
+		return rootChange(t), []note.Signer{k.root, k.next}
+	case AcceptRoot:
+		n = acceptance(t)
+	}
+	return n, []note.Signer{k.root}
 }
 
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	k := testKeys(t)
 	for _, act := range Acts() {
-		n, signers := suspension(), []note.Signer{k.root}
-		n.Act = act
-		if act == RootChange {
-			n, signers = rootChange(t), []note.Signer{k.root, k.next}
-		}
+		n, signers := ofAct(t, act)
 		file, err := Issue(n, signers...)
 		if err != nil {
 			t.Fatalf("%s: %v", act, err)
@@ -85,11 +112,7 @@ func TestWhoMaySign(t *testing.T) {
 	t.Parallel()
 	k := testKeys(t)
 	for _, act := range Acts() {
-		n := suspension()
-		n.Act = act
-		if act == RootChange {
-			n = rootChange(t)
-		}
+		n, _ := ofAct(t, act)
 		// By hand, past what Issue refuses.
 		file, err := signedtext.AddSignature(n.Encode(), k.online)
 		if err != nil {
@@ -170,26 +193,44 @@ func TestRootChange(t *testing.T) {
 		}
 		return file
 	}
-	same := n
-	same.Next = k.rootKey
+	if !got.RootSaid || !got.HasStand(StandsCard, signedtext.Digest([]byte("card 1"))) ||
+		got.HasStand(StandsNotice, signedtext.Digest([]byte("card 1"))) {
+		t.Error("what stands")
+	}
+	alone, err := Open(sign(n, k.next))
+	if err != nil || alone.RootSaid {
+		t.Errorf("only the next root: %+v, %v", alone, err)
+	}
 	for name, file := range map[string][]byte{
-		"only the old root":     sign(n, k.root),
-		"only the next root":    sign(n, k.next),
-		"a thief as next root":  sign(n, k.root, k.stranger),
-		"a thief as old root":   sign(n, k.stranger, k.next),
-		"online and next":       sign(n, k.online, k.next),
-		"three signatures":      sign(n, k.root, k.next, k.stranger),
-		"the root follows self": sign(same, k.root, k.stranger),
+		"only the old root":    sign(n, k.root),
+		"a thief as next root": sign(n, k.root, k.stranger),
+		"a thief as old root":  sign(n, k.stranger, k.next),
+		"online and next":      sign(n, k.online, k.next),
+		"three signatures":     sign(n, k.root, k.next, k.stranger),
 	} {
-		if _, err := Open(file, k.rootV, k.onlineV); !problem.Is(err, problem.Verification) {
+		if _, err := Open(file, k.rootV, k.onlineV, k.strangerV); !problem.Is(err, problem.Verification) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := Issue(n, k.root); !problem.Is(err, problem.Invalid) {
-		t.Errorf("one signer: %v", err)
+	for name, edit := range map[string]func(*Notice){
+		"the root follows itself":   func(n *Notice) { n.Next = n.Root },
+		"nothing after the next":    func(n *Notice) { n.After = [32]byte{} },
+		"the next is also after":    func(n *Notice) { n.After = signedtext.KeyDigest(n.Next) },
+		"the old one comes back":    func(n *Notice) { n.After = signedtext.KeyDigest(n.Root) },
+		"what stands is not sorted": func(n *Notice) { n.Stands[0], n.Stands[1] = n.Stands[1], n.Stands[0] },
+		"another thing stands":      func(n *Notice) { n.Stands[0].Kind = "alert" },
+	} {
+		bad := rootChange(t)
+		edit(&bad)
+		if _, err := Issue(bad, k.root, k.next); !problem.Is(err, problem.Invalid) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
-	if _, err := Issue(n, k.root, k.root); !problem.Is(err, problem.Invalid) {
-		t.Errorf("the same signer twice: %v", err)
+	if _, err := Issue(n, k.root); !problem.Is(err, problem.Verification) {
+		t.Errorf("only the old root signs: %v", err)
+	}
+	if _, err := Issue(n, k.root, k.root); err == nil {
+		t.Error("the same signer twice")
 	}
 	if suspended := suspension(); suspended.IsNext([32]byte{}) {
 		t.Error("a suspension names no root")
@@ -230,5 +271,30 @@ func TestIssueRefusesBadNotices(t *testing.T) {
 	me, _ := texttest.Signer(t, "me", "me root 1")
 	if _, err := Issue(suspension(), me); !problem.Is(err, problem.Locked) {
 		t.Errorf("another party's root: %v", err)
+	}
+}
+
+func TestRequest(t *testing.T) {
+	t.Parallel()
+	n := rootChange(t)
+	got, err := OpenRequest(n.Request())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Root != n.Root || got.Next != "" || !cmp.Equal(got.Stands, n.Stands) {
+		t.Errorf("%+v", got)
+	}
+	withdrawal := suspension()
+	withdrawal.Act = Withdraw
+	for name, text := range map[string][]byte{
+		"nothing":         nil,
+		"too much":        bytes.Repeat([]byte("x"), MaxFile+1),
+		"a whole change":  n.Encode(),
+		"another act":     withdrawal.Encode(),
+		"what follows it": append(n.Request(), "x\n"...),
+	} {
+		if _, err := OpenRequest(text); !problem.Is(err, problem.Invalid) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -63,7 +63,10 @@ func (r *reader) rules() []signedtext.Rule {
 		{Key: "digest", Min: 1, Max: 1, Read: r.digest},
 		{Key: "act", Min: 1, Max: 1, Read: r.act},
 		{Key: "effective", Min: 1, Max: 1, Read: r.effective},
+		{Key: "root", Min: 0, Max: 1, Read: r.root},
 		{Key: "next", Min: 0, Max: 1, Read: r.next},
+		{Key: "after", Min: 0, Max: 1, Read: r.after},
+		{Key: "stands", Min: 0, Max: MaxStands, Read: r.stands},
 		{Key: "reason", Min: 1, Max: 1, Read: r.reason},
 	}
 }
@@ -122,6 +125,37 @@ func (r *reader) effective(l signedtext.Line) string {
 	return ""
 }
 
+func (r *reader) root(l signedtext.Line) string {
+	r.n.Root = l.Rest
+	if _, _, err := signedtext.ParseVKey(l.Rest); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+func (r *reader) after(l signedtext.Line) string {
+	d, ok := signedtext.ParseDigest(l.Rest)
+	r.n.After = d
+	if !ok {
+		return "not a sha256: digest"
+	}
+	return ""
+}
+
+func (r *reader) stands(l signedtext.Line) string {
+	kind, rest, _ := strings.Cut(l.Rest, " ")
+	d, ok := signedtext.ParseDigest(rest)
+	if !ok || !slices.Contains(standKinds, kind) {
+		return "not one of " + strings.Join(standKinds, ", ") + " and its sha256: digest"
+	}
+	s := Stand{kind, d}
+	if n := len(r.n.Stands); n > 0 && compareStands(r.n.Stands[n-1], s) >= 0 {
+		return "not in ascending order, or twice"
+	}
+	r.n.Stands = append(r.n.Stands, s)
+	return ""
+}
+
 func (r *reader) next(l signedtext.Line) string {
 	r.n.Next = l.Rest
 	if _, _, err := signedtext.ParseVKey(l.Rest); err != nil {
@@ -143,17 +177,25 @@ func (r *reader) reason(l signedtext.Line) string {
 func (r *reader) whole() []signedtext.Finding {
 	var out []signedtext.Finding
 	fault := func(code, text string) { out = append(out, signedtext.Finding{Code: code, Text: text}) }
-	change := r.n.Act == RootChange
-	if (r.n.Agreement == AllAgreements) != change || (r.n.Digest == [32]byte{}) != change {
-		fault("agreement", `a root change is about agreement "all" with digest "none", any other act about one text`)
+	change, roots := r.n.Act == RootChange, aboutRoots(r.n.Act)
+	if (r.n.Agreement == AllAgreements) != roots || (r.n.Digest == [32]byte{}) != change {
+		fault("agreement", `only acts about roots are about "all", and only a root change about digest "none"`)
 	}
-	if (r.n.Next != "") != change {
-		fault("next", `"next" stands in a root change and nowhere else`)
+	if (r.n.Next != "") != roots {
+		fault("next", `"next" stands in acts about roots and nowhere else`)
 	}
-	if r.n.Next != "" {
-		if name, _, err := signedtext.ParseVKey(r.n.Next); err == nil && name != r.n.Party {
-			fault("next", "the next root is not named like the party")
-		}
+	if (r.n.Root != "") != change || (r.n.After != [32]byte{}) != change || len(r.n.Stands) > 0 && !change {
+		fault("root", `"root" and "after" stand in a root change, "stands" nowhere else`)
+	}
+	name, _, _ := signedtext.ParseVKey(r.n.Next)
+	old, _, _ := signedtext.ParseVKey(r.n.Root)
+	switch {
+	case change && (name != r.n.Party || old != r.n.Party):
+		fault("next", "the roots are not named like the party")
+	case r.n.Act == AcceptRoot && (name == r.n.Party || !terms.ValidParty(name)):
+		fault("next", "the root that is accepted is not named like another party")
+	case change && (r.n.Next == r.n.Root || r.n.After == signedtext.KeyDigest(r.n.Next) || r.n.After == signedtext.KeyDigest(r.n.Root)):
+		fault("next", "the replaced root, the next one and the one after it are three keys")
 	}
 	return out
 }

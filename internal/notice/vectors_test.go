@@ -68,7 +68,7 @@ func vectors(t testing.TB) []texttest.Vector {
 		n.Act = act
 		return n.Encode()
 	}
-	change := rootChange(t)
+	change, accept := rootChange(t), acceptance(t)
 	for _, act := range []Act{Suspend, Resume, Object} {
 		add("ok-"+act+"-key", "ok", "act "+act+", signed by the notice key", sign(as(act), k.online))
 	}
@@ -76,6 +76,9 @@ func vectors(t testing.TB) []texttest.Vector {
 		add("ok-"+act+"-root", "ok", "act "+act+", signed by the root", sign(as(act), k.root))
 	}
 	add("ok-root-change", "ok", "the next root takes over, signed by both roots", sign(change.Encode(), k.root, k.next))
+	add("ok-root-change-next", "ok", "the next root takes over, signed by itself alone: counts where it is accepted",
+		sign(change.Encode(), k.next))
+	add("ok-accept-root", "ok", "another party's changed root is believed", sign(accept.Encode(), k.root))
 	for _, act := range []Act{Withdraw, Repudiate} {
 		add("verification-"+act+"-key", "verification", "act "+act+" takes the root, signed by the notice key",
 			sign(as(act), k.online))
@@ -88,10 +91,34 @@ func vectors(t testing.TB) []texttest.Vector {
 		bytes.Replace(good, []byte("act suspend"), []byte("act resume"), 1))
 	add("verification-root-change-old", "verification", "a root change without the next root's signature",
 		sign(change.Encode(), k.root))
-	add("verification-root-change-next", "verification", "a root change without the old root's signature",
-		sign(change.Encode(), k.next))
+	add("verification-root-change-three", "verification", "a third signature below a root change",
+		sign(change.Encode(), k.root, k.next, k.stranger))
+	add("verification-accept-root-key", "verification", "an accepted root takes the root, signed by the notice key",
+		sign(accept.Encode(), k.online))
 	add("verification-root-change-thief", "verification", "a root change to a key that did not sign",
 		sign(change.Encode(), k.root, k.stranger))
+	for _, e := range []struct {
+		name, comment string
+		edit          func(*Notice)
+	}{
+		{"root-change-same", "the root follows itself", func(n *Notice) { n.Next = n.Root }},
+		{"root-change-root", "it does not say which root is replaced", func(n *Notice) { n.Root = "" }},
+		{"root-change-after", "it announces no root after the next one", func(n *Notice) { n.After = [32]byte{} }},
+		{"root-change-after-next", "it announces the next root once more", func(n *Notice) { n.After = signedtext.KeyDigest(n.Next) }},
+		{"stands-order", "what stands is not in order", func(n *Notice) { n.Stands[0], n.Stands[1] = n.Stands[1], n.Stands[0] }},
+		{"stands-twice", "one thing stands twice", func(n *Notice) { n.Stands[1] = n.Stands[0] }},
+		{"stands-kind", "nobody knows what stands", func(n *Notice) { n.Stands[0].Kind = "alert" }},
+	} {
+		n := rootChange(t)
+		e.edit(&n)
+		add("invalid-"+e.name, "invalid", e.comment, sign(n.Encode(), k.root, k.next))
+	}
+	own := accept
+	own.Next = k.nextKey
+	add("invalid-accept-root-own", "invalid", "nobody accepts an own root", sign(own.Encode(), k.root))
+	stray := suspension()
+	stray.Stands = change.Stands
+	add("invalid-stands-elsewhere", "invalid", "something stands in a suspension", sign(stray.Encode(), k.root))
 	text := as(Suspend)
 	for _, e := range edits {
 		changed := append(bytes.Clone(text), e.new...)
@@ -138,8 +165,19 @@ func FuzzOpen(f *testing.F) {
 		if !bytes.Equal(peeked.Encode(), peeked.Text) || !bytes.HasPrefix(file, peeked.Text) {
 			t.Fatal("accepted a notice that would be written differently")
 		}
-		if n, err := Open(file, k.rootV, k.onlineV); err == nil && NeedsRoot(n.Act) && !n.RootSaid {
+		if n, err := Open(file, k.rootV, k.onlineV); err == nil && NeedsRoot(n.Act) && n.Act != RootChange && !n.RootSaid {
 			t.Fatalf("act %s without the root", n.Act)
+		}
+	})
+}
+
+func FuzzOpenRequest(f *testing.F) {
+	change := rootChange(f)
+	f.Add(change.Request())
+	f.Add(change.Encode())
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if n, err := OpenRequest(text); err == nil && !bytes.Equal(n.Request(), text) {
+			t.Fatal("accepted a request that would be written differently")
 		}
 	})
 }

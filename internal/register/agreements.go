@@ -140,9 +140,11 @@ func (s *state) warnings(t *text) []string {
 	for _, p := range t.Agreement.Parties {
 		list := s.cards[p.Code]
 		switch {
+		case s.changes[rootOf{p.Code, p.Root}] != nil:
+			warn("the root that the text names for %s was replaced: it must sign a text that names its new one", p.Code)
 		case len(list) == 0:
 			warn("there is no card of %s yet", p.Code)
-		case list[len(list)-1].Root != s.changed(p.Code, p.Root, latest):
+		case list[len(list)-1].Root != s.changed(p.Code, p.Root):
 			warn("the card of %s is by another root than the text names: compare fingerprints before signing", p.Code)
 		case list[len(list)-1].Root == p.Root && list[len(list)-1].NextRoot != p.Next:
 			warn("the card of %s announces another next root than the text", p.Code)

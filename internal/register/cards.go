@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"karaula/internal/card"
+	"karaula/internal/notice"
 	"karaula/internal/problem"
 	"karaula/internal/signedtext"
 )
@@ -55,7 +56,7 @@ func (r *Register) AddCard(file []byte, o AddCardOptions) (CardResult, error) {
 		return CardResult{}, err
 	}
 	res := CardResult{Card: c, Fingerprint: c.Fingerprint()}
-	if o.Fingerprint != "" && plain(o.Fingerprint) != plain(res.Fingerprint) {
+	if o.Fingerprint != "" && !signedtext.SameFingerprint(o.Fingerprint, res.Fingerprint) {
 		return res, problem.New(problem.Verification,
 			"the card of %s has the fingerprint %s, not the one given; it was not taken in", c.Party, res.Fingerprint).
 			WithHint("call the authority of %s and compare again; a stranger may have made this card", c.Party)
@@ -64,19 +65,14 @@ func (r *Register) AddCard(file []byte, o AddCardOptions) (CardResult, error) {
 	return res, err
 }
 
-// plain strips a fingerprint of what people add when they write it down.
-func plain(fingerprint string) string {
-	return strings.ToUpper(strings.NewReplacer(" ", "", ":", "", "-", "").Replace(fingerprint))
-}
-
 func (e *editor) addCard(c *card.Card, o AddCardOptions, res *CardResult) error {
 	s := e.state
-	have := s.cards[c.Party]
+	have := s.counting(c.Party)
 	if err := s.checkRoot(c, res); err != nil {
 		return err
 	}
-	res.First = len(have) == 0
-	for _, other := range have {
+	res.First = len(s.cards[c.Party]) == 0
+	for _, other := range s.cards[c.Party] {
 		if other.Serial != c.Serial {
 			continue
 		}
@@ -84,15 +80,21 @@ func (e *editor) addCard(c *card.Card, o AddCardOptions, res *CardResult) error 
 			res.Known = true
 			return nil
 		}
-		name := fmt.Sprintf("%s-%d-%s.card", c.Party, c.Serial, short(c.Digest))
-		if err := e.keepEvidence(name, c.Signed); err != nil {
+		if !slices.Contains(have, other) { // by a root that never became the party's: in the way, no more
+			if err := e.keepEvidence(cardEvidence(other), other.Signed); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := e.keepEvidence(cardEvidence(c), c.Signed); err != nil {
 			return err
 		}
 		return problem.New(problem.Conflict,
 			"the root of %s signed two different cards with serial %d; this one was kept as evidence, not taken in",
 			c.Party, c.Serial).WithHint("ask the authority of %s which one is right, and for a card with a new serial", c.Party)
 	}
-	if n := len(have); n > 0 && c.Serial < have[n-1].Serial && !o.History {
+	old := o.History || s.changes[rootOf{c.Party, c.Root}] != nil
+	if n := len(have); n > 0 && c.Serial < have[n-1].Serial && !old {
 		return problem.New(problem.Conflict, "the card of %s has serial %d, a newer one with serial %d is here already; "+
 			"it was not taken in", c.Party, c.Serial, have[n-1].Serial)
 	}
@@ -107,6 +109,11 @@ func (e *editor) addCard(c *card.Card, o AddCardOptions, res *CardResult) error 
 		}
 	}
 	return e.write(cardPath(c), c.Signed)
+}
+
+// cardEvidence names a card among the evidence.
+func cardEvidence(c *card.Card) string {
+	return fmt.Sprintf("%s-%d-%s.card", c.Party, c.Serial, short(c.Digest))
 }
 
 // checkRoot refuses a card by another root than the one that counts.
@@ -127,7 +134,11 @@ func (s *state) checkRoot(c *card.Card, res *CardResult) error {
 			WithHint("pinned: %s; this card: %s", fingerprints(keys), res.Fingerprint)
 	}
 	have := s.cards[c.Party]
-	if len(have) > 0 && !slices.ContainsFunc(have, func(o *card.Card) bool { return o.Root == c.Root }) {
+	if s.disowned(c.Party, c.Root, notice.StandsCard, c.Digest) {
+		return problem.Wrap(problem.Verification, errDisowned, "card %d of %s was not taken in", c.Serial, c.Party)
+	}
+	seen := func(o *card.Card) bool { return slices.Contains(s.lineage(c.Party, o.Root), c.Root) }
+	if len(have) > 0 && !slices.ContainsFunc(have, seen) {
 		return problem.New(problem.Verification,
 			"the card of %s is by another root than the one seen first; it was not taken in", c.Party).
 			WithHint("seen first: %s; this card: %s; compare by telephone, and remove the party if the first one was wrong",
@@ -136,16 +147,21 @@ func (s *state) checkRoot(c *card.Card, res *CardResult) error {
 	return nil
 }
 
-// isHistory reports whether a card on file or older than one is by a root that
-// a root change has replaced: it may be kept to verify what was said under it.
+// isHistory reports whether a card was signed by a root that does not count any
+// more, and counts nevertheless: it may be kept to verify what was said under it.
+// Where a root change replaced the root, the change says which cards these are;
+// where a new text names another root, those up to the newest one here are.
 func (s *state) isHistory(c *card.Card) bool {
+	if n := s.changes[rootOf{c.Party, c.Root}]; n != nil {
+		return n.HasStand(notice.StandsCard, c.Digest)
+	}
 	have := s.cards[c.Party]
 	if len(have) == 0 || c.Serial > have[len(have)-1].Serial {
 		return false
 	}
 	for _, list := range s.texts {
 		for _, t := range list {
-			if p, ok := t.Agreement.Party(c.Party); ok && t.complete && slices.Contains(s.lineage(c.Party, p.Root), c.Root) {
+			if p, ok := t.Agreement.Party(c.Party); ok && t.whole && slices.Contains(s.lineage(c.Party, p.Root), c.Root) {
 				return true
 			}
 		}

@@ -1,6 +1,7 @@
 package register
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -32,7 +33,8 @@ func TestAddCard(t *testing.T) {
 	if !res.First || res.Known || res.Pinned || res.Fingerprint == "" || res.Card.Party != "me" {
 		t.Errorf("the first card: %+v", res)
 	}
-	if res, err = r.AddCard(first, AddCardOptions{Fingerprint: plain(res.Fingerprint)}); err != nil || !res.Known {
+	written := strings.ReplaceAll(strings.ToLower(res.Fingerprint), " ", "-")
+	if res, err = r.AddCard(first, AddCardOptions{Fingerprint: written}); err != nil || !res.Known {
 		t.Errorf("the same card again: %+v, %v", res, err)
 	}
 	before := r.View()

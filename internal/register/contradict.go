@@ -81,7 +81,7 @@ func (s *state) rootTaken(t *text) error {
 // sameRoot reports whether two roots of a party are one, or one was changed into
 // the other, or announced it as the next.
 func (s *state) sameRoot(party, x, y string) bool {
-	if s.changed(party, x, latest) == s.changed(party, y, latest) {
+	if s.changed(party, x) == s.changed(party, y) {
 		return true
 	}
 	return slices.Contains(s.announced(party, y), signedtext.KeyDigest(x)) ||

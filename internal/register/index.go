@@ -51,12 +51,33 @@ func (s *state) makeIndex() {
 		x.cards[party] = s.counting(party)
 		for _, c := range x.cards[party] {
 			x.digests[c.Digest] = c
-			if keys := x.pins[party].keys; len(keys) == 0 || slices.Contains(keys, c.Root) {
-				x.current[party] = c
-			}
+		}
+		if c := s.current(party, x.cards[party]); c != nil {
+			x.current[party] = c
 		}
 	}
 	s.index = x
+}
+
+// current gives the newest card by a root that counts, or, after a root change
+// and before the new root's first card, the newest one that stands.
+func (s *state) current(party string, counting []*card.Card) *card.Card {
+	keys, _ := s.pinned(party)
+	var fresh, old *card.Card
+	for _, c := range counting {
+		root := s.changed(party, c.Root)
+		switch {
+		case len(keys) > 0 && !slices.Contains(keys, root):
+		case root == c.Root:
+			fresh = c
+		default:
+			old = c
+		}
+	}
+	if fresh == nil {
+		return old
+	}
+	return fresh
 }
 
 // parse opens a file with a function of nothing but its bytes, or takes what

@@ -32,6 +32,12 @@ type state struct {
 	damaged    []Damage
 	index      index
 
+	claims   map[string][]*notice.Notice // root changes that verify by themselves, by party, ascending serial
+	changes  map[rootOf]*notice.Notice   // those that have effect, by the root that they replace
+	believed []string                    // roots that the reader of somebody's files believes; see [FromFiles]
+	ownRoot  string                      // the own root that a person has taken in; see [Register.TakeOwnRoot]
+	thrown   []thrown                    // files that a root change disowns
+
 	known, parsed map[[32]byte]any // while loading: of the last time, of this time
 }
 
@@ -49,8 +55,9 @@ type text struct {
 	*agreement.Signed
 	former   []agreement.Party // parties of the version before that are none of this one
 	missing  []string          // parties, also former ones, that have not signed
-	complete bool
-	before   bool // the version before is here
+	whole    bool              // nobody is missing, whatever became of the roots that signed
+	complete bool              // whole, and no root that signed disowns it
+	before   bool              // the version before is here
 	path     string
 }
 
@@ -69,9 +76,10 @@ func (r *Register) load(generation uint64) (*state, error) {
 	s := &state{
 		self: r.self, generation: generation, cards: map[string][]*card.Card{}, texts: map[string][]*text{},
 		notices: map[string][]*notice.Notice{}, tombstones: map[string]tombstone{},
+		claims: map[string][]*notice.Notice{}, changes: map[rootOf]*notice.Notice{}, believed: r.believed,
 	}
 	s.known, s.parsed = r.parsed, map[[32]byte]any{}
-	steps := []func(*Register) error{s.loadCards, s.loadTexts, s.loadNotices, s.loadTombstones, s.loadConflicts}
+	steps := []func(*Register) error{s.loadOwnRoot, s.loadCards, s.loadTexts, s.loadNotices, s.loadTombstones, s.loadConflicts}
 	for _, step := range steps {
 		if err := step(r); err != nil {
 			return nil, err
@@ -134,6 +142,30 @@ func misplaced(want string) error {
 	return problem.New(problem.Verification, "the file should be %s", want)
 }
 
+// loadOwnRoot reads which root a person has put in the place of the node's own.
+func (s *state) loadOwnRoot(r *Register) error {
+	body, err := r.memory[ownRootFile], error(nil)
+	switch {
+	case r.memory == nil:
+		body, err = os.ReadFile(filepath.Join(r.dir, ownRootFile))
+	case len(r.believed) > 0:
+		return nil // the reader has its own belief
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || err == nil && body == nil:
+		return nil
+	case err != nil:
+		return problem.Wrap(problem.Failed, err, "the register can't be read")
+	}
+	vkey := strings.TrimSuffix(string(body), "\n")
+	if name, _, err := signedtext.ParseVKey(vkey); err != nil || name != s.self {
+		s.damaged = append(s.damaged, Damage{ownRootFile, problem.New(problem.Invalid, "not a verifier key of %s", s.self)})
+		return nil
+	}
+	s.ownRoot = vkey
+	return nil
+}
+
 func (s *state) loadCards(r *Register) error {
 	err := s.walk(r, partiesDir, card.MaxFile, func(path string, body []byte) error {
 		c, err := parse(s, body, card.Open)
@@ -161,6 +193,9 @@ func textPath(a *agreement.Agreement) string {
 }
 
 func noticePath(n *notice.Notice) string {
+	if n.Act == notice.RootChange { // a thief of the replaced root may have taken the serial
+		return filepath.Join(noticesDir, n.Party, "root-"+short(n.TextID)+".notice")
+	}
 	return filepath.Join(noticesDir, n.Party, fmt.Sprintf("%d.notice", n.Serial))
 }
 
@@ -224,7 +259,8 @@ func (s *state) openText(file []byte) (*text, error) {
 
 // settle finds out who must still sign a text: its parties, and those of the
 // version before that it leaves out, unless they have withdrawn from that.
-// It reports whether that completes the text.
+// A signature by a root that was replaced since counts if the change names the
+// text. It reports whether anything has changed.
 func (s *state) settle(t *text) bool {
 	was := t.complete
 	t.missing = t.Missing()
@@ -238,8 +274,14 @@ func (s *state) settle(t *text) bool {
 			t.missing = append(t.missing, p.Code)
 		}
 	}
+	t.whole = len(t.missing) == 0
+	for _, p := range append(slices.Clone(t.Agreement.Parties), t.former...) {
+		if !slices.Contains(t.missing, p.Code) && s.disowned(p.Code, p.Root, notice.StandsAgreement, t.Agreement.Digest) {
+			t.missing = append(t.missing, p.Code)
+		}
+	}
 	t.complete = len(t.missing) == 0
-	return t.complete && !was
+	return t.complete != was
 }
 
 // text finds a text of an id by its digest.

@@ -15,12 +15,14 @@ import (
 // paths below its folder, with slashes: for whoever verifies what a node has
 // exported. As on disk, what does not verify is left out and listed by
 // [View.Damaged]. Self is whose register it was; nothing of it is believed by
-// that alone, see [View.Trusts].
-func FromFiles(self string, files map[string][]byte, at time.Time) (*View, error) {
+// that alone, see [View.Trusts]. Roots are verifier keys that the reader believes:
+// a root change to one of them has effect, as if a person had accepted it, and what
+// the exporter has accepted has none.
+func FromFiles(self string, files map[string][]byte, at time.Time, roots ...string) (*View, error) {
 	if !terms.ValidParty(self) {
 		return nil, problem.New(problem.Invalid, "%q is not a party code", self)
 	}
-	r := &Register{self: self, memory: files}
+	r := &Register{self: self, memory: files, believed: roots}
 	s, err := r.load(0)
 	if err != nil {
 		return nil, err
@@ -49,6 +51,9 @@ func (v *View) Files() map[string][]byte {
 			out[noticePath(n)] = n.Signed
 		}
 	}
+	if v.s.ownRoot != "" {
+		out[ownRootFile] = []byte(v.s.ownRoot + "\n")
+	}
 	return out
 }
 
@@ -56,18 +61,16 @@ func (v *View) Files() map[string][]byte {
 // the one that the text names, or one that it was changed into by notices that
 // the old and the new root have signed.
 func (v *View) Trusts(party, root string, keys []string) bool {
-	if slices.Contains(keys, root) {
-		return true
-	}
-	for _, n := range v.s.notices[party] {
-		if n.Next != "" && signedBy(n, root) && signedBy(n, n.Next) {
-			root = n.Next
-		}
+	for {
 		if slices.Contains(keys, root) {
 			return true
 		}
+		n := v.s.changes[rootOf{party, root}]
+		if n == nil || !n.RootSaid {
+			return false
+		}
+		root = n.Next
 	}
-	return false
 }
 
 // walkMemory is walk for files in memory.

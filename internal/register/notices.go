@@ -3,6 +3,7 @@ package register
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -23,9 +24,13 @@ const maxNotices = 1000
 // be signed by the party's root, or, where the act allows that, by a notice
 // key of the party's newest card here: who finds a key that the party has
 // retired must not be able to suspend. A notice that was taken in before stays,
-// until a card revokes its key. The same notice again changes nothing; another one with its serial is a Conflict and is kept
+// until a card revokes its key or a root change disowns it. The same notice again changes nothing;
+// another one with its serial is a Conflict and is kept
 // as evidence. A lower serial than the highest one is taken in: for each party
 // and agreement the highest serial in effect rules, whatever came first.
+//
+// A root change is kept whether it has effect or not ([View.WaitingRoots]); what
+// it disowns is moved to the evidence.
 //
 // A text, card or root that is not here yet is of kind NotFound: try again
 // when it is.
@@ -34,22 +39,24 @@ func (r *Register) AddNotice(file []byte) error {
 	if err != nil {
 		return err
 	}
-	return r.change(func(e *editor) error { return e.addNotice(n, file) })
+	if err := r.change(func(e *editor) error { return e.addNotice(n, file) }); err != nil || n.Next == "" {
+		return err
+	}
+	return r.throwOut()
 }
 
 func (e *editor) addNotice(claimed *notice.Notice, file []byte) error {
 	s := e.state
-	for _, other := range s.notices[claimed.Party] {
-		if other.Serial == claimed.Serial && bytes.Equal(other.Signed, file) {
-			return nil
-		}
+	known := func(o *notice.Notice) bool { return o.Serial == claimed.Serial && bytes.Equal(o.Signed, file) }
+	if slices.ContainsFunc(s.notices[claimed.Party], known) || slices.ContainsFunc(s.claims[claimed.Party], known) {
+		return nil
 	}
 	n, err := s.openNotice(claimed, file, newest)
 	if err != nil {
 		return err
 	}
 	for _, other := range s.notices[n.Party] {
-		if other.Serial != n.Serial {
+		if other.Serial != n.Serial || n.Act == notice.RootChange || other.Act == notice.RootChange {
 			continue
 		}
 		if other.TextID == n.TextID {
@@ -62,10 +69,10 @@ func (e *editor) addNotice(claimed *notice.Notice, file []byte) error {
 			"%s signed two different notices with serial %d; this one was kept as evidence, not taken in", n.Party, n.Serial)
 	}
 	most := maxNotices
-	if slices.ContainsFunc(s.rootKeys(n.Party, n.Serial), func(root string) bool { return signedBy(n, root) }) {
+	if n.RootSaid {
 		most *= 2 // who has stolen a notice key must not keep a withdrawal out
 	}
-	if len(s.notices[n.Party]) >= most && n.Party != s.self {
+	if len(s.notices[n.Party])+len(s.claims[n.Party]) >= most && n.Party != s.self {
 		return problem.New(problem.Conflict, "%d notices of %s are here already; no more are taken in", most, n.Party).
 			WithHint("call the authority of %s", n.Party)
 	}
@@ -75,7 +82,7 @@ func (e *editor) addNotice(claimed *notice.Notice, file []byte) error {
 // openNotice verifies a notice with what is known about its party and checks
 // that it is about something here.
 func (s *state) openNotice(claimed *notice.Notice, file []byte, of cards) (*notice.Notice, error) {
-	verifiers := s.noticeKeys(claimed.Party, claimed.Serial, of)
+	verifiers := s.noticeKeys(claimed.Party, of)
 	if len(verifiers) == 0 {
 		return nil, problem.New(problem.NotFound, "no key of %q is known that could sign a notice", claimed.Party).
 			WithHint("karaula party add CARD --dir DIR")
@@ -84,8 +91,14 @@ func (s *state) openNotice(claimed *notice.Notice, file []byte, of cards) (*noti
 	if err != nil {
 		return nil, err
 	}
-	if n.Act == notice.RootChange {
-		return n, s.checkRootChange(n)
+	switch n.Act {
+	case notice.RootChange:
+		return n, s.checkClaim(n)
+	case notice.AcceptRoot:
+		return n, s.signedStanding(n)
+	}
+	if err := s.signedStanding(n); err != nil {
+		return nil, err
 	}
 	t := s.text(n.Agreement, n.Digest)
 	if t == nil {
@@ -99,30 +112,15 @@ func (s *state) openNotice(claimed *notice.Notice, file []byte, of cards) (*noti
 	return n, nil
 }
 
-// checkRootChange refuses a next root that was not announced beforehand.
-func (s *state) checkRootChange(n *notice.Notice) error {
-	for _, root := range s.rootKeys(n.Party, n.Serial) {
-		if !signedBy(n, root) {
-			continue
-		}
-		if slices.ContainsFunc(s.announced(n.Party, root), n.IsNext) {
-			return nil
-		}
-	}
-	return problem.New(problem.Verification, "the root that notice %d of %s changes to was never announced",
-		n.Serial, n.Party).
-		WithHint("agreements and cards announce the next root by its digest; call the authority of %s", n.Party)
-}
-
-// rootKeys gives the roots that count for a party's notice with this serial:
-// pinned ones, or else those of its cards.
-func (s *state) rootKeys(party string, serial uint64) []string {
-	keys, _ := s.pinnedFor(party, serial)
+// rootKeys gives the roots that count for a party: pinned ones, or else those of
+// its cards.
+func (s *state) rootKeys(party string) []string {
+	keys, _ := s.pinned(party)
 	if len(keys) > 0 {
 		return keys
 	}
 	for _, c := range s.cards[party] {
-		if root := s.changed(party, c.Root, serial); !slices.Contains(keys, root) {
+		if root := s.changed(party, c.Root); !slices.Contains(keys, root) {
 			keys = append(keys, root)
 		}
 	}
@@ -139,7 +137,8 @@ const (
 )
 
 // noticeKeys gives the verifiers of a party's roots and notice keys.
-func (s *state) noticeKeys(party string, serial uint64, of cards) []note.Verifier {
+// Roots that were replaced are among them: what the change lets stand still counts.
+func (s *state) noticeKeys(party string, of cards) []note.Verifier {
 	var out []note.Verifier
 	seen := map[string]bool{}
 	add := func(v note.Verifier) {
@@ -148,7 +147,7 @@ func (s *state) noticeKeys(party string, serial uint64, of cards) []note.Verifie
 			out = append(out, v)
 		}
 	}
-	for _, root := range s.rootKeys(party, serial) {
+	for _, root := range append(s.rootKeys(party), s.everyRoot(party)...) {
 		if v, err := signedtext.Verifier(root); err == nil {
 			add(v)
 		}
@@ -185,27 +184,32 @@ func (s *state) revoked(party string, id [16]byte) bool {
 // counts or counted: if an agreement pins the root, others don't.
 func (s *state) counting(party string) []*card.Card {
 	keys, _ := s.pinned(party)
-	if len(keys) == 0 {
-		return s.cards[party]
-	}
 	var out []*card.Card
 	for _, c := range s.cards[party] {
-		if slices.Contains(keys, c.Root) || s.isHistory(c) {
+		if s.disowned(party, c.Root, notice.StandsCard, c.Digest) {
+			continue
+		}
+		if len(keys) == 0 || slices.Contains(keys, c.Root) || s.isHistory(c) {
 			out = append(out, c)
 		}
 	}
 	return out
 }
 
-// loadNotices reads the notices in the order of their serials, because a root
-// change decides who may sign the next one.
+// maxRounds bounds how often the notices are read anew because what one of them
+// says changes who may sign another one. Each round settles at least one.
+const maxRounds = 20
+
+// noticeFile is a notice as it lies in the register.
+type noticeFile struct {
+	path    string
+	body    []byte
+	claimed *notice.Notice
+}
+
+// loadNotices reads the notices in the order of their serials.
 func (s *state) loadNotices(r *Register) error {
-	type file struct {
-		path    string
-		body    []byte
-		claimed *notice.Notice
-	}
-	var files []file
+	var files []noticeFile
 	err := s.walk(r, noticesDir, notice.MaxFile, func(path string, body []byte) error {
 		n, err := notice.Peek(body)
 		if err != nil {
@@ -214,28 +218,68 @@ func (s *state) loadNotices(r *Register) error {
 		if want := noticePath(n); want != path {
 			return misplaced(want)
 		}
-		files = append(files, file{path, body, n})
+		if n.Act == notice.RootChange {
+			if n, err = parse(s, body, openChange); err != nil {
+				return err
+			}
+			s.takeChange(n)
+		}
+		files = append(files, noticeFile{path, body, n})
 		return nil
 	})
-	slices.SortStableFunc(files, func(a, b file) int { return compare(a.claimed.Serial, b.claimed.Serial) })
-	// A withdrawal can complete a text, and that can pin a root: then once more.
+	slices.SortStableFunc(files, func(a, b noticeFile) int { return compare(a.claimed.Serial, b.claimed.Serial) })
+	for _, list := range s.claims {
+		slices.SortStableFunc(list, func(a, b *notice.Notice) int { return compare(a.Serial, b.Serial) })
+	}
+	// A withdrawal can complete a text, that can pin a root, and a root change can
+	// take both back: then once more.
 	damaged := len(s.damaged)
-	for again := true; again; {
-		s.notices, s.damaged = map[string][]*notice.Notice{}, s.damaged[:damaged]
-		for _, f := range files {
-			n, err := s.openNotice(f.claimed, f.body, every)
-			if err != nil {
-				s.damaged = append(s.damaged, Damage{f.path, err})
-				continue
-			}
-			s.notices[n.Party] = append(s.notices[n.Party], n)
-		}
-		again = false
+	for round, again := 0, true; again && round < maxRounds; round++ {
+		s.damaged, s.thrown = s.damaged[:damaged], nil
+		before := len(s.changes)
+		s.readNotices(files)
+		again = len(s.changes) != before
 		for _, list := range s.texts {
 			for _, t := range list {
 				again = s.settle(t) || again
 			}
 		}
 	}
+	s.dropCards()
 	return err
 }
+
+// readNotices takes the notices for what they are worth under the roots and texts
+// as they are known so far: the own ones first, for they accept others' roots.
+func (s *state) readNotices(files []noticeFile) {
+	s.notices = map[string][]*notice.Notice{}
+	s.settleRoots(s.self, nil)
+	read := func(own bool) {
+		for _, f := range files {
+			if (f.claimed.Party == s.self) == own {
+				s.readNotice(f)
+			}
+		}
+	}
+	read(true)
+	accepted := s.acceptances()
+	for _, party := range sortedKeys(s.claims) {
+		s.settleRoots(party, accepted)
+	}
+	read(false)
+}
+
+func (s *state) readNotice(f noticeFile) {
+	n, err := s.openNotice(f.claimed, f.body, every)
+	switch {
+	case errors.Is(err, errDisowned):
+		s.throw(f.claimed.Party, f.path, f.body)
+	case err != nil:
+		s.damaged = append(s.damaged, Damage{f.path, err})
+	case n.Act != notice.RootChange || s.inEffect(n):
+		s.notices[n.Party] = append(s.notices[n.Party], n)
+	}
+}
+
+// openChange opens a root change by the keys in it.
+func openChange(file []byte) (*notice.Notice, error) { return notice.Open(file) }

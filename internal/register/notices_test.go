@@ -11,7 +11,6 @@ import (
 	"karaula/internal/card"
 	"karaula/internal/notice"
 	"karaula/internal/problem"
-	"karaula/internal/signedtext"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
@@ -233,70 +232,4 @@ func mustChannel(t testing.TB, r *Register, at time.Time) *ChannelView {
 		t.Fatal("no channel")
 	}
 	return c
-}
-
-func TestRootChange(t *testing.T) {
-	t.Parallel()
-	me := who(t, "me")
-	r := node(t, "al", "me")
-	text := draft(t, "b01", "al,me", someTypes)
-	add(t, r, signAll(t, text))
-	change := func(serial uint64, to string) []byte {
-		n := notice.Notice{
-			Party: "me", Serial: serial, Agreement: notice.AllAgreements, Act: notice.RootChange, Effective: start,
-			Next: to, Reason: "test",
-		}
-		next := me.next
-		if to == me.rogue.VKey {
-			next = me.rogue
-		}
-		file, err := notice.Issue(n, me.root.Signer, next.Signer)
-		must(t, err)
-		return file
-	}
-	if err := r.AddNotice(change(1, me.rogue.VKey)); !problem.Is(err, problem.Verification) {
-		t.Errorf("a root that was never announced: %v", err)
-	}
-	// Who stole the root can announce another next root in a card, but that is too late.
-	_, err := r.AddCard(me.cardFile(t, 2, func(c *card.Card) {
-		c.NextRoot = signedtext.KeyDigest(me.rogue.VKey)
-	}), AddCardOptions{})
-	must(t, err)
-	if err := r.AddNotice(change(1, me.rogue.VKey)); !problem.Is(err, problem.Verification) {
-		t.Errorf("a root that only a later card announced: %v", err)
-	}
-	must(t, r.AddNotice(change(2, me.next.VKey)))
-	keys, _ := r.View().PinnedRoots("me")
-	if !cmp.Equal(keys, []string{me.next.VKey}) {
-		t.Fatalf("pinned: %v", keys)
-	}
-	if _, err := r.AddCard(me.cardFile(t, 3, nil), AddCardOptions{}); !problem.Is(err, problem.Verification) {
-		t.Errorf("a new card by the old root: %v", err)
-	}
-	if got := r.View().Cards("me"); len(got) != 2 {
-		t.Errorf("the old card is gone from history: %v", got)
-	}
-	if c, ok := r.View().Card("me"); ok {
-		t.Errorf("the old root's card %d is current", c.Serial)
-	}
-	_, err = r.AddCard(me.cardFile(t, 3, byRoot(me.next)), AddCardOptions{})
-	must(t, err)
-	if c, ok := r.View().Card("me"); !ok || c.Serial != 3 {
-		t.Error("the new root's card is not current")
-	}
-	if err := r.AddNotice(me.noticeFile(t, 4, notice.Withdraw, text, start)); !problem.Is(err, problem.Verification) {
-		t.Errorf("the old root withdraws: %v", err)
-	}
-	if err := r.AddNotice(change(5, me.next.VKey)); !problem.Is(err, problem.Verification) {
-		t.Errorf("the same change again: %v", err)
-	}
-	again, err := Open(r.dir, "al")
-	must(t, err)
-	keys, _ = again.View().PinnedRoots("me")
-	if !cmp.Equal(keys, []string{me.next.VKey}) || len(again.View().Damaged()) != 0 {
-		t.Errorf("read again: %v, %v", keys, again.View().Damaged())
-	}
-	if d := again.View().Decide("me", "b01", vehicle, start); !d.Allowed {
-		t.Errorf("the agreement does not outlive the root: %+v", d)
-	}
 }

@@ -1,7 +1,6 @@
 package register
 
 import (
-	"math"
 	"slices"
 
 	"karaula/internal/notice"
@@ -12,26 +11,18 @@ import (
 // them, and the ids of the agreements that say so: for every agreement the
 // newest complete text that self has signed. A root change moves a pin to the
 // next root. Without any such agreement both are empty.
-func (s *state) pinned(party string) (keys, by []string) { return s.pinnedFor(party, latest) }
-
-// pinnedFor is [state.pinned] with the root changes before a serial only.
-func (s *state) pinnedFor(party string, serial uint64) (keys, by []string) {
+func (s *state) pinned(party string) (keys, by []string) {
 	for _, id := range sortedKeys(s.texts) {
 		t := s.newestSigned(id)
 		if t == nil {
 			continue
 		}
-		root := ""
-		if p, ok := t.Agreement.Party(party); ok {
-			root = p.Root
-		} else if d, ok := t.Agreement.Auditor(party); ok {
-			root = d.Root
-		}
+		root := t.rootOf(party)
 		if root == "" {
 			continue
 		}
 		by = append(by, id)
-		if root = s.changed(party, root, serial); !slices.Contains(keys, root) {
+		if root = s.changed(party, root); !slices.Contains(keys, root) {
 			keys = append(keys, root)
 		}
 	}
@@ -49,18 +40,29 @@ func (s *state) newestSigned(id string) *text {
 	return nil
 }
 
-// latest stands for all notices where a serial is asked for.
-const latest = math.MaxUint64
-
-// changed follows a party's root changes from a root to the one that counts
-// for a notice with this serial.
-func (s *state) changed(party, root string, serial uint64) string {
-	for _, n := range s.notices[party] {
-		if n.Serial < serial && n.Act == notice.RootChange && signedBy(n, root) {
-			root = n.Next
+// lineage gives a root and all that it changed into, the one that counts last.
+func (s *state) lineage(party, root string) []string {
+	out := []string{root}
+	for {
+		n := s.changes[rootOf{party, out[len(out)-1]}]
+		if n == nil || slices.Contains(out, n.Next) {
+			return out
 		}
+		out = append(out, n.Next)
 	}
-	return root
+}
+
+// changed gives the root that a party's root was changed into in the end.
+func (s *state) changed(party, root string) string {
+	all := s.lineage(party, root)
+	return all[len(all)-1]
+}
+
+// disowned reports whether something that this root of a party has signed counts
+// no more: the root was replaced, and its replacement does not let it stand.
+func (s *state) disowned(party, root, kind string, digest [32]byte) bool {
+	n := s.changes[rootOf{party, root}]
+	return n != nil && !n.HasStand(kind, digest)
 }
 
 // signedBy reports whether a notice carries a valid signature by this root.
@@ -75,33 +77,27 @@ func signedBy(n *notice.Notice, root string) bool {
 
 // announced gives the digests of the next root that a party has announced with
 // this root, where a thief of the root can't change them afterwards: in texts
-// that self and everybody have signed, or, where none names the root, in the first card
-// by it. Later cards don't count: the thief can sign them.
+// that self and everybody have signed; in the change by which the root came; or,
+// where neither is here, in the first card by it. Later cards don't count: the
+// thief can sign them.
 func (s *state) announced(party, root string) [][32]byte {
 	var out [][32]byte
 	for _, list := range s.texts {
 		for _, t := range list {
 			p, ok := t.Agreement.Party(party)
-			if ok && p.Root == root && t.complete && slices.Contains(t.SignedBy, s.self) {
+			if ok && p.Root == root && t.whole && slices.Contains(t.SignedBy, s.self) {
 				out = append(out, p.Next)
 			}
+		}
+	}
+	for _, n := range s.changes {
+		if n.Party == party && n.Next == root {
+			out = append(out, n.After)
 		}
 	}
 	for _, c := range s.cards[party] { // ascending serial
 		if c.Root == root && len(out) == 0 {
 			out = append(out, c.NextRoot)
-		}
-	}
-	return out
-}
-
-// lineage gives a root and all that it changed into: the roots whose cards
-// count as history.
-func (s *state) lineage(party, root string) []string {
-	out := []string{root}
-	for _, n := range s.notices[party] {
-		if n.Act == notice.RootChange && signedBy(n, out[len(out)-1]) {
-			out = append(out, n.Next)
 		}
 	}
 	return out

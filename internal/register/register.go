@@ -38,6 +38,7 @@ type Register struct {
 	dir, self string
 	memory    map[string][]byte // the folder's files, where there is no folder
 	now       func() time.Time
+	believed  []string // roots that whoever gave the files believes
 
 	mu      sync.Mutex       // one reader or writer of the folder in this process
 	parsed  map[[32]byte]any // files as last read, by SHA-256, so that they are verified once

@@ -112,3 +112,10 @@ func WeakKey(public ed25519.PublicKey) bool {
 // characters of its verifier key, without a newline. Cards (next-root) and
 // agreements (next=) announce a party's next root by it.
 func KeyDigest(vkey string) [32]byte { return sha256.Sum256([]byte(vkey)) }
+
+// SameFingerprint reports whether two people mean the same fingerprint: spaces,
+// colons, hyphens and case, which people add when they write one down, don't count.
+func SameFingerprint(a, b string) bool {
+	plain := strings.NewReplacer(" ", "", ":", "", "-", "")
+	return strings.EqualFold(plain.Replace(a), plain.Replace(b))
+}

@@ -150,10 +150,12 @@ func (w *World) ChangeRoot(code string) (fresh *card.Card, change []byte) {
 	p := w.Parties[code]
 	n := notice.Notice{
 		Party: code, Serial: w.View(code).NextNoticeSerial(code), Agreement: notice.AllAgreements, Act: notice.RootChange,
-		Effective: w.Now, Next: p.Next.VKey, Reason: "invented for a test",
+		Effective: w.Now, Root: p.Root.VKey, Next: p.Next.VKey, Stands: w.View(code).Standing(code), Reason: "invented for a test",
 	}
+	after := w.NewRoot(code)
+	n.After = signedtext.KeyDigest(after.VKey)
 	change = ok(notice.Issue(n, p.Root.Signer, p.Next.Signer))(w.T)
-	p.Root, p.Next = p.Next, w.NewRoot(code)
+	p.Root, p.Next = p.Next, after
 	if err := p.Gateway.Rotate(w.Now.Add(-time.Hour)); err != nil {
 		w.T.Fatal(err)
 	}

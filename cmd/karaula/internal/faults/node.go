@@ -270,7 +270,14 @@ func (n *Node) Run(ctx context.Context, stdin string, args ...string) (Answer, e
 	if n.Cluster != nil { // officers go where the gateway answers
 		n = n.Cluster.Speaking(ctx)
 	}
-	c := exec.CommandContext(ctx, n.Bin, append(args, "--dir", n.Dir)...)
+	return n.run(ctx, stdin, append(args, "--dir", n.Dir)...)
+}
+
+// Offline runs a command that needs no node.
+func (n *Node) Offline(ctx context.Context, args ...string) (Answer, error) { return n.run(ctx, "", args...) }
+
+func (n *Node) run(ctx context.Context, stdin string, args ...string) (Answer, error) {
+	c := exec.CommandContext(ctx, n.Bin, args...)
 	var out, errs bytes.Buffer
 	c.Stdin, c.Stdout, c.Stderr = strings.NewReader(stdin), &out, &errs
 	err := startTied(c)

@@ -52,9 +52,10 @@ func IssueCard(ctx context.Context, dir string, o CardOptions) (*card.Card, erro
 	if err != nil {
 		return nil, err
 	}
-	if root.VKey != i.before.Root {
+	if counts, _ := i.reg.View().Root(i.cfg.Party); root.VKey != counts {
 		return nil, problem.New(problem.Verification,
-			"%s is not the root key that signed the present card; no card was issued", path)
+			"%s is not the root key that counts now; no card was issued", path).
+			WithHint("after a change of the root the next one signs: --root-key FILE")
 	}
 	next, err := i.draft(ctx, o)
 	if err != nil {
@@ -188,6 +189,11 @@ func (i *issue) fill(g *keyring.Gateway, b *keyring.Broker, o CardOptions) (*car
 	}
 	c.Name, c.Serial, c.Previous = i.cfg.Name, i.before.Serial+1, i.before.Digest
 	c.Root, c.NextRoot = i.before.Root, i.before.NextRoot
+	for _, n := range i.reg.View().RootChanges(i.cfg.Party) {
+		if root, _ := i.reg.View().Root(i.cfg.Party); n.Next == root && c.Root != root {
+			c.Root, c.NextRoot = root, n.After
+		}
+	}
 	if until := year(c.Issued); until.Before(c.Until) { // a card never outlives its sign key
 		c.Until = until
 	}
