@@ -50,8 +50,10 @@ func rootChange(t testing.TB) Notice {
 	n.Act, n.Agreement, n.Digest, n.Root, n.Next = RootChange, AllAgreements, [32]byte{}, k.rootKey, k.nextKey
 	n.After, n.Reason = signedtext.Digest([]byte("the root after the next one")), "planned change of the root"
 	n.Stands = SortStands([]Stand{
-		{StandsNotice, signedtext.Digest([]byte("notice"))}, {StandsCard, signedtext.Digest([]byte("card 2"))},
-		{StandsCard, signedtext.Digest([]byte("card 1"))}, {StandsAgreement, signedtext.Digest([]byte("agreement"))},
+		{StandsNotice, signedtext.Digest([]byte("notice"))},
+		{StandsCard, signedtext.Digest([]byte("card 2"))},
+		{StandsCard, signedtext.Digest([]byte("card 1"))},
+		{StandsAgreement, signedtext.Digest([]byte("agreement"))},
 		{StandsCard, signedtext.Digest([]byte("card 1"))},
 	})
 	return n

@@ -274,7 +274,9 @@ func (n *Node) Run(ctx context.Context, stdin string, args ...string) (Answer, e
 }
 
 // Offline runs a command that needs no node.
-func (n *Node) Offline(ctx context.Context, args ...string) (Answer, error) { return n.run(ctx, "", args...) }
+func (n *Node) Offline(ctx context.Context, args ...string) (Answer, error) {
+	return n.run(ctx, "", args...)
+}
 
 func (n *Node) run(ctx context.Context, stdin string, args ...string) (Answer, error) {
 	c := exec.CommandContext(ctx, n.Bin, args...)
