@@ -59,6 +59,9 @@ type channel struct {
 	openedAt time.Time
 	attended attention
 
+	sightMu sync.Mutex
+	sights  map[witness]*sight // what partners have signed of other ledgers
+
 	lists   map[string]*erase.List // what lies where, by origin
 	stale   stale                  // of the index file
 	erasing chan struct{}          // has an element when something is to be erased at once
@@ -84,6 +87,7 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 		epochs: map[string][]*karaulav1.EpochEnd{}, compared: map[string]bool{}, openedAt: g.o.Now(), attended: newAttention(),
 		judged: make(chan struct{}, 1),
 		lists:  map[string]*erase.List{}, erasing: make(chan struct{}, 1),
+		sights: map[witness]*sight{},
 		stored: map[string]*stock.Stored{}, shelves: map[string]*stock.Shelf{},
 	}
 	for _, p := range c.parties {
@@ -139,9 +143,13 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 	c.mu.Lock()
 	c.live, c.receipts = true, nil
 	c.mu.Unlock()
+	for _, p := range c.parties {
+		c.settleSights(p)
+	}
 	c.takeStock(ctx) // what is there now is compared with what will be there
 	c.done.Go(func() { c.loop(ctx) })
 	c.done.Go(func() { c.eraseLoop(ctx) })
+	c.done.Go(func() { c.askLoop(ctx) })
 	return c, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -198,6 +199,14 @@ func (c *channel) partnerChecks(p string, seen attention) []checkup.Check {
 	add(aside > 0, checkup.Warn, checkup.ChannelAside, "nothing was put aside",
 		fmt.Sprintf("%d pieces of bytes without a place in its ledger since the start", aside),
 		"ask "+p+" whether its broker was restored or broken into")
+	var others []string
+	for _, d := range c.differences() {
+		if d.by == p {
+			others = append(others, c.unlikeText(d.witness, &d.unlike))
+		}
+	}
+	add(len(others) > 0, checkup.Fail, checkup.Histories, "it has signed the same histories as are here", strings.Join(others, "; "),
+		"keep everything; call all parties' duty desks and compare karaula ledger show --channel "+c.id)
 	add(contested, checkup.Fail, checkup.Contested, "one history",
 		"it has signed two histories: its statements are no longer accepted",
 		"keep everything; call "+p+"'s duty desk; it must begin a new epoch")

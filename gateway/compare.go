@@ -29,6 +29,9 @@ func (c *channel) maySpeak(size uint64) error {
 		waits = c.unheard()
 	}
 	c.mu.Unlock()
+	if waits == nil {
+		waits = c.tailLost(since)
+	}
 	if waits != nil {
 		return waits
 	}

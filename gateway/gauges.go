@@ -21,6 +21,7 @@ type gauges struct {
 	linkUp, linkHeard, clockAhead                    *prometheus.Desc
 	halted, said, journal                            *prometheus.Desc
 	received, backlog, held, contested, silent, told *prometheus.Desc
+	histories                                        *prometheus.Desc
 	streamBytes, streamMost                          *prometheus.Desc
 }
 
@@ -43,6 +44,8 @@ func newGauges(g *Gateway) *gauges {
 		"Own statements that a partner has not judged yet, by channel and partner.", "channel", "party")
 	c.held = desc("karaula_statements_held", "Statements of a partner that wait for a card, key or text.", "channel", "party")
 	c.contested = desc("karaula_channel_contested", "1 if a partner has contradicted itself on a channel.", "channel", "party")
+	c.histories = desc("karaula_channel_two_histories",
+		"1 if a partner has signed another history of a party's ledger than the one that is here.", "channel", "party", "origin")
 	c.silent = desc("karaula_channel_silent", "1 if a partner says nothing on a channel though its link is up.", "channel", "party")
 	c.told = desc("karaula_channel_heard_timestamp_seconds",
 		"When a partner last said something on a channel; absent if not since the start.", "channel", "party")
@@ -89,12 +92,21 @@ func (c *gauges) channel(ch *channel, set func(d *prometheus.Desc, v float64, la
 		set(c.journal, float64(info.Size()), ch.id)
 	}
 	seen := ch.attention()
+	unlike := map[witness]bool{}
+	for _, d := range ch.differences() {
+		unlike[d.witness] = true
+	}
 	for _, p := range ch.partners() {
 		ear := ch.ear(p)
 		if ear == nil {
 			continue
 		}
 		received, _, held, _, contested := ear.Status()
+		for _, of := range ch.parties {
+			if of != p {
+				set(c.histories, truth(unlike[witness{p, of}]), ch.id, p, of)
+			}
+		}
 		set(c.received, float64(received), ch.id, p)
 		set(c.backlog, float64(ch.backlog(p)), ch.id, p)
 		set(c.held, float64(held), ch.id, p)

@@ -29,6 +29,9 @@ func (c *channel) onJudged(origin string, j inbox.Judged) {
 		c.heardFrom(origin)
 		c.g.metrics.judged.WithLabelValues(c.id, terms.ClassWord(class), terms.CodeWord(code)).Inc()
 	}
+	if !j.Replayed {
+		defer c.settleSights(origin)
+	}
 	p := j.Placement.Parsed
 	if p == nil {
 		c.holdTheirs(origin, j)
@@ -42,7 +45,7 @@ func (c *channel) onJudged(origin string, j inbox.Judged) {
 		c.endEpoch(p, j.Replayed)
 	}
 	if accepted {
-		c.hearHeads(st)
+		c.hearHeads(st, j.Replayed)
 	}
 	switch {
 	case st.GetKind() == karaulav1.Kind_KIND_ALERT:

@@ -71,18 +71,26 @@ func (l *logs) String() string {
 
 func newHouse(t testing.TB) *house {
 	t.Helper()
+	return newHouseOn(t, channelID, "al", "me")
+}
+
+// newHouseOn makes a house whose text has one channel, between al and others.
+func newHouseOn(t testing.TB, channel string, parties ...string) *house {
+	t.Helper()
 	h := &house{
-		t: t, w: testworld.New(t, "al", "me"), broker: testbroker.Start(t), clock: testworld.Start,
+		t: t, w: testworld.New(t, parties...), broker: testbroker.Start(t), clock: testworld.Start,
 		dir: filepath.Join(t.TempDir(), "al"),
 	}
-	h.text = h.w.Agree(h.w.Text(channelID, []string{"al", "me"}))
+	h.text = h.w.Agree(h.w.Text(channel, parties))
 	if err := (node.Layout{Dir: h.dir}).Make(); err != nil {
 		t.Fatal(err)
 	}
 	for _, ch := range h.text.Channels {
 		on := subject.On(ch.ID, ch.Mode)
 		h.broker.Stream(subject.Out(on), subject.SayAll(on, "al"))
-		h.broker.Stream(subject.InStream(on, "me"), subject.In(on, "me"))
+		for _, p := range parties[1:] {
+			h.broker.Stream(subject.InStream(on, p), subject.In(on, p))
+		}
 	}
 	h.broker.Stream(subject.VerdictStream, "verdict.>")
 	h.broker.Stream(subject.StubStream, "stub.>")

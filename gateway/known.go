@@ -18,10 +18,12 @@ type known struct {
 	contested map[string]uint64          // by party, the epoch in which it sees a contradiction
 }
 
-// hearHeads notes what a partner's accepted statement says about the own ledger.
-func (c *channel) hearHeads(st *karaulav1.Statement) {
+// hearHeads notes what a partner's accepted statement says about the own ledger,
+// and compares what it says about every other one.
+func (c *channel) hearHeads(st *karaulav1.Statement, replayed bool) {
 	own := c.ledger(c.g.self)
 	for _, h := range st.GetHeads() {
+		c.sighted(st.GetOrigin(), h, replayed)
 		if string(h.GetLedger()) == string(own[:]) {
 			c.noteSigned(st.GetOrigin(), h)
 		}
@@ -34,12 +36,12 @@ func (c *channel) hearHeads(st *karaulav1.Statement) {
 		return
 	}
 	for _, l := range r.GetLedgers() {
+		h := &karaulav1.Head{Ledger: l.GetLedger(), Epoch: l.GetEpoch(), Size: l.GetJudgedTo(), Root: l.GetRoot()}
+		c.sighted(st.GetOrigin(), h, replayed)
 		if string(l.GetLedger()) != string(own[:]) {
 			continue
 		}
-		c.noteSigned(st.GetOrigin(), &karaulav1.Head{
-			Ledger: l.GetLedger(), Epoch: l.GetEpoch(), Size: l.GetJudgedTo(), Root: l.GetRoot(),
-		})
+		c.noteSigned(st.GetOrigin(), h)
 		if l.GetContested() != nil {
 			c.mu.Lock()
 			c.known.contested[st.GetOrigin()] = max(c.known.contested[st.GetOrigin()], l.GetEpoch())

@@ -98,6 +98,9 @@ func (g *Gateway) channelStatus(cv *register.ChannelView, s *karaulav1.StatusRes
 			ahead.Round(time.Second),
 		))
 	}
+	for _, d := range c.differences() {
+		s.Warnings = append(s.Warnings, c.unlikeText(d.witness, &d.unlike))
+	}
 	head := c.writer.Head()
 	out.Said, out.Epoch = head.GetSize(), head.GetEpoch()
 	seen := c.attention()

@@ -12,25 +12,26 @@ import (
 
 // The events, as watchers see them.
 const (
-	Sent        = "sent"        // an own alert is stored and on its way
-	Accepted    = "accepted"    // a partner's alert passed the border check
-	Refused     = "refused"     // a partner's statement was refused
-	Held        = "held"        // a partner's statement waits for something
-	Quarantined = "quarantined" // bytes without a valid signature were put aside
-	Replayed    = "replayed"    // a partner published again what has its place already
-	Contested   = "contested"   // a partner has contradicted itself
-	Epoch       = "epoch"       // a ledger goes on in a new epoch
-	Delivered   = "delivered"   // a partner's receipt came in
-	Act         = "act"         // people did something about an alert
-	Due         = "due"         // a quarter of the time is left for what a party owes
-	Overdue     = "overdue"     // the time is over
-	Erased      = "erased"      // the content of an alert is erased here, or a partner says so
-	Link        = "link"        // a link came up or went down
-	Stock       = "stock"       // the own broker does not hold what was stored there
-	Repudiated  = "repudiated"  // an accepted alert's origin has revoked the key that signed it
-	Notice      = "notice"      // an agreement was suspended, resumed, changed
-	Silent      = "silent"      // a partner says nothing on a channel, though its link is up
-	Heard       = "heard"       // a partner that was silent says something again
+	Sent        = "sent"          // an own alert is stored and on its way
+	Accepted    = "accepted"      // a partner's alert passed the border check
+	Refused     = "refused"       // a partner's statement was refused
+	Held        = "held"          // a partner's statement waits for something
+	Quarantined = "quarantined"   // bytes without a valid signature were put aside
+	Replayed    = "replayed"      // a partner published again what has its place already
+	Contested   = "contested"     // a partner has contradicted itself
+	Histories   = "two-histories" // a partner has signed another history than the one that is here
+	Epoch       = "epoch"         // a ledger goes on in a new epoch
+	Delivered   = "delivered"     // a partner's receipt came in
+	Act         = "act"           // people did something about an alert
+	Due         = "due"           // a quarter of the time is left for what a party owes
+	Overdue     = "overdue"       // the time is over
+	Erased      = "erased"        // the content of an alert is erased here, or a partner says so
+	Link        = "link"          // a link came up or went down
+	Stock       = "stock"         // the own broker does not hold what was stored there
+	Repudiated  = "repudiated"    // an accepted alert's origin has revoked the key that signed it
+	Notice      = "notice"        // an agreement was suspended, resumed, changed
+	Silent      = "silent"        // a partner says nothing on a channel, though its link is up
+	Heard       = "heard"         // a partner that was silent says something again
 )
 
 // Buffer is how many tellings a listener may be behind, each of one event or of

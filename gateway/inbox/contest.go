@@ -45,6 +45,12 @@ func (b *Inbox) contested(epoch uint64) *karaulav1.Contest {
 	return nil
 }
 
+// Contradicts reports whether bytes are a statement that the ledger's origin has
+// signed and that cannot be true beside what is here. Nothing is kept.
+func (b *Inbox) Contradicts(raw []byte) bool {
+	return b.cfg.Checker.Place(raw, b.cfg.Register.View(), b.workingLedger(), b).Kind == border.Fork
+}
+
 // told is what own receipts have said about a ledger: the root at a size. What is
 // delivered again after a loss must come to the same.
 type told map[border.Position][32]byte

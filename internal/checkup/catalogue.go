@@ -37,6 +37,7 @@ const (
 	ChannelHeld     = "channel.held"
 	ChannelSilent   = "channel.silent"
 	ChannelAside    = "channel.quarantine"
+	Histories       = "channel.histories"
 	Contested       = "channel.contested"
 	LinkUp          = "link.up"
 	LinkTrip        = "link.trip"
@@ -93,6 +94,7 @@ func All() []Kind {
 		{ID: ChannelHeld, Asks: "does something of a partner wait for a card, key or text?", Live: true},
 		{ID: ChannelSilent, Asks: "is a partner heard on the channel?", Live: true},
 		{ID: ChannelAside, Asks: "did a partner's link bring bytes without a place?", Live: true},
+		{ID: Histories, Asks: "has a partner signed the same histories as are here?", Live: true},
 		{ID: Contested, Asks: "has a partner contradicted itself?", Live: true},
 		{ID: LinkUp, Asks: "is the link to a partner up?", Live: true},
 		{ID: LinkTrip, Asks: "does a signed question come back answered?", Live: true},

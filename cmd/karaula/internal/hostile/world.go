@@ -3,6 +3,7 @@ package hostile
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -29,6 +30,7 @@ import (
 const (
 	attacked  = "b02-al-xk"
 	untouched = "b01-al-me"
+	common    = "t01-al-me-xk" // of all three, in a world of its own
 )
 
 // World is three nodes: al, who is attacked, me, who is honest, and xk.
@@ -42,6 +44,7 @@ type World struct {
 	Voice *testworld.Voice
 	Keys  *keyring.Gateway
 
+	channel  string                  // on which xk speaks
 	metrics  map[*faults.Node]string // where they are served
 	parties  *testworld.World
 	text     *agreement.Agreement
@@ -61,21 +64,33 @@ type World struct {
 // Make makes the world and starts it. It ends with the test.
 func Make(t testing.TB, bin string) *World {
 	t.Helper()
+	return make3(t, bin, attacked, map[string][]string{untouched: {"al", "me"}, attacked: {"al", "xk"}})
+}
+
+// MakeCommon makes a world in which all three share one channel.
+func MakeCommon(t testing.TB, bin string) *World {
+	t.Helper()
+	return make3(t, bin, common, map[string][]string{common: {"al", "me", "xk"}})
+}
+
+// make3 makes a world with channels between parties, on one of which xk speaks.
+func make3(t testing.TB, bin, channel string, channels map[string][]string) *World {
+	t.Helper()
 	w := &World{
-		t: t, parties: testworld.New(t), metrics: map[*faults.Node]string{}, cards: map[string]*card.Card{},
+		t: t, channel: channel, parties: testworld.New(t), metrics: map[*faults.Node]string{}, cards: map[string]*card.Card{},
 	}
 	w.parties.Now = time.Now()
 	dir := t.TempDir()
 	for _, party := range []string{"al", "me", "xk"} {
 		w.makeNode(dir, bin, party)
 	}
-	w.agree(dir)
+	w.agree(dir, channels)
 	w.startXK()
 	for _, n := range []*faults.Node{w.AL, w.ME} {
 		t.Cleanup(n.Clean)
 		w.must(n.Start(t.Context(), faults.Whole))
 	}
-	w.Voice = w.parties.Voice("xk", w.text, attacked)
+	w.Voice = w.parties.Voice("xk", w.text, channel)
 	return w
 }
 
@@ -115,8 +130,8 @@ func (w *World) makeNode(dir, bin, party string) {
 	}
 }
 
-// agree makes the two agreements, and has every node take in what concerns it.
-func (w *World) agree(dir string) {
+// agree makes the agreements, and has every node take in what concerns it.
+func (w *World) agree(dir string, channels map[string][]string) {
 	w.t.Helper()
 	now := time.Now().Truncate(time.Second)
 	sign := func(id string, codes ...string) []byte {
@@ -128,18 +143,23 @@ func (w *World) agree(dir string) {
 			"valid-until "+agreement.FormatTime(now.AddDate(1, 0, 0)),
 		), codes...)
 	}
-	files := map[string][]byte{untouched: sign(untouched, "al", "me"), attacked: sign(attacked, "al", "xk")}
-	w.text = w.parties.Lint(files[attacked])
-	for party, takes := range map[string][]string{"al": {untouched, attacked}, "me": {untouched}, "xk": {attacked}} {
+	files := map[string][]byte{}
+	for id, codes := range channels {
+		files[id] = sign(id, codes...)
+	}
+	w.text = w.parties.Lint(files[w.channel])
+	for _, party := range []string{"al", "me", "xk"} {
 		reg, err := register.Open(node.Layout{Dir: filepath.Join(dir, party)}.Register(), party)
 		w.must(err)
 		for _, c := range w.cards {
 			_, err = reg.AddCard(c.Signed, register.AddCardOptions{Fingerprint: c.Fingerprint()})
 			w.must(err)
 		}
-		for _, id := range takes {
-			_, err = reg.AddAgreement(files[id])
-			w.must(err)
+		for id, codes := range channels {
+			if slices.Contains(codes, party) {
+				_, err = reg.AddAgreement(files[id])
+				w.must(err)
+			}
 		}
 	}
 }
@@ -156,7 +176,7 @@ func (w *World) startXK() {
 	w.own.SetErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}) // it answers more often than it may
 	js, err := jetstream.New(w.own)
 	w.must(err)
-	w.out = stream.Open(js, subject.Out(subject.Actual(attacked)))
+	w.out = stream.Open(js, subject.Out(subject.Actual(w.channel)))
 }
 
 // Silence stops xk's broker, so that something else can listen in its place.
@@ -166,10 +186,10 @@ func (w *World) Silence() {
 	w.must(w.xk.Stop())
 }
 
-// Publish puts bytes into the stream that al fetches, in order.
+// Publish puts bytes into the stream that others fetch, in order.
 func (w *World) Publish(raws ...[]byte) {
 	w.t.Helper()
-	subj := subject.Say(subject.Actual(attacked), "xk", "vehicle")
+	subj := subject.Say(subject.Actual(w.channel), "xk", "vehicle")
 	for len(raws) > 0 {
 		n, size := 0, 0
 		for n < len(raws) && n < stream.MaxBatch && size < stream.MaxBatchBytes/2 {

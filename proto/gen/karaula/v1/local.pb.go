@@ -680,7 +680,8 @@ type DeskEntry struct {
 	Role string `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
 	// What: "send", "show", "list", "look-up", "watch", "suspend", "replay",
 	// "export", "prove", "as-of", "disclose", "repair", "new-epoch", "audit-desk";
-	// by the gateway itself: "gap", when the broker no longer shows what it had kept.
+	// by the gateway itself: "gap", when the broker no longer shows what it had kept;
+	// "two-histories", when a partner has signed another history than the one that is here.
 	Deed string `protobuf:"bytes,4,opt,name=deed,proto3" json:"deed,omitempty"`
 	// Channel id, if there is one.
 	Channel string `protobuf:"bytes,5,opt,name=channel,proto3" json:"channel,omitempty"`
