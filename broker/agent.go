@@ -200,7 +200,7 @@ func (a *Agent) Run(ctx context.Context) error {
 func (a *Agent) step(ctx context.Context) time.Duration {
 	now := a.o.Now()
 	for _, code := range a.flood.look(now, a.server.traffic) {
-		a.o.Log.Warn("partner floods the broker and is barred", "party", code, "until", a.flood.barred(now)[code])
+		a.o.Log.Warn("a guest floods the broker and is barred", "party", code, "until", a.flood.barred(now)[code])
 	}
 	plan, next, err := a.o.Plan()
 	if err != nil {
@@ -208,7 +208,7 @@ func (a *Agent) step(ctx context.Context) time.Duration {
 		return a.o.Poll
 	}
 	a.hold(&plan, now)
-	a.flood.watch(plan.Peers)
+	a.flood.watch(plan)
 	switch {
 	case !reflect.DeepEqual(plan, a.want):
 		a.change(ctx, plan, now)
@@ -233,10 +233,14 @@ func (a *Agent) hold(plan *Plan, now time.Time) {
 	plan.Cluster = a.live.Cluster
 	plan.MaxStore = max(plan.MaxStore, a.live.MaxStore)
 	barred := a.flood.barred(now)
-	plan.Peers = slices.Clone(plan.Peers)
+	plan.Peers, plan.Auditors = slices.Clone(plan.Peers), slices.Clone(plan.Auditors)
 	for i := range plan.Peers {
 		_, out := barred[plan.Peers[i].Code]
 		plan.Peers[i].Barred = plan.Peers[i].Barred || out
+	}
+	for i := range plan.Auditors {
+		_, out := barred[plan.Auditors[i].Code]
+		plan.Auditors[i].Barred = plan.Auditors[i].Barred || out
 	}
 }
 
@@ -254,9 +258,9 @@ func (a *Agent) change(ctx context.Context, plan Plan, now time.Time) {
 	if err := a.reload(plan); err != nil {
 		failed = append(failed, err)
 	}
-	for _, code := range lost {
-		if n := a.server.kick(subject.PeerAccount(code)); n > 0 {
-			a.o.Log.Info("partner lost a right and was disconnected", "party", code, "connections", n)
+	for _, account := range lost {
+		if n := a.server.kick(account); n > 0 {
+			a.o.Log.Info("a guest lost a right and was disconnected", "account", account, "connections", n)
 		}
 	}
 	if err := errors.Join(failed...); err != nil {
@@ -325,25 +329,33 @@ func (a *Agent) count(f func(*Status)) {
 	f(&a.status)
 }
 
-// losers lists the partners that may do less under next than they may now.
+// losers lists the accounts of partners and auditors that may do less under next
+// than they may now.
 func losers(live, next Plan) []string {
 	var out []string
 	for _, peer := range live.Peers {
-		after := map[string]bool{}
-		for _, g := range grantsOf(next, peer.Code) {
-			after[g.subject] = true
+		stays := slices.ContainsFunc(next.Peers, peer.stays)
+		if !stays || !within(grantsOf(live, peer.Code), grantsOf(next, peer.Code)) {
+			out = append(out, subject.PeerAccount(peer.Code))
 		}
-		lost := !slices.ContainsFunc(next.Peers, func(p Peer) bool {
-			return p.Code == peer.Code && (!p.Barred || peer.Barred)
-		})
-		for _, g := range grantsOf(live, peer.Code) {
-			lost = lost || !after[g.subject]
-		}
-		if lost {
-			out = append(out, peer.Code)
+	}
+	for _, old := range live.Auditors {
+		i := slices.IndexFunc(next.Auditors, func(a Auditor) bool { return old.stays(a.Peer) })
+		if i < 0 || !within(auditorGrants(live, old), auditorGrants(next, next.Auditors[i])) {
+			out = append(out, subject.AuditorAccount(old.Code))
 		}
 	}
 	return out
+}
+
+// stays reports whether a guest is another one, and not barred anew.
+func (p Peer) stays(next Peer) bool { return next.Code == p.Code && (!next.Barred || p.Barred) }
+
+// within reports whether all of some grants are among others.
+func within(some, others []grant) bool {
+	return !slices.ContainsFunc(some, func(g grant) bool {
+		return !slices.ContainsFunc(others, func(o grant) bool { return o.subject == g.subject })
+	})
 }
 
 func (o *AgentOptions) defaults() {

@@ -392,7 +392,7 @@ func TestFlooderIsThrownOutAndComesBack(t *testing.T) {
 func TestFloodWatchBarsLongerEveryTime(t *testing.T) {
 	t.Parallel()
 	w := newFloodWatch(FloodOptions{})
-	w.watch([]Peer{{Code: "me"}, {Code: "xk"}})
+	w.watch(Plan{Peers: []Peer{{Code: "me"}}, Auditors: []Auditor{{Peer: Peer{Code: "xk"}}}})
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	var msgs, bytes int64
 	look := func(after time.Duration, moreMsgs, moreBytes int64) []string {

@@ -40,6 +40,9 @@ func Compile(p Plan) ([]byte, error) {
 	for _, peer := range p.Peers {
 		writePeerAccount(t, p, peer)
 	}
+	for _, a := range p.Auditors {
+		writeAuditorAccount(t, p, a)
+	}
 	writeAuditAccount(t, p)
 	writeSystemAccount(t, p)
 	t.close("}")
@@ -55,7 +58,7 @@ func writeServer(t *text, p Plan) {
 	t.line("listen: " + quote(net.JoinHostPort(host, port)))
 	t.note("max_payload: "+strconv.Itoa(subject.MaxPayload), "partners have a limit of their own")
 	t.note("max_pending: "+strconv.Itoa(maxPending), "bytes on their way to a reader that does not read")
-	t.line("max_connections: " + strconv.Itoa(baseConnections+maxPeerConnections*len(p.Peers)))
+	t.line("max_connections: " + strconv.Itoa(baseConnections+maxPeerConnections*len(p.Peers)+maxAuditConnections*len(p.Auditors)))
 	t.note(`write_deadline: "60s"`, "for a full pull over a slow line; TLS does not survive a write that ran out of time")
 	t.note(`ping_interval: "20s"`, "a cut connection must not hold one of a partner's four places for long")
 	t.line("ping_max: 2")
@@ -77,7 +80,7 @@ func writeTLS(t *text, p Plan) {
 	for _, pin := range p.Own.Pins {
 		t.note(quote(hex.EncodeToString(pin[:])), p.Party)
 	}
-	for _, peer := range p.Peers {
+	for _, peer := range p.guests() {
 		for _, pin := range peer.Pins {
 			t.note(quote(hex.EncodeToString(pin[:])), peer.Code)
 		}
@@ -157,6 +160,11 @@ func writeOwnAccount(t *text, p Plan) {
 			t.note(g.export(subject.PeerAccount(peer.Code)), g.why)
 		}
 	}
+	for _, a := range p.Auditors {
+		for _, g := range auditorGrants(p, a) {
+			t.note(g.export(subject.AuditorAccount(a.Code)), g.why)
+		}
+	}
 	for _, g := range auditGrants(p) {
 		t.note(g.export(subject.AuditAccount), g.why)
 	}
@@ -184,15 +192,41 @@ func (g grant) limit() string {
 }
 
 func writePeerAccount(t *text, p Plan, peer Peer) {
+	g := guest{
+		account: subject.PeerAccount(peer.Code), connections: maxPeerConnections, payload: subject.MaxLinkRequest,
+		grants: grantsOf(p, peer.Code), rights: peerRights(p, peer.Code),
+	}
 	t.comment(peer.Code + ": " + peer.Ref)
-	grants := grantsOf(p, peer.Code)
-	t.open(quote(subject.PeerAccount(peer.Code)) + " {")
-	t.line("limits { max_connections: " + strconv.Itoa(maxPeerConnections) +
-		", max_subscriptions: " + strconv.Itoa(maxPeerSubscriptions+len(grants)) +
-		", max_payload: " + strconv.Itoa(subject.MaxLinkRequest) + " }")
+	writeGuest(t, p, peer, g)
+}
+
+// writeAuditorAccount gives an auditor whom an agreement names an account like a
+// partner's, which reads the streams of its channels and reaches nothing else.
+func writeAuditorAccount(t *text, p Plan, a Auditor) {
+	g := guest{
+		account: subject.AuditorAccount(a.Code), connections: maxAuditConnections, payload: maxAuditRequest,
+		grants: auditorGrants(p, a), rights: auditorRights(p, a),
+	}
+	t.comment(a.Code + ", an auditor: " + a.Ref)
+	writeGuest(t, p, a.Peer, g)
+}
+
+// guest is what an account of somebody else may use.
+type guest struct {
+	account              string
+	connections, payload int // of each user, and bytes of one message
+	grants               []grant
+	rights               rights
+}
+
+func writeGuest(t *text, p Plan, peer Peer, g guest) {
+	t.open(quote(g.account) + " {")
+	t.line("limits { max_connections: " + strconv.Itoa(g.connections) +
+		", max_subscriptions: " + strconv.Itoa(maxPeerSubscriptions+len(g.grants)) +
+		", max_payload: " + strconv.Itoa(g.payload) + " }")
 	t.open("imports: [")
-	for _, g := range grants {
-		t.note("{ service: { account: "+quote(subject.Account(p.Party))+", subject: "+quote(g.subject)+" } }", g.why)
+	for _, one := range g.grants {
+		t.note("{ service: { account: "+quote(subject.Account(p.Party))+", subject: "+quote(one.subject)+" } }", one.why)
 	}
 	t.close("]")
 	t.open("users: [")
@@ -200,7 +234,7 @@ func writePeerAccount(t *text, p Plan, peer Peer) {
 		t.comment("none: barred by the flood watch, for a while")
 	} else {
 		for _, key := range peer.NATSKeys {
-			writeUser(t, peer.Code, key, peerRights(p, peer.Code))
+			writeUser(t, peer.Code, key, g.rights)
 		}
 	}
 	t.close("]")

@@ -30,6 +30,7 @@ type floodWatch struct {
 
 type flooder struct {
 	watched     bool
+	account     string
 	known       bool // msgs and bytes are of the last look
 	msgs, bytes int64
 	strikes     int // times barred in a row
@@ -52,18 +53,29 @@ func setDefault[T ~int64](v *T, d T) {
 	}
 }
 
-// watch says which partners there are.
-func (w *floodWatch) watch(peers []Peer) {
+// watch says which partners and auditors there are.
+func (w *floodWatch) watch(p Plan) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, f := range w.peers {
 		f.watched = false
 	}
-	for _, peer := range peers {
-		if w.peers[peer.Code] == nil {
-			w.peers[peer.Code] = &flooder{}
+	watch := func(code, account string) {
+		f := w.peers[code]
+		if f == nil {
+			f = &flooder{}
+			w.peers[code] = f
 		}
-		w.peers[peer.Code].watched = true
+		if f.account != account {
+			f.account, f.known = account, false
+		}
+		f.watched = true
+	}
+	for _, peer := range p.Peers {
+		watch(peer.Code, subject.PeerAccount(peer.Code))
+	}
+	for _, a := range p.Auditors {
+		watch(a.Code, subject.AuditorAccount(a.Code))
 	}
 }
 
@@ -83,7 +95,7 @@ func (w *floodWatch) look(now time.Time, traffic func(account string) (msgs, byt
 			f.known = false
 			continue
 		}
-		msgs, bytes := traffic(subject.PeerAccount(code))
+		msgs, bytes := traffic(f.account)
 		newMsgs, newBytes := msgs-f.msgs, bytes-f.bytes
 		known := f.known && !first
 		f.known, f.msgs, f.bytes = true, msgs, bytes

@@ -33,6 +33,7 @@ type Plan struct {
 	Cluster    *Cluster // the servers it consists of; nil: it is alone
 	Pair       bool     // two gateways follow each other
 	Peers      []Peer
+	Auditors   []Auditor
 	Channels   []Channel
 }
 
@@ -75,6 +76,13 @@ type Peer struct {
 	Barred   bool       // no user for now: the flood watch has thrown it out
 }
 
+// Auditor is an auditor whom an agreement names that is open, with a card that
+// has a login.
+type Auditor struct {
+	Peer              // who, and by which keys
+	Channels []string // that it may read
+}
+
 // Channel is one channel that the owner is a party to, closed ones included:
 // their streams stay until every content in them is erased.
 type Channel struct {
@@ -109,6 +117,8 @@ const (
 	DefaultQuota = 1 << 30 // bytes of a stream whose agreement or configuration names none
 
 	maxPeerConnections   = 4
+	maxAuditConnections  = 2
+	maxAuditRequest      = 4 << 10
 	maxPeerSubscriptions = 16   // of one connection, and one more per right
 	baseConnections      = 1024 // for the owner, and for strangers who never get past the handshake
 	maxPending           = 64 << 20
@@ -186,7 +196,7 @@ func (p *Plan) checkPeers() error {
 		}
 	}
 	seen := map[string]bool{p.Party: true}
-	for _, peer := range p.Peers {
+	for _, peer := range p.guests() {
 		if !terms.ValidParty(peer.Code) || seen[peer.Code] {
 			return invalid("partner %q is not a party code, or comes twice", peer.Code)
 		}
@@ -196,6 +206,15 @@ func (p *Plan) checkPeers() error {
 		}
 	}
 	return nil
+}
+
+// guests are all who may connect and are not of the owner's side.
+func (p *Plan) guests() []Peer {
+	out := slices.Clone(p.Peers)
+	for _, a := range p.Auditors {
+		out = append(out, a.Peer)
+	}
+	return out
 }
 
 func (p *Plan) checkChannels() error {
@@ -220,6 +239,13 @@ func (p *Plan) checkChannels() error {
 		}
 		if err := checkPartners(ch, p.Party, peers); err != nil {
 			return err
+		}
+	}
+	for _, a := range p.Auditors {
+		for _, id := range a.Channels {
+			if !seen[id] {
+				return invalid("auditor %s may read channel %q, which is not there", a.Code, id)
+			}
 		}
 	}
 	return nil
@@ -252,6 +278,11 @@ func (p *Plan) sorted() Plan {
 	out := *p
 	out.Peers = slices.Clone(p.Peers)
 	slices.SortFunc(out.Peers, func(a, b Peer) int { return cmp.Compare(a.Code, b.Code) })
+	out.Auditors = slices.Clone(p.Auditors)
+	slices.SortFunc(out.Auditors, func(a, b Auditor) int { return cmp.Compare(a.Code, b.Code) })
+	for i := range out.Auditors {
+		out.Auditors[i].Channels = slices.Sorted(slices.Values(out.Auditors[i].Channels))
+	}
 	out.Channels = slices.Clone(p.Channels)
 	slices.SortFunc(out.Channels, func(a, b Channel) int { return cmp.Compare(a.ID, b.ID) })
 	for i := range out.Channels {
@@ -286,7 +317,8 @@ func (p *Plan) CABundle() ([]byte, error) {
 	if err := add(p.Party, p.Own.CertDER); err != nil {
 		return nil, err
 	}
-	for _, peer := range p.sorted().Peers {
+	sorted := p.sorted()
+	for _, peer := range sorted.guests() {
 		if err := add(peer.Code, peer.CertDER); err != nil {
 			return nil, err
 		}

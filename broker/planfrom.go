@@ -106,12 +106,39 @@ func PlanFrom(
 			ch.Quota = int64(cfg.Store.Quota)
 		}
 		p.Channels = append(p.Channels, ch)
+		p.audit(c, cards)
 	}
 	return p.sorted(), nextChange(view, cards, now), nil
 }
 
+// audit lets the auditors in whom the text of a channel names, while it is open.
+// A suspension does not stop them: nothing new is said then, and what was said is
+// theirs to see.
+func (p *Plan) audit(c channelAt, cards map[string]*card.Card) {
+	if phase := c.phase(); phase != agreement.InForce && phase != agreement.WindingDown {
+		return
+	}
+	for _, code := range c.cv.Auditors {
+		i := slices.IndexFunc(p.Auditors, func(a Auditor) bool { return a.Code == code })
+		if i < 0 {
+			peer, of, ok := guestOf(c.view, code, keyring.RoleAuditor, c.now)
+			if !ok || !of.Auditor() {
+				continue
+			}
+			cards[code], i = of, len(p.Auditors)
+			p.Auditors = append(p.Auditors, Auditor{Peer: peer})
+		}
+		p.Auditors[i].Channels = append(p.Auditors[i].Channels, c.cv.ID)
+	}
+}
+
 // peerOf lets a partner in by its newest card, while that card says anything.
 func peerOf(view *register.View, code string, now time.Time) (Peer, *card.Card, bool) {
+	return guestOf(view, code, roleGateway, now)
+}
+
+// guestOf lets somebody in by the certificates of a role.
+func guestOf(view *register.View, code, role string, now time.Time) (Peer, *card.Card, bool) {
 	c, ok := view.Card(code)
 	if !ok || !c.ValidAt(now) || c.NATS == "" {
 		return Peer{}, nil, false
@@ -121,7 +148,7 @@ func peerOf(view *register.View, code string, now time.Time) (Peer, *card.Card, 
 		NATSKeys: []string{c.NATS},
 	}
 	for _, t := range c.TLS {
-		if t.Role == roleGateway {
+		if t.Role == role {
 			peer.Pins, peer.CertDER = append(peer.Pins, t.Pin), append(peer.CertDER, t.DER)
 		}
 	}

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"slices"
+
 	"karaula/internal/subject"
 )
 
@@ -190,6 +192,42 @@ func auditGrants(p Plan) []grant {
 		}
 	}
 	return list
+}
+
+// auditorGrants are the services that an auditor whom an agreement names may use:
+// the streams of its channels, whole, and of the stream of stubs what is asked by
+// the subject of one of its channels. That request can name nothing else: the
+// server refuses one with a sequence or a filter in it.
+func auditorGrants(p Plan, a Auditor) []grant {
+	var list []grant
+	for _, ch := range p.Channels {
+		if !slices.Contains(a.Channels, ch.ID) {
+			continue
+		}
+		names := []string{subject.Out(ch.ID)}
+		for _, origin := range ch.In {
+			names = append(names, subject.InStream(ch.ID, origin))
+		}
+		for _, name := range names {
+			list = append(
+				list,
+				grant{subject: api("STREAM.INFO." + name), why: ch.Ref},
+				grant{subject: api("STREAM.MSG.GET." + name), why: ch.Ref},
+				grant{subject: api("DIRECT.GET." + name), why: ch.Ref, stream: true},
+			)
+		}
+		list = append(list, grant{subject: api("DIRECT.GET." + subject.StubStream + "." + subject.ChannelStubs(ch.ID)), why: ch.Ref})
+	}
+	return list
+}
+
+// auditorRights let such an auditor ask, and hear the answers.
+func auditorRights(p Plan, a Auditor) rights {
+	r := rights{subscribe: []right{{subject.Inbox(a.Code) + ".>", "answers"}}}
+	for _, grant := range auditorGrants(p, a) {
+		r.publish = append(r.publish, right{grant.subject, grant.why})
+	}
+	return r
 }
 
 // opsRights let ops ask every server for its statistics, and for nothing that

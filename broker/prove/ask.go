@@ -18,7 +18,7 @@ func (l *law) everybody() []who {
 	}
 	for _, p := range l.parties {
 		if p != l.owner {
-			list = append(list, who{p, partner})
+			list = append(list, l.guest(p))
 		}
 	}
 	return list
@@ -41,6 +41,7 @@ func (l *law) questions(w who) []question {
 	a.links()
 	a.acks()
 	a.requests()
+	a.stubs()
 	a.inboxes()
 	a.system()
 	a.listens()
@@ -56,8 +57,11 @@ func (a *asker) add(act act, subj, means string, says answer) {
 }
 
 func (a *asker) mayLogIn() answer {
-	if a.who.Role == partner {
+	switch a.who.Role {
+	case partner:
 		return a.law.links[a.who.Party]
+	case auditor:
+		return a.law.audit(a.who.Party)
 	}
 	return yes("the owner's " + a.who.Role)
 }
@@ -167,8 +171,27 @@ func (a *asker) requests() {
 	}
 }
 
+// stubs asks about what was erased, by its subject: channels share the stream.
+func (a *asker) stubs() {
+	for _, c := range a.channels {
+		says := no("no clause and no role gives it to " + a.who.String())
+		switch a.who.Role {
+		case subject.RoleGateway, subject.RoleAudit:
+			says = yes(a.who.Role + " reads stubs")
+		case auditor:
+			says = a.audits(c, a.who.Party)
+		}
+		rest := "DIRECT.GET." + subject.StubStream + "." + subject.Stub(c.ID, a.owner, 1, 1)
+		a.add(publish, "$JS.API."+rest, "read what was erased on "+c.ID, says)
+		a.add(publish, domain(a.owner)+rest, "read what was erased on "+c.ID+" by the domain's name", says)
+	}
+}
+
 func (a *asker) onStream(v verb, s stream) {
 	says := answerOf(a, v, s.kind)
+	if says.yes && a.who.Role == auditor {
+		says = a.audits(a.channel(s.channel), a.who.Party)
+	}
 	switch v.names { //nolint:exhaustive // the others name no stream
 	case aStream:
 		a.request(v, "."+s.name, says)

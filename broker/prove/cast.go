@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"karaula/broker"
+	"karaula/internal/keyring"
 	"karaula/internal/problem"
 	"karaula/internal/register"
 	"karaula/internal/subject"
@@ -78,20 +79,21 @@ func newCast(l *law, users broker.Users) (*cast, error) {
 		if party == l.owner {
 			continue
 		}
-		if err := c.enterPartner(l.view, party); err != nil {
+		if err := c.enterGuest(l.view, l.guest(party)); err != nil {
 			return nil, err
 		}
 	}
 	return c, nil
 }
 
-// enterPartner gives another party test credentials for those of its card; who
+// enterGuest gives another party test credentials for those of its card; who
 // has no card gets some that nobody ever heard of.
-func (c *cast) enterPartner(view *register.View, party string) error {
-	pin, keys := sha256.Sum256([]byte("no card of "+party)), []string{}
-	if card, ok := view.Card(party); ok {
+func (c *cast) enterGuest(view *register.View, w who) error {
+	pin, keys := sha256.Sum256([]byte("no card of "+w.Party)), []string{}
+	role := map[string]string{partner: keyring.RoleGateway, auditor: keyring.RoleAuditor}[w.Role]
+	if card, ok := view.Card(w.Party); ok {
 		for _, t := range card.TLS {
-			if t.Role == "gateway" {
+			if t.Role == role {
 				pin = t.Pin
 				break
 			}
@@ -100,7 +102,7 @@ func (c *cast) enterPartner(view *register.View, party string) error {
 			keys = append(keys, card.NATS)
 		}
 	}
-	return c.enter(who{party, partner}, keys, pin)
+	return c.enter(w, keys, pin)
 }
 
 // enter makes an actor; it logs in with the first of its nkeys.

@@ -224,12 +224,12 @@ func (c *config) structure(l *law, known map[string]who) []string {
 	}
 	names := []string{subject.Account(l.owner), "SYS", server.DEFAULT_GLOBAL_ACCOUNT, subject.AuditAccount}
 	for _, p := range l.parties {
-		names = append(names, subject.PeerAccount(p))
+		names = append(names, subject.PeerAccount(p), subject.AuditorAccount(p))
 	}
 	for name, a := range c.accounts {
 		wrong(!slices.Contains(names, name), "there is an account %s of nobody", name)
 		wrong(a.mapped, "account %s renames subjects", name)
-		wrong(a.jetstream && strings.HasPrefix(name, "PEER_"), "account %s has JetStream of its own", name)
+		wrong(a.jetstream && name != subject.Account(l.owner), "account %s has JetStream of its own", name)
 		for _, e := range a.exports {
 			wrong(len(e.ApprovedAccounts) == 0 && !strings.HasPrefix(string(e.Subject), "$SYS.") && name != c.opts.SystemAccount,
 				"account %s opens %s to every account", name, e.Subject)

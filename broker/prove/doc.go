@@ -5,7 +5,7 @@
 //   - [config] reads the text of the compiled configuration with nats-server's
 //     own parser, and judges with NATS's own matching of subjects;
 //   - [trial] starts a broker from that text and tries, with the credentials of
-//     each partner and each local role.
+//     each partner, each auditor and each local role.
 //
 // The live broker needs keys that the node does not have, so test keys take
 // their place; that nothing else differs between the two texts is checked.

@@ -87,6 +87,46 @@ func (l *law) link(party string) answer {
 	return no(why)
 }
 
+// guest is the role in which a party that is known might come: an auditor's card
+// makes it one, everywhere.
+func (l *law) guest(party string) who {
+	if card, ok := l.view.Card(party); ok && card.Auditor() {
+		return who{party, auditor}
+	}
+	return who{party, partner}
+}
+
+// audits says whether an auditor may read a channel: the text names it, is open
+// for the owner, and the auditor's card says with which keys it comes.
+func (l *law) audits(c *register.ChannelView, code string) answer {
+	named := slices.ContainsFunc(c.Agreement.Auditors, func(a agreement.Auditor) bool { return a.Code == code })
+	open := l.open(c)
+	card, ok := l.view.Card(code)
+	switch {
+	case !named:
+		return no(fmt.Sprintf("%s does not name %s as an auditor", c.Agreement.ID, code))
+	case !open.yes:
+		return open
+	case !ok || !card.Auditor() || !card.ValidAt(l.at) || card.NATS == "":
+		return no("no card of the auditor " + code + " with a login is known that is valid now")
+	}
+	return yes(fmt.Sprintf("%s names %s as an auditor", c.Agreement.ID, code))
+}
+
+// audit says whether an auditor may log in to the owner's broker: it may read one
+// of its channels.
+func (l *law) audit(code string) answer {
+	why := no("no agreement of " + l.owner + " names " + code + " as an auditor")
+	for _, c := range l.channels {
+		may := l.audits(c, code)
+		if may.yes {
+			return may
+		}
+		why = may
+	}
+	return why
+}
+
 // fetch says whether a party may fetch what the owner says on a channel.
 func (l *law) fetch(c *register.ChannelView, reader string) answer {
 	open := l.open(c)

@@ -13,9 +13,9 @@ import (
 // three makes al's broker: b01-al-me with me, t01-al-me-xk with both.
 func three(t *testing.T) (*testworld.World, Site) {
 	t.Helper()
-	w := testworld.New(t, "al", "me", "xk")
+	w := testworld.New(t, "al", "me", "xk", "audit")
 	w.Agree(w.Text("b01-al-me", []string{"al", "me"}))
-	w.Agree(w.Text("t01-al-me-xk", []string{"al", "me", "xk"}))
+	w.Agree(w.Text("t01-al-me-xk", []string{"al", "me", "xk", "audit"}))
 	return w, site(t, w, "al", w.Now)
 }
 
@@ -49,6 +49,14 @@ func (s *garden) after(mark, words, line string) {
 	i += at
 	end := i + bytes.IndexByte(s.Text[i:], '\n') + 1
 	s.Text = append(append(bytes.Clone(s.Text[:end]), line+"\n"...), s.Text[end:]...)
+}
+
+// open lets an account use one more service of the owner's.
+func (s *garden) open(account, subj string) {
+	s.t.Helper()
+	s.after(`"AL" {`, "exports: [", `{ service: "`+subj+`", accounts: ["`+account+`"] }`)
+	s.after(`"`+account+`" {`, "imports: [", `{ service: { account: "AL", subject: "`+subj+`" } }`)
+	s.after(`"`+account+`" {`, "allow: [", `"`+subj+`"`)
 }
 
 // want is a counterexample that must be there: what each judge says by itself.
@@ -161,6 +169,40 @@ func TestWhatIsPlantedIsFound(t *testing.T) {
 		"a partner with JetStream": {
 			func(s *garden) { s.after("accounts {", `"PEER_ME" {`, "jetstream: enabled") },
 			[]want{{"-", "has JetStream of its own", "no", "yes", "-"}},
+		},
+		"an auditor of one channel who reads another": {
+			func(s *garden) { s.open("AUDITOR_AUDIT", "$JS.API.DIRECT.GET.OUT_b01-al-me") },
+			[]want{{"auditor audit", "DIRECT.GET.OUT_b01-al-me", "no", "yes", "yes"}},
+		},
+		"an auditor who reads the stubs of all channels": {
+			func(s *garden) { s.open("AUDITOR_AUDIT", "$JS.API.DIRECT.GET.STUB") },
+			[]want{{"auditor audit", "DIRECT.GET.STUB", "no", "yes", "yes"}},
+		},
+		"an auditor who reads the desk": {
+			func(s *garden) { s.open("AUDITOR_AUDIT", "$JS.API.DIRECT.GET.DESK") },
+			[]want{{"auditor audit", "DIRECT.GET.DESK", "no", "yes", "yes"}},
+		},
+		"an auditor who deletes": {
+			func(s *garden) { s.open("AUDITOR_AUDIT", "$JS.API.STREAM.MSG.DELETE.OUT_t01-al-me-xk") },
+			[]want{{"auditor audit", "STREAM.MSG.DELETE.OUT_t01-al-me-xk", "no", "yes", "yes"}},
+		},
+		"an auditor who may not read its own channel": {
+			func(s *garden) {
+				s.edit(`{ service: { account: "AL", subject: "$JS.API.DIRECT.GET.IN_t01-al-me-xk_me" } } # t01`,
+					"# t01", 1)
+			},
+			[]want{{"auditor audit", "DIRECT.GET.IN_t01-al-me-xk_me", "yes", "no", "no"}},
+		},
+		"an auditor in the owner's account": {
+			func(s *garden) {
+				at := bytes.Index(s.Text, []byte(`"AUDITOR_AUDIT" {`))
+				from := at + bytes.Index(s.Text[at:], []byte("users: [")) + len("users: [")
+				to := from + bytes.Index(s.Text[from:], []byte("\n    ]"))
+				user := string(s.Text[from:to])
+				s.Text = append(bytes.Clone(s.Text[:from]), s.Text[to:]...)
+				s.edit("users: [\n      # gateway", "users: ["+user+"\n      # gateway", 1)
+			},
+			[]want{{"auditor audit", "say card as al on b01-al-me", "no", "yes", "no"}}, // and what hides it all: more than is shown
 		},
 		"audit in the owner's account": {
 			func(s *garden) {

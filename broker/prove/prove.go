@@ -31,7 +31,7 @@ type Site struct {
 // Mismatch is a counterexample: something that the judges do not agree on.
 type Mismatch struct {
 	Broker  string // whose broker it is, party code
-	Who     string // who tries: "partner me", "audit of al", "-" if it is about nobody
+	Who     string // who tries: "partner me", "auditor dpa", "audit of al", "-" if it is about nobody
 	What    string // for people
 	Subject string // by which subject; may be empty
 	Agreed  bool   // the agreements allow it
@@ -212,14 +212,15 @@ func (b *bench) matrix() error {
 	for _, d := range list {
 		key := d
 		key.law = answer{}
-		text := b.config.delivers(gw, b.cast.actors[who{d.reader, partner}], d)
+		reader := b.law.guest(d.reader)
+		text := b.config.delivers(gw, b.cast.actors[reader], d)
 		live := arrived[key]
 		if d.law.yes {
 			b.allowed++
 		}
 		if text != d.law.yes || live != d.law.yes {
 			b.found = append(b.found, Mismatch{
-				Broker: b.law.owner, Who: (who{d.reader, partner}).String(),
+				Broker: b.law.owner, Who: reader.String(),
 				What:    fmt.Sprintf("read %s that %s says on %s", d.token, d.origin, d.channel.ID),
 				Subject: subject.Say(d.channel, d.origin, d.token) + " by " + subject.Next(d.channel, d.reader),
 				Agreed:  d.law.yes, Text: word(text), Live: word(live), Why: d.law.why,
@@ -242,7 +243,7 @@ func (b *bench) questions() error {
 		list := b.law.questions(w)
 		may, mayNot := split(list)
 		var err error
-		if w.Role == partner {
+		if w.guest() {
 			err = errors.Join(b.compare(w, may), b.untouched(w, mayNot))
 		} else {
 			err = b.compare(w, list)
@@ -256,7 +257,7 @@ func (b *bench) questions() error {
 
 // rank puts partners first, and the gateway last, which may change most.
 func rank(w who) int {
-	return slices.Index([]string{partner, subject.RoleOps, subject.RoleAudit, subject.RoleKeeper, subject.RoleGateway}, w.Role)
+	return slices.Index([]string{partner, auditor, subject.RoleOps, subject.RoleAudit, subject.RoleKeeper, subject.RoleGateway}, w.Role)
 }
 
 func split(list []question) (may, mayNot []question) {
@@ -313,10 +314,10 @@ func (b *bench) compare(w who, list []question) error {
 }
 
 // text is what the text says to a question. Either fence alone, the user's
-// permissions and the account, must say no to a partner, and both must say yes.
+// permissions and the account, must say no to a guest, and both must say yes.
 func (b *bench) text(w who, q question) bool {
 	permitted, reaches := b.config.judge(b.cast.actors[w], q)
-	if w.Role == partner && !q.law.yes {
+	if w.guest() && !q.law.yes {
 		return permitted || reaches
 	}
 	return permitted && reaches

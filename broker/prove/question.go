@@ -17,23 +17,29 @@ const (
 // the broker's owner, [subject.RoleGateway] and so on.
 const partner = "partner"
 
+// auditor is the role of somebody whose card is an auditor's.
+const auditor = "auditor"
+
 // who is somebody with credentials.
 type who struct {
 	Party string // party code
-	Role  string // partner, or a role of the owner
+	Role  string // partner, auditor, or a role of the owner
 }
 
 // String names who it is for people.
 func (w who) String() string {
-	if w.Role == partner {
-		return "partner " + w.Party
+	if w.guest() {
+		return w.Role + " " + w.Party
 	}
 	return w.Role + " of " + w.Party
 }
 
+// guest reports whether it is nobody of the owner's.
+func (w who) guest() bool { return w.Role == partner || w.Role == auditor }
+
 // inbox is the prefix of its reply subjects.
 func (w who) inbox() string {
-	if w.Role == partner {
+	if w.guest() {
 		return subject.Inbox(w.Party)
 	}
 	return subject.Inbox(w.Role)
@@ -84,6 +90,7 @@ type verb struct {
 	name                   string
 	names                  naming
 	gateway, keeper, audit kind
+	auditor                kind // of the channels whose text names it
 }
 
 // naming is what a verb's subject names after the verb.
@@ -112,7 +119,7 @@ var verbs = []verb{
 	{name: "ACCOUNT.STREAM.MOVE", names: aConsumer},
 	{name: "ACCOUNT.STREAM.CANCEL_MOVE", names: aConsumer},
 
-	{name: "STREAM.INFO", names: aStream, gateway: every, keeper: every, audit: out | in | own},
+	{name: "STREAM.INFO", names: aStream, gateway: every, keeper: every, audit: out | in | own, auditor: out | in},
 	{name: "STREAM.CREATE", names: aStream, keeper: known},
 	{name: "STREAM.UPDATE", names: aStream, keeper: known},
 	{name: "STREAM.DELETE", names: aStream},
@@ -120,12 +127,12 @@ var verbs = []verb{
 	{name: "STREAM.SNAPSHOT", names: aStream},
 	{name: "STREAM.RESTORE", names: aStream},
 	{name: "STREAM.MSG.DELETE", names: aStream, gateway: out | in},
-	{name: "STREAM.MSG.GET", names: aStream, gateway: every},
+	{name: "STREAM.MSG.GET", names: aStream, gateway: every, auditor: out | in},
 	{name: "STREAM.PEER.REMOVE", names: aStream},
 	{name: "STREAM.PEER.EVACUATE", names: aStream},
 	{name: "STREAM.CANCEL_MOVE", names: aStream},
 	{name: "STREAM.LEADER.STEPDOWN", names: aStream},
-	{name: "DIRECT.GET", names: aStream, gateway: every, audit: out | in | own},
+	{name: "DIRECT.GET", names: aStream, gateway: every, audit: out | in | own, auditor: out | in},
 	{name: "DIRECT.GET", names: aSubject, gateway: every, audit: out | in | own},
 
 	{name: "CONSUMER.CREATE", names: aStream},
@@ -154,6 +161,8 @@ func (v verb) of(role string) kind {
 		return v.keeper
 	case subject.RoleAudit:
 		return v.audit
+	case auditor:
+		return v.auditor
 	default:
 		return 0
 	}

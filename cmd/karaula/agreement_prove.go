@@ -40,7 +40,7 @@ type judges struct {
 // mismatch is one counterexample.
 type mismatch struct {
 	Broker     string `json:"broker"`            // whose broker it is
-	Who        string `json:"who"`               // who tries: "partner me", "audit of al"; "-" if it is about nobody
+	Who        string `json:"who"`               // who tries: "partner me", "auditor dpa", "audit of al"; "-" if it is about nobody
 	What       string `json:"what"`              // what is tried
 	Subject    string `json:"subject,omitempty"` // by which subject
 	Agreements bool   `json:"agreements"`        // they allow it

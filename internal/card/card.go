@@ -80,7 +80,7 @@ type Key struct {
 
 // TLSCert is a self-signed certificate that partners pin.
 type TLSCert struct {
-	Role string   // "broker" or "gateway"
+	Role string   // "broker" or "gateway"; "auditor" in an auditor's card
 	DER  []byte   // the certificate
 	Pin  [32]byte // SHA-256 of its SubjectPublicKeyInfo; set by Open and KeysOf
 }
@@ -212,7 +212,8 @@ func (c *Card) Fingerprint() string {
 }
 
 // Auditor reports whether this is the card of an auditor: it has keys of use
-// audit and none of use sign, and then neither address nor certificates.
+// audit and none of use sign, and then no address. With an nkey and certificates
+// of role auditor it logs in at the brokers of the parties that it audits.
 func (c *Card) Auditor() bool {
 	_, audits := c.Current(karaulav1.KeyUse_KEY_USE_AUDIT)
 	_, signs := c.Current(karaulav1.KeyUse_KEY_USE_SIGN)

@@ -32,7 +32,7 @@ func opened(t testing.TB, c Card) *Card {
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	first, _ := fixture(t)
-	for name, c := range map[string]Card{"first": first, "later": later(t), "auditor": auditor(t)} {
+	for name, c := range map[string]Card{"first": first, "later": later(t), "auditor": auditor(t), "visitor": visitor(t)} {
 		got := opened(t, c)
 		if diff := cmp.Diff(string(c.Encode()), string(got.Encode())); diff != "" {
 			t.Errorf("%s: %s", name, diff)

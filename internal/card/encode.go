@@ -150,6 +150,26 @@ func Draft(g *keyring.Gateway, b *keyring.Broker, now time.Time) (Card, error) {
 	}, nil
 }
 
+// DraftAuditor gives the card that follows from an auditor's keys, like [Draft].
+// Without a login nobody's broker lets the auditor in.
+func DraftAuditor(a *keyring.Auditor, login bool, now time.Time) (Card, error) {
+	c := Card{
+		Party: a.Party, Serial: 1, Issued: now.UTC().Truncate(time.Second), Until: a.Audit[0].Until,
+		Keys: []Key{sealer(a.Audit[0])}, Speaks: []uint32{1},
+	}
+	if !login {
+		return c, nil
+	}
+	cert, fault := certificate(keyring.RoleAuditor, a.TLS.Certificate[0])
+	if fault != "" {
+		return Card{}, problem.New(problem.Invalid, "the auditor's TLS certificate: %s", fault)
+	}
+	var err error
+	c.TLS = []TLSCert{cert}
+	c.NATS, err = keyring.User(a.NATS)
+	return c, err
+}
+
 func signer(k keyring.SignKey) Key {
 	public := k.Public()
 	return Key{

@@ -192,8 +192,8 @@ func (r *reader) tls(l signedtext.Line) string {
 // certificate checks a certificate on its own.
 func certificate(role string, der []byte) (TLSCert, string) {
 	t := TLSCert{Role: role, DER: der}
-	if role != keyring.RoleBroker && role != keyring.RoleGateway {
-		return t, "role is neither broker nor gateway"
+	if role != keyring.RoleBroker && role != keyring.RoleGateway && role != keyring.RoleAuditor {
+		return t, "role is none of broker, gateway, auditor"
 	}
 	if len(der) > maxDER {
 		return t, "certificate is too large"

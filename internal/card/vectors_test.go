@@ -47,6 +47,15 @@ func auditor(t testing.TB) Card {
 	return c
 }
 
+// visitor gives the card of an auditor who may log in.
+func visitor(t testing.TB) Card {
+	t.Helper()
+	c := auditor(t)
+	c.NATS = userKey(t, "al auditor user")
+	c.TLS = []TLSCert{{Role: keyring.RoleAuditor, DER: certificateFor(t, "auditor", "al auditor")}}
+	return c
+}
+
 // edits are single changes of the first card's text that Open must refuse as
 // invalid, although the root signed the changed text.
 func edits(t testing.TB) []struct{ name, comment, old, new string } {
@@ -158,6 +167,32 @@ func edits(t testing.TB) []struct{ name, comment, old, new string } {
 	}
 }
 
+// lame are cards of auditors, and one with an auditor's certificate, that no
+// reader may take.
+func lame(t testing.TB) map[string]struct {
+	comment string
+	card    Card
+} {
+	t.Helper()
+	type bad = struct {
+		comment string
+		card    Card
+	}
+	addressed, keyless, certless, gated, party := visitor(t), visitor(t), visitor(t), visitor(t), Card{}
+	addressed.Address = []string{"192.0.2.1:4222"}
+	keyless.NATS, certless.TLS = "", nil
+	party, _ = fixture(t)
+	gated.TLS = []TLSCert{party.TLS[1]}
+	party.TLS = append(visitor(t).TLS, party.TLS...)
+	return map[string]bad{
+		"auditor-address": {"an auditor's card names a broker", addressed},
+		"auditor-no-nats": {"an auditor's certificate without an nkey", keyless},
+		"auditor-no-tls":  {"an auditor's nkey without a certificate", certless},
+		"auditor-gateway": {"an auditor's card with a gateway's certificate", gated},
+		"auditor-in-card": {"a party's card with an auditor's certificate", party},
+	}
+}
+
 // signAs gives a key line of use sign.
 func signAs(id [16]byte, public string) string {
 	return fmt.Sprintf("key sign ed25519 %x %s 2026-05-01T00:00:00Z..2028-05-01T00:00:00Z\n", id, public)
@@ -193,6 +228,7 @@ func vectors(t testing.TB) []texttest.Vector {
 		{"ok-first", "a first card", first},
 		{"ok-second", "a second card with current and next keys, revocations and an IPv6 address", later(t)},
 		{"ok-auditor", "the card of an auditor", auditor(t)},
+		{"ok-auditor-login", "the card of an auditor who logs in at parties' brokers", visitor(t)},
 		{"ok-cyrillic", "a name and contact in Cyrillic", cyrillic},
 	} {
 		file, err := Issue(g.card, root)
@@ -219,6 +255,9 @@ func vectors(t testing.TB) []texttest.Vector {
 		add("invalid-"+e.name, "invalid", e.comment, []byte(body))
 	}
 	file := signed(t, text, root)
+	for name, c := range lame(t) {
+		add("invalid-"+name, "invalid", c.comment, signed(t, string(c.card.Encode()), root))
+	}
 	stranger, _ := texttest.Signer(t, "al", "somebody")
 	notice, _ := texttest.Signer(t, signedtext.NoticeName("al"), "notice 1")
 	add("invalid-no-newline", "invalid", "the last newline is missing", file[:len(file)-1])

@@ -3,6 +3,7 @@ package card
 import (
 	"crypto/x509"
 	"fmt"
+	"slices"
 
 	"karaula/internal/keyring"
 	"karaula/internal/signedtext"
@@ -29,9 +30,7 @@ func (r *reader) whole() []signedtext.Finding {
 	w.keys(c)
 	w.revoked(c)
 	if c.Auditor() {
-		if c.NATS != "" || len(c.TLS) > 0 || len(c.Address) > 0 {
-			w.fault("auditor", "an auditor's card has no nats, tls and address")
-		}
+		w.auditor(c)
 		return w.findings
 	}
 	for _, use := range uses {
@@ -45,8 +44,23 @@ func (r *reader) whole() []signedtext.Finding {
 	if len(c.Address) == 0 {
 		w.fault("address", `"address" is missing`)
 	}
-	w.tls(c)
+	w.tls(c, keyring.RoleBroker, keyring.RoleGateway)
 	return w.findings
+}
+
+// auditor checks an auditor's card: it is nobody's broker, and may log in at
+// those of others, or not.
+func (w *whole) auditor(c *Card) {
+	if len(c.Address) > 0 {
+		w.fault("auditor", "an auditor's card has no address")
+	}
+	if c.NATS == "" && len(c.TLS) == 0 {
+		return
+	}
+	if c.NATS == "" {
+		w.fault("nats", `"nats" is missing`)
+	}
+	w.tls(c, keyring.RoleAuditor)
 }
 
 // whole collects findings about the card as a whole.
@@ -121,12 +135,13 @@ func (w *whole) revoked(c *Card) {
 	}
 }
 
-// tls checks roles, names and times of the certificates.
-func (w *whole) tls(c *Card) {
+// tls checks roles, names and times of the certificates. There must be one of
+// each of these roles, and none of another.
+func (w *whole) tls(c *Card, roles ...string) {
 	count, pins := map[string]int{}, map[[32]byte]bool{}
 	for i, t := range c.TLS {
 		if i > 0 && t.Role < c.TLS[i-1].Role {
-			w.fault("tls", "tls lines of role broker stand above those of role gateway")
+			w.fault("tls", "tls line of role %s stands below one of role %s", t.Role, c.TLS[i-1].Role)
 		}
 		if count[t.Role]++; count[t.Role] == maxPerRole+1 {
 			w.fault("tls", "more than %d tls lines of role %s", maxPerRole, t.Role)
@@ -146,7 +161,12 @@ func (w *whole) tls(c *Card) {
 			w.fault("tls", "certificate of role %s is not valid for the card's whole time", t.Role)
 		}
 	}
-	for _, role := range []string{keyring.RoleBroker, keyring.RoleGateway} {
+	for _, t := range c.TLS {
+		if !slices.Contains(roles, t.Role) {
+			w.fault("tls", "a tls line of role %s has no place in this card", t.Role)
+		}
+	}
+	for _, role := range roles {
 		if count[role] == 0 {
 			w.fault("tls", "no tls line of role %s", role)
 		}

@@ -1,5 +1,6 @@
 // Package keyring holds a party's private keys and keeps them on disk: the
-// offline root key, the gateway's online keys and the broker's keys.
+// offline root key, the gateway's online keys, the broker's keys and an
+// auditor's.
 //
 // Only three kinds of callers may open it: init, the commands that sign
 // (agreements, cards, notices), and the running node for its own half. A key
@@ -82,7 +83,7 @@ func signKey(use karaulav1.KeyUse, seed []byte, from, until time.Time) SignKey {
 // content sealed to it.
 type SealKey struct {
 	ID          [16]byte         // as in the card
-	Use         karaulav1.KeyUse // seal, archive or exercise-seal
+	Use         karaulav1.KeyUse // seal, archive, exercise-seal or audit
 	Identity    *age.HybridIdentity
 	From, Until time.Time // UTC, whole seconds; as in the card
 }

@@ -20,6 +20,7 @@ import (
 const (
 	gatewayFile = "gateway keys v1"
 	brokerFile  = "broker keys v1"
+	auditorFile = "auditor keys v1"
 )
 
 // storedKey is an Ed25519 seed (base64) or an age identity.

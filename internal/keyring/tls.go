@@ -17,6 +17,7 @@ import (
 const (
 	RoleBroker  = "broker"
 	RoleGateway = "gateway"
+	RoleAuditor = "auditor"
 )
 
 // tlsValidity is written into certificates; what really limits their use is

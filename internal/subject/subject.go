@@ -94,6 +94,9 @@ func Stub(channel, origin string, epoch, seq uint64) string {
 	return "stub." + channel + "." + origin + "." + strconv.FormatUint(epoch, 10) + "." + strconv.FormatUint(seq, 10)
 }
 
+// ChannelStubs covers all of them of one channel.
+func ChannelStubs(channel string) string { return "stub." + channel + ".>" }
+
 // Stubs covers all of them of one ledger.
 func Stubs(channel, origin string) string { return "stub." + channel + "." + origin + ".>" }
 
@@ -124,6 +127,10 @@ func PeerAccount(partner string) string { return "PEER_" + strings.ToUpper(partn
 // AuditAccount is the account of the owner's audit. No party's account can have
 // the name: party codes have no underscore.
 const AuditAccount = "OWN_AUDIT"
+
+// AuditorAccount is the account, on a party's broker, of an auditor whom an
+// agreement names.
+func AuditorAccount(auditor string) string { return "AUDITOR_" + strings.ToUpper(auditor) }
 
 // Out is the stream of what self says on a channel.
 func Out(ch Channel) string { return "OUT" + ch.mark() + "_" + ch.ID }

@@ -6,7 +6,6 @@ import (
 
 	"filippo.io/age"
 
-	"karaula/internal/card"
 	"karaula/internal/keyring"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
@@ -28,12 +27,6 @@ func (w *World) sealKey(use karaulav1.KeyUse) keyring.SealKey {
 	return keyring.SealKey{
 		ID: keyring.KeyID(use, keyring.AlgAgeHybrid, []byte(id.Recipient().String())), Use: use, Identity: id,
 		From: w.Now.Add(-time.Hour), Until: w.Now.Add(-time.Hour).Add(keyring.Validity),
-	}
-}
-
-func sealerLine(k keyring.SealKey) card.Key {
-	return card.Key{
-		Use: k.Use, Alg: keyring.AlgAgeHybrid, ID: k.ID, From: k.From, Until: k.Until, Public: k.Recipient(),
 	}
 }
 

@@ -46,6 +46,8 @@ type Party struct {
 	Broker     *keyring.Broker
 	// Audit is set if the party is an auditor.
 	Audit *keyring.SealKey
+	// Login is what it logs in with at parties' brokers.
+	Login *keyring.Auditor
 	// Card is its newest card; Cards are all that it ever had.
 	Card  *card.Card
 	Cards []*card.Card
@@ -83,9 +85,9 @@ func (w *World) newParty(code string, port int) *Party {
 	w.T.Helper()
 	p := &Party{Code: code, Root: w.NewRoot(code), Next: w.NewRoot(code), w: w}
 	if strings.HasPrefix(code, "audit") {
-		key := w.sealKey(karaulav1.KeyUse_KEY_USE_AUDIT)
-		p.Audit = &key
-		w.issue(p, card.Card{Keys: []card.Key{sealerLine(key)}})
+		p.Login = ok(keyring.NewAuditor(code, w.Now.Add(-time.Hour)))(w.T)
+		p.Audit = &p.Login.Audit[0]
+		w.issue(p, ok(card.DraftAuditor(p.Login, true, w.Now.Add(-time.Hour)))(w.T))
 		return p
 	}
 	p.Gateway = ok(keyring.NewGateway(code, w.Now.Add(-time.Hour)))(w.T)
