@@ -185,7 +185,6 @@ func auditGrants(p Plan) []grant {
 		for _, name := range names {
 			list = append(
 				list,
-				grant{subject: api("STREAM.INFO." + name), why: "where it ends"},
 				grant{subject: api("DIRECT.GET." + name), why: "read", stream: true},
 				grant{subject: api("DIRECT.GET." + name + ".>"), why: "read the last of a subject", stream: true},
 			)
@@ -204,17 +203,12 @@ func auditorGrants(p Plan, a Auditor) []grant {
 		if !slices.Contains(a.Channels, ch.ID) {
 			continue
 		}
-		names := []string{subject.Out(ch.ID)}
+		names := []string{subject.Out(ch.name())}
 		for _, origin := range ch.In {
-			names = append(names, subject.InStream(ch.ID, origin))
+			names = append(names, subject.InStream(ch.name(), origin))
 		}
 		for _, name := range names {
-			list = append(
-				list,
-				grant{subject: api("STREAM.INFO." + name), why: ch.Ref},
-				grant{subject: api("STREAM.MSG.GET." + name), why: ch.Ref},
-				grant{subject: api("DIRECT.GET." + name), why: ch.Ref, stream: true},
-			)
+			list = append(list, grant{subject: api("DIRECT.GET." + name), why: ch.Ref, stream: true})
 		}
 		list = append(list, grant{subject: api("DIRECT.GET." + subject.StubStream + "." + subject.ChannelStubs(ch.ID)), why: ch.Ref})
 	}

@@ -12,9 +12,7 @@ import (
 	"karaula/gateway/stream"
 	"karaula/internal/envelope"
 	"karaula/internal/evidence"
-	"karaula/internal/ledger"
 	"karaula/internal/problem"
-	"karaula/internal/register"
 	"karaula/internal/subject"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
@@ -22,32 +20,12 @@ import (
 // replayed replays one ledger from what the desk gives.
 func (h *house) replayed(origin string) *evidence.Report {
 	h.t.Helper()
-	resp, err := h.desk.Audit(h.ctx, connect.NewRequest(&karaulav1.AuditRequest{Deed: "replay", Reason: "invented case", Channel: channelID}))
+	in, err := desk.Inspect(h.ctx, h.desk, &karaulav1.AuditRequest{Deed: "replay", Reason: "invented case", Channel: channelID}, h.now())
 	must(h.t, err)
-	files := map[string][]byte{}
-	for _, f := range resp.Msg.GetFiles() {
-		files[f.GetPath()] = f.GetBody()
-	}
-	view, err := register.FromFiles("al", files, h.now())
-	must(h.t, err)
-	i := slices.IndexFunc(resp.Msg.GetLedgers(), func(l *karaulav1.AuditLedger) bool { return l.GetOrigin() == origin })
-	l := resp.Msg.GetLedgers()[i]
-	in := evidence.Input{Channel: l.GetChannel(), Origin: origin, Mode: l.GetMode(), ID: ledger.ID(l.GetLedger())}
-	in.Pieces = func(yield func(evidence.Raw, error) bool) {
-		ask := &karaulav1.ReadLedgerRequest{Audit: resp.Msg.GetAudit(), Channel: channelID, Origin: origin}
-		got, err := h.desk.ReadLedger(h.ctx, connect.NewRequest(ask))
-		must(h.t, err)
-		defer got.Close() //nolint:errcheck // read to its end
-		for got.Receive() {
-			for _, p := range got.Msg().GetPieces() {
-				if !yield(evidence.Raw{Data: p.GetData(), Where: p.GetWhere()}, nil) {
-					return
-				}
-			}
-		}
-		must(h.t, got.Err())
-	}
-	r, err := evidence.Replay(h.ctx, evidence.Options{View: view, Skew: time.Minute, Now: h.now()}, []evidence.Input{in})
+	i := slices.IndexFunc(in.Inputs, func(l evidence.Input) bool { return l.Origin == origin })
+	ledger := in.Inputs[i]
+	ledger.Aside = nil
+	r, err := evidence.Replay(h.ctx, evidence.Options{View: in.View, Skew: time.Minute, Now: h.now()}, []evidence.Input{ledger})
 	must(h.t, err)
 	return r
 }

@@ -2,6 +2,7 @@ package prove
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -152,6 +153,10 @@ func (c *client) take(line string) error {
 	return nil
 }
 
+// nobody is in JetStream's answer to an account that it does not serve: that is as
+// good as none.
+var nobody = []byte(`"err_code":10039`)
+
 // message takes one message: "subject sid [reply] [header bytes] bytes".
 func (c *client) message(headers bool, f []string) error {
 	least := 3
@@ -174,7 +179,7 @@ func (c *client) message(headers bool, f []string) error {
 		status = strings.TrimSpace(string(body[9:12]))
 	}
 	c.note(func() {
-		c.got[f[0]] = append(c.got[f[0]], answer{yes: status != "503", why: status})
+		c.got[f[0]] = append(c.got[f[0]], answer{yes: status != "503" && !bytes.Contains(body, nobody), why: status})
 		if c.tap != nil {
 			c.tap(body)
 		}

@@ -119,7 +119,7 @@ var verbs = []verb{
 	{name: "ACCOUNT.STREAM.MOVE", names: aConsumer},
 	{name: "ACCOUNT.STREAM.CANCEL_MOVE", names: aConsumer},
 
-	{name: "STREAM.INFO", names: aStream, gateway: every, keeper: every, audit: out | in | own, auditor: out | in},
+	{name: "STREAM.INFO", names: aStream, gateway: every, keeper: every},
 	{name: "STREAM.CREATE", names: aStream, keeper: known},
 	{name: "STREAM.UPDATE", names: aStream, keeper: known},
 	{name: "STREAM.DELETE", names: aStream},
@@ -127,7 +127,7 @@ var verbs = []verb{
 	{name: "STREAM.SNAPSHOT", names: aStream},
 	{name: "STREAM.RESTORE", names: aStream},
 	{name: "STREAM.MSG.DELETE", names: aStream, gateway: out | in},
-	{name: "STREAM.MSG.GET", names: aStream, gateway: every, auditor: out | in},
+	{name: "STREAM.MSG.GET", names: aStream, gateway: every},
 	{name: "STREAM.PEER.REMOVE", names: aStream},
 	{name: "STREAM.PEER.EVACUATE", names: aStream},
 	{name: "STREAM.CANCEL_MOVE", names: aStream},

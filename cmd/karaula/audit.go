@@ -5,12 +5,12 @@ import (
 	"runtime/debug"
 	"time"
 
-	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
 	"karaula/gateway/desk"
 	"karaula/internal/evidence"
-	"karaula/internal/ledger"
+	"karaula/internal/keyring"
+	"karaula/internal/node"
 	"karaula/internal/problem"
 	"karaula/internal/register"
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -21,64 +21,63 @@ func newAudit(a *app) *cobra.Command {
 	return group("audit", "verify history again, and take evidence out of a node",
 		`These commands read what a running node holds, verify it themselves, and believe
 the node nothing but what others have signed. Who audits, when and why is recorded
-at the node before anything is read. They are for the roles auditor and supervisor.`,
+at the node before anything is read. They are for the roles auditor and supervisor.
+
+With --broker PARTY an auditor whom an agreement names reads the channels of that
+agreement at the party's broker, with its own keys and from its own machine: DIR is
+then the auditor's folder (karaula auditor init), where the reason is recorded.`,
 		newAuditReplay(a), newAuditAsOf(a), newAuditExport(a), newAuditProve(a), newAuditDesk(a))
 }
 
 // auditFlags are what the audit commands have in common.
 type auditFlags struct {
 	dir, channel, reason string
+	broker, address      string // for an auditor: whose broker, and where it is
+	pass                 func() keyring.Passphrase
 }
 
 func (f *auditFlags) add(c *cobra.Command) {
 	dirFlag(c, &f.dir)
 	c.Flags().StringVar(&f.channel, "channel", "", "only this channel")
-	c.Flags().StringVar(&f.reason, "reason", "", "why; recorded at the node")
+	c.Flags().StringVar(&f.reason, "reason", "", "why; recorded at the node, or by the auditor")
+	c.Flags().StringVar(&f.broker, "broker", "", "for an auditor whom an agreement names: read at this party's broker")
+	c.Flags().StringVar(&f.address, "address", "", "host:port of that broker (default: as its card says)")
+	f.pass = passphraseFlag(c, "the auditor's keys")
 	required(c, "reason")
 }
 
-// audited is a node whose history can be read.
-type audited struct {
-	party  string
-	files  map[string][]byte
-	view   *register.View
-	skew   time.Duration
-	inputs []evidence.Input
-	places []*karaulav1.AuditPlace
+// inspection is history that can be read: of a node, or at a broker.
+type inspection struct {
+	*desk.Inspection
+	keys  auditorKeys // the visiting auditor's own; nil at a node
+	close func()
 }
 
-// audit begins an audit at a node.
-func (a *app) audit(ctx context.Context, f *auditFlags, req *karaulav1.AuditRequest) (*audited, error) {
-	node, err := client(f.dir)
-	if err != nil {
-		return nil, err
-	}
+// audit begins an audit, at the node or at a party's broker.
+func (a *app) audit(ctx context.Context, f *auditFlags, req *karaulav1.AuditRequest) (*inspection, error) {
 	debug.SetGCPercent(evidence.GCPercent)
 	req.Channel, req.Reason = f.channel, f.reason
-	resp, err := node.Audit(ctx, connect.NewRequest(req))
+	if f.broker != "" {
+		return a.visit(ctx, f, req)
+	}
+	at, err := auditClient(f.dir)
 	if err != nil {
-		return nil, desk.FromConnect(err)
-	}
-	m := resp.Msg
-	out := &audited{
-		party: m.GetParty(), skew: time.Duration(m.GetClockSkew()) * time.Microsecond, files: map[string][]byte{}, places: m.GetPlaces(),
-	}
-	for _, file := range m.GetFiles() {
-		out.files[file.GetPath()] = file.GetBody()
-	}
-	if out.view, err = register.FromFiles(out.party, out.files, a.now()); err != nil {
 		return nil, err
 	}
-	for _, l := range m.GetLedgers() {
-		if len(l.GetLedger()) != 32 {
-			return nil, problem.New(problem.Failed, "the node names a ledger without an id")
-		}
-		out.inputs = append(out.inputs, evidence.Input{
-			Channel: l.GetChannel(), Origin: l.GetOrigin(), Mode: l.GetMode(), ID: ledger.ID(l.GetLedger()),
-			Pieces: piecesOf(ctx, node, m.GetAudit(), l, false), Aside: piecesOf(ctx, node, m.GetAudit(), l, true),
-		})
+	in, err := desk.Inspect(ctx, at, req, a.now())
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the node's own words
 	}
-	return out, nil
+	return &inspection{Inspection: in, close: func() {}}, nil
+}
+
+// auditClient is a node that runs, to be audited.
+func auditClient(dir string) (karaulav1connect.NodeServiceClient, error) {
+	if exists(node.Layout{Dir: dir}.AuditorKeys()) {
+		return nil, problem.New(problem.Invalid, "%s is an auditor's folder, where no node runs; nothing was read", dir).
+			WithHint("say at whose broker: --broker PARTY")
+	}
+	return client(dir)
 }
 
 // ownRoots gives the roots of the node's own cards.
@@ -95,31 +94,6 @@ func (a *app) ownRoots(m *karaulav1.AuditResponse) (roots []string, err error) {
 		roots = append(roots, c.Root)
 	}
 	return roots, nil
-}
-
-// piecesOf reads a ledger from a node, or what was put aside of it, anew each time.
-func piecesOf(
-	ctx context.Context, node karaulav1connect.NodeServiceClient, audit []byte, l *karaulav1.AuditLedger, aside bool,
-) evidence.Pieces {
-	return func(yield func(evidence.Raw, error) bool) {
-		ask := &karaulav1.ReadLedgerRequest{Audit: audit, Channel: l.GetChannel(), Origin: l.GetOrigin(), Aside: aside}
-		stream, err := node.ReadLedger(ctx, connect.NewRequest(ask))
-		if err != nil {
-			yield(evidence.Raw{}, desk.FromConnect(err))
-			return
-		}
-		defer stream.Close() //nolint:errcheck // it is read or given up
-		for stream.Receive() {
-			for _, p := range stream.Msg().GetPieces() {
-				if !yield(evidence.Raw{Data: p.GetData(), Where: p.GetWhere()}, nil) {
-					return
-				}
-			}
-		}
-		if err := stream.Err(); err != nil {
-			yield(evidence.Raw{}, desk.FromConnect(err))
-		}
-	}
 }
 
 // failed is the error of a command that has found something that does not verify:

@@ -96,9 +96,10 @@ its own records.`,
 		if err != nil {
 			return err
 		}
+		defer n.close()
 		k := &asOf{asOfResult{Party: party, At: when, Texts: []asOfText{}, Rows: []asOfRow{}}, map[evidence.Place]int{}}
 		k.texts(n)
-		report, err := evidence.Replay(c.Context(), evidence.Options{View: n.view, Skew: n.skew, Now: a.now(), Tell: k.tell}, n.inputs)
+		report, err := evidence.Replay(c.Context(), evidence.Options{View: n.View, Skew: n.Skew, Now: a.now(), Tell: k.tell}, n.Inputs)
 		if err != nil {
 			return err
 		}
@@ -118,10 +119,10 @@ type asOf struct {
 }
 
 // texts says which texts ruled.
-func (k *asOf) texts(n *audited) {
+func (k *asOf) texts(n *inspection) {
 	seen := map[string]bool{}
-	for _, in := range n.inputs {
-		cv, ok := n.view.ChannelAt(in.Channel, k.At)
+	for _, in := range n.Inputs {
+		cv, ok := n.View.ChannelAt(in.Channel, k.At)
 		if seen[in.Channel] || !ok {
 			continue
 		}

@@ -101,7 +101,7 @@ func micros(t time.Time) int64 {
 
 // exportDesk writes an export, and verifies it on its way.
 func (a *app) exportDesk(ctx context.Context, f *auditFlags, ask *karaulav1.ReadDeskRequest, path string) (*deskResult, error) {
-	node, err := client(f.dir)
+	node, err := auditClient(f.dir)
 	if err != nil {
 		return nil, err
 	}

@@ -63,19 +63,23 @@ gets a key. The same slice gives the same bytes.`,
 		if choice.From, choice.To, err = a.window(c, from, to); err != nil {
 			return err
 		}
+		if f.broker != "" && (disclose || alertID != "") {
+			return errUsage(c, "--alert and --disclose are the node's to do: an auditor at a broker gives content to nobody")
+		}
 		n, err := a.audit(c.Context(), &f, &karaulav1.AuditRequest{Deed: "export", AlertId: alertID, Disclose: disclose})
 		if err != nil {
 			return err
 		}
-		b := &evidence.Bundle{Party: n.party, Register: n.files, Frames: map[string][]byte{}}
-		for _, p := range n.places {
+		defer n.close()
+		b := &evidence.Bundle{Party: n.Party, Register: n.Files, Frames: map[string][]byte{}}
+		for _, p := range n.Places {
 			at := placeOf(p)
 			choice.Places = append(choice.Places, at)
 			if len(p.GetFrame()) > 0 {
 				b.Frames[at.Name()] = p.GetFrame()
 			}
 		}
-		if b.Ledgers, err = evidence.Choose(n.inputs, choice); err != nil {
+		if b.Ledgers, err = evidence.Choose(n.Inputs, choice); err != nil {
 			return err
 		}
 		if len(b.Ledgers) == 0 {
@@ -177,7 +181,8 @@ M is --to, or as much as there is. The root over the first M is signed by number
 		if err != nil {
 			return err
 		}
-		for _, in := range n.inputs {
+		defer n.close()
+		for _, in := range n.Inputs {
 			if in.Channel == f.channel && in.Origin == origin {
 				return a.writeProof(n, in, ask, out)
 			}
@@ -188,13 +193,13 @@ M is --to, or as much as there is. The root over the first M is signed by number
 }
 
 // writeProof makes a proof, checks it, and writes it.
-func (a *app) writeProof(n *audited, in evidence.Input, ask evidence.Ask, out string) error {
-	p, err := evidence.Prove(n.view, in, ask)
+func (a *app) writeProof(n *inspection, in evidence.Input, ask evidence.Ask, out string) error {
+	p, err := evidence.Prove(n.View, in, ask)
 	if err != nil {
 		return err
 	}
 	var roots []string
-	for _, cd := range n.view.Cards(in.Origin) {
+	for _, cd := range n.View.Cards(in.Origin) {
 		roots = append(roots, cd.Root)
 	}
 	checked, err := p.Check(roots)

@@ -191,10 +191,14 @@ type replayFilter struct {
 	from, to time.Time
 	origin   string
 	places   map[evidence.Place]bool // nil for all
+	alert    [16]byte                // by which more places are found in content that is opened
 }
 
 func (f *replayFilter) wants(s *evidence.Said) bool {
 	if f.places != nil {
+		if in := s.Verdict.Inner; in != nil && string(in.GetAlertId()) == string(f.alert[:]) {
+			f.places[evidence.Place{Channel: s.Channel, Origin: s.Origin, Epoch: s.Epoch, Seq: s.Seq}] = true
+		}
 		return f.places[evidence.Place{Channel: s.Channel, Origin: s.Origin, Epoch: s.Epoch, Seq: s.Seq}] || f.receipted(s)
 	}
 	return (f.origin == "" || f.origin == s.Origin) &&
@@ -227,10 +231,11 @@ which clause, who could read it, and who has judged it how. --from, --to, --orig
 --alert choose what is printed; verified is everything. It ends with exit code 6
 and the exact place if something does not verify.
 
-With --content an auditor whom the agreement names reads what is sealed, with the
-key that stands in its card.`,
+With --content an auditor whom the agreement names reads what is sealed: at a node
+with the age identity in --audit-key, at a broker with the auditor's own keys.`,
 		Example: `  karaula audit replay --reason "yearly audit" --dir al
-  karaula audit replay --channel b01-al-me --from 2026-05-01T00:00:00Z --reason "case 17" --dir al --output json`,
+  karaula audit replay --channel b01-al-me --from 2026-05-01T00:00:00Z --reason "case 17" --dir al --output json
+  karaula audit replay --broker al --content --reason "inspection 3" --dir dpa`,
 		Args: positional(),
 	}
 	f.add(c)
@@ -247,22 +252,29 @@ key that stands in its card.`,
 		if filter.from, filter.to, err = a.window(c, from, to); err != nil {
 			return err
 		}
-		if content != (keyFile != "") {
-			return errUsage(c, "--content and --audit-key belong together")
+		if content != (keyFile != "" || f.broker != "" && content) {
+			return errUsage(c, "--content and --audit-key belong together; with --broker the auditor's own keys are used")
+		}
+		if f.broker != "" && alertID != "" && !content {
+			return errUsage(c, "at a broker an alert is found by its content alone: --alert ID --content")
 		}
 		n, err := a.audit(c.Context(), &f, &karaulav1.AuditRequest{Deed: "replay", AlertId: alertID})
 		if err != nil {
 			return err
 		}
+		defer n.close()
 		if alertID != "" {
+			if filter.alert, err = alertUUID(alertID); err != nil {
+				return err
+			}
 			filter.places = map[evidence.Place]bool{}
-			for _, p := range n.places {
+			for _, p := range n.Places {
 				filter.places[placeOf(p)] = true
 			}
 		}
-		o := evidence.Options{View: n.view, Skew: n.skew, Now: a.now()}
+		o := evidence.Options{View: n.View, Skew: n.Skew, Now: a.now()}
 		if content {
-			if o.Reader, o.Opener, err = a.auditor(n.view, keyFile); err != nil {
+			if o.Reader, o.Opener, err = a.contentKeys(n, keyFile); err != nil {
 				return err
 			}
 		}
@@ -272,7 +284,7 @@ key that stands in its card.`,
 			}
 			return a.event(replayEvent{Said: newSaidLine(s)})
 		}
-		report, err := evidence.Replay(c.Context(), o, n.inputs)
+		report, err := evidence.Replay(c.Context(), o, n.Inputs)
 		if err != nil {
 			return err
 		}

@@ -78,6 +78,8 @@ var results = map[string]result{
 	"karaula audit desk":        deskResult{},
 	"karaula audit export":      exportResult{},
 	"karaula audit prove":       proofResult{},
+	"karaula auditor init":      auditorResult{},
+	"karaula auditor card":      cardIssueResult{},
 	"karaula verify":            verifyResult{},
 	"karaula ledger list":       ledgerListResult{},
 	"karaula ledger show":       ledgerShowResult{},

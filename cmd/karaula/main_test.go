@@ -2,9 +2,11 @@ package main
 
 import (
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -40,6 +42,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "replace": replace, "amend": amend, "evidence": evidenceFiles,
+			"ports": ports, "await": await,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("KARAULA_NOW", "2026-03-01T12:00:00Z")
@@ -112,3 +115,41 @@ func evidenceFiles(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 const vectorDir = "../../docs/spec/vectors/evidence"
+
+// ports is the script command `ports NAME...`: each becomes a variable with a port
+// of loopback that was free a moment ago.
+func ports(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: ports NAME...")
+	}
+	for _, name := range args {
+		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed when all are taken
+		ts.Check(err)
+		defer l.Close()
+		_, port, err := net.SplitHostPort(l.Addr().String())
+		ts.Check(err)
+		ts.Setenv(name, port)
+	}
+}
+
+// awaitPatience is how long a script waits for something to become true.
+const awaitPatience = 2 * time.Minute
+
+// await is the script command `await PATTERN COMMAND...`: the command is run again
+// until it succeeds and its standard output has a line that matches.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: await PATTERN COMMAND...")
+	}
+	pattern, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	for deadline := time.Now().Add(awaitPatience); ; time.Sleep(100 * time.Millisecond) {
+		err := ts.Exec(args[1], args[2:]...)
+		if out := ts.ReadFile("stdout"); err == nil && pattern.MatchString(out) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%q did not come: %v", args[0], err)
+		}
+	}
+}

@@ -27,6 +27,7 @@ var commands = []func(*app) *cobra.Command{
 	newAlert,
 	newLookUp,
 	newAudit,
+	newAuditor,
 	newVerify,
 	newStatus,
 	newDoctor,

@@ -140,6 +140,10 @@ func (a *app) run(ctx context.Context, dir, listen string, pass keyring.Passphra
 	if err != nil {
 		return err
 	}
+	if exists(node.Layout{Dir: dir}.AuditorKeys()) {
+		return problem.New(problem.Invalid, "%s is an auditor's folder; no node runs in it", dir).
+			WithHint("karaula audit replay --broker PARTY --reason WHY --dir %s", dir)
+	}
 	if err := what.fit(cfg, dir); err != nil {
 		return err
 	}

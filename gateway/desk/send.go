@@ -299,8 +299,11 @@ func readers(view *register.View, ch *register.ChannelView, self, clause string)
 		}
 		in = append(in, &karaulav1.Reader{Party: p, Why: why})
 	}
+	for _, p := range ch.Auditors {
+		in = append(in, &karaulav1.Reader{Party: p, Why: "auditor of " + ch.Agreement.ID})
+	}
 	for _, p := range view.Parties() {
-		if !slices.Contains(ch.Parties, p.Code) {
+		if !slices.Contains(ch.Parties, p.Code) && !slices.Contains(ch.Auditors, p.Code) {
 			out = append(out, &karaulav1.Reader{Party: p.Code, Why: "not a party to " + ch.Agreement.ID})
 		}
 	}

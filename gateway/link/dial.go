@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"net"
 	"strings"
 	"time"
 
@@ -186,13 +187,20 @@ func troubleOf(d *dialer, err error) Trouble {
 	case errors.Is(err, nats.ErrSlowConsumer):
 		return TroubleOverrun
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired),
-		errors.Is(err, nats.ErrAuthRevoked), errors.As(err, &alert):
+		errors.Is(err, nats.ErrAuthRevoked), errors.As(err, &alert), remote(err), remote(cause):
 		return TroubleRefused
 	case errors.Is(err, errProtocol):
 		return TroubleProtocol
 	default:
 		return TroubleUnreachable
 	}
+}
+
+// remote reports whether the other side has refused the handshake: with TLS 1.3
+// that shows in the first read after it.
+func remote(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
 }
 
 // dialProblem says why the first attempt failed.
@@ -205,8 +213,8 @@ func dialProblem(partner string, d *dialer, err error) error {
 		return problem.Wrap(problem.Verification, errPin, "the broker of %q was not trusted; nothing was sent", partner).
 			WithHint("somebody may stand in between; if %q has changed its key, take in its newest card", partner)
 	case TroubleRefused:
-		return problem.Wrap(problem.NotAllowed, err, "the broker of %q does not know this gateway", partner).
-			WithHint("%q must have taken in our newest card and an agreement with us", partner)
+		return problem.Wrap(problem.NotAllowed, err, "the broker of %q does not know these keys", partner).
+			WithHint("%q must have taken in our newest card, and an agreement that names us must be open", partner)
 	case TroubleProtocol:
 		return problem.Wrap(problem.Verification, errProtocol, "the link to %q was cut", partner)
 	default:

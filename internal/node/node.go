@@ -69,6 +69,12 @@ func (l Layout) Import(register, channel string) string {
 	return l.in("imports", register+"."+channel+".state")
 }
 
+// AuditorKeys are the keys of an auditor, in whose folder no node runs: secret.
+func (l Layout) AuditorKeys() string { return l.in("auditor", "keys") }
+
+// Audits is where an auditor keeps what it has looked at, and why.
+func (l Layout) Audits() string { return l.in("auditor", "audits") }
+
 // BrokerKeys are the keys of the broker: secret, but open no content.
 func (l Layout) BrokerKeys() string { return l.in("broker", "keys") }
 

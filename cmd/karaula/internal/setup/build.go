@@ -23,17 +23,14 @@ func (m *maker) build() error {
 	}
 	m.made = append(m.made, temp)
 	draft := node.Layout{Dir: temp}
-	if err := draft.Make(); err != nil {
-		return err
-	}
 	root, err := m.roots(temp)
 	if err != nil {
 		return err
 	}
-	if err := m.online(draft, root); err != nil {
+	if err := m.fill(draft, root); err != nil {
 		return err
 	}
-	if err := WriteFile(draft.Config(), node.Template(m.o.Config), 0o600); err != nil {
+	if err := WriteFile(draft.Config(), m.text, 0o600); err != nil {
 		return err
 	}
 	return m.place(temp)
@@ -75,6 +72,9 @@ func (m *maker) roots(temp string) (rootPair, error) {
 
 // online makes the online keys and the card that names them.
 func (m *maker) online(l node.Layout, pair rootPair) error {
+	if err := l.Make(); err != nil {
+		return err
+	}
 	g, err := keyring.NewGateway(m.o.Config.Party, m.o.Now)
 	if err != nil {
 		return err
@@ -93,9 +93,15 @@ func (m *maker) online(l node.Layout, pair rootPair) error {
 	if err != nil {
 		return err
 	}
+	draft.Address = m.o.Config.Addresses()
+	return m.issue(l, pair, draft)
+}
+
+// issue signs the first card, and puts it where it belongs.
+func (m *maker) issue(l node.Layout, pair rootPair, draft card.Card) error {
 	draft.Root, draft.NextRoot = pair.root.VKey, signedtext.KeyDigest(pair.next)
 	draft.Until = year(draft.Issued)
-	draft.Name, draft.Address, draft.Contact = m.o.Config.Name, m.o.Config.Addresses(), m.o.Contact
+	draft.Name, draft.Contact = m.o.Config.Name, m.o.Contact
 	file, err := card.Issue(draft, pair.root.Signer)
 	if err != nil {
 		return problem.Wrap(problem.KindOf(err), err, "nothing was made")

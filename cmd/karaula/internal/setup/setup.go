@@ -62,7 +62,8 @@ type Made struct {
 
 // Make makes the root keys and the folder of a node, or nothing at all.
 func Make(o Options) (*Made, error) {
-	m := &maker{o: o, layout: node.Layout{Dir: filepath.Clean(o.Dir)}}
+	m := &maker{o: o, layout: node.Layout{Dir: filepath.Clean(o.Dir)}, text: node.Template(o.Config)}
+	m.fill = m.online
 	if err := m.check(); err != nil {
 		return nil, err
 	}
@@ -77,14 +78,16 @@ func Make(o Options) (*Made, error) {
 type maker struct {
 	o          Options
 	layout     node.Layout
-	root, next string   // files of the root keys
-	made       []string // files and folders to remove if it fails
+	text       []byte                                   // node.yaml
+	fill       func(l node.Layout, pair rootPair) error // makes the keys and the card
+	root, next string                                   // files of the root keys
+	made       []string                                 // files and folders to remove if it fails
 	card       *card.Card
 }
 
 // check refuses everything that can be refused before anything is written.
 func (m *maker) check() error {
-	if _, err := node.Parse(node.Template(m.o.Config)); err != nil {
+	if _, err := node.Parse(m.text); err != nil {
 		return problem.Wrap(problem.Invalid, err, "nothing was made")
 	}
 	if err := checkAddresses(m.o.Config.Addresses()); err != nil {
