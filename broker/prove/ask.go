@@ -61,7 +61,7 @@ func (a *asker) mayLogIn() answer {
 	case partner:
 		return a.law.links[a.who.Party]
 	case auditor:
-		return a.law.audit(a.who.Party)
+		return a.audit(a.who.Party)
 	}
 	return yes("the owner's " + a.who.Role)
 }

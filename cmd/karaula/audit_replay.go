@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -217,10 +218,15 @@ func (f *replayFilter) receipted(s *evidence.Said) bool {
 	return false
 }
 
+// replayFlags say what to replay and what to tell of it.
+type replayFlags struct {
+	auditFlags
+	from, to, origin, alert, keyFile, forks string
+	content                                 bool
+}
+
 func newAuditReplay(a *app) *cobra.Command {
-	var f auditFlags
-	var from, to, origin, alertID, keyFile, forks string
-	var content bool
+	var f replayFlags
 	c := &cobra.Command{
 		Use:   "replay --reason WHY --dir DIR",
 		Short: "verify the whole history again, and tell it in order",
@@ -239,65 +245,77 @@ with the age identity in --audit-key, at a broker with the auditor's own keys.`,
 		Args: positional(),
 	}
 	f.add(c)
-	c.Flags().StringVar(&from, "from", "", "print what was said at or after this time")
-	c.Flags().StringVar(&to, "to", "", "print what was said before this time")
-	c.Flags().StringVar(&origin, "origin", "", "print what this party said")
-	c.Flags().StringVar(&alertID, "alert", "", "print the story of this alert")
-	c.Flags().BoolVar(&content, "content", false, "also print the content, with an auditor's key")
-	c.Flags().StringVar(&forks, "forks", "", "folder for a file of each contradiction that is found")
-	c.Flags().StringVar(&keyFile, "audit-key", "", "file with the auditor's age identity")
+	c.Flags().StringVar(&f.from, "from", "", "print what was said at or after this time")
+	c.Flags().StringVar(&f.to, "to", "", "print what was said before this time")
+	c.Flags().StringVar(&f.origin, "origin", "", "print what this party said")
+	c.Flags().StringVar(&f.alert, "alert", "", "print the story of this alert")
+	c.Flags().BoolVar(&f.content, "content", false, "also print the content, with an auditor's key")
+	c.Flags().StringVar(&f.forks, "forks", "", "folder for a file of each contradiction that is found")
+	c.Flags().StringVar(&f.keyFile, "audit-key", "", "file with the auditor's age identity")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		filter := &replayFilter{origin: origin}
-		var err error
-		if filter.from, filter.to, err = a.window(c, from, to); err != nil {
-			return err
-		}
-		if content != (keyFile != "" || f.broker != "" && content) {
-			return errUsage(c, "--content and --audit-key belong together; with --broker the auditor's own keys are used")
-		}
-		if f.broker != "" && alertID != "" && !content {
-			return errUsage(c, "at a broker an alert is found by its content alone: --alert ID --content")
-		}
-		n, err := a.audit(c.Context(), &f, &karaulav1.AuditRequest{Deed: "replay", AlertId: alertID})
+		filter, err := a.filter(c, &f)
 		if err != nil {
 			return err
 		}
-		defer n.close()
-		if alertID != "" {
-			if filter.alert, err = alertUUID(alertID); err != nil {
-				return err
-			}
-			filter.places = map[evidence.Place]bool{}
-			for _, p := range n.Places {
-				filter.places[placeOf(p)] = true
-			}
-		}
-		o := evidence.Options{View: n.View, Skew: n.Skew, Now: a.now()}
-		if content {
-			if o.Reader, o.Opener, err = a.contentKeys(n, keyFile); err != nil {
-				return err
-			}
-		}
-		o.Tell = func(s *evidence.Said) error {
-			if !filter.wants(s) {
-				return nil
-			}
-			return a.event(replayEvent{Said: newSaidLine(s)})
-		}
-		report, err := evidence.Replay(c.Context(), o, n.Inputs)
-		if err != nil {
-			return err
-		}
-		if err := a.writeForks(forks, report); err != nil {
-			return err
-		}
-		out := newReplayResult(report)
-		if err := a.event(replayEvent{Outcome: out}); err != nil || out.Verified {
-			return err
-		}
-		return failed(out.Findings)
+		return a.replay(c.Context(), &f, filter)
 	}
 	return c
+}
+
+// filter reads what is to be told, and refuses flags that do not go together.
+func (a *app) filter(c *cobra.Command, f *replayFlags) (*replayFilter, error) {
+	filter := &replayFilter{origin: f.origin}
+	var err error
+	if filter.from, filter.to, err = a.window(c, f.from, f.to); err != nil {
+		return nil, err
+	}
+	if f.content != (f.keyFile != "" || f.broker != "" && f.content) {
+		return nil, errUsage(c, "--content and --audit-key belong together; with --broker the auditor's own keys are used")
+	}
+	if f.broker != "" && f.alert != "" && !f.content {
+		return nil, errUsage(c, "at a broker an alert is found by its content alone: --alert ID --content")
+	}
+	if f.alert != "" {
+		filter.places = map[evidence.Place]bool{}
+		filter.alert, err = alertUUID(f.alert)
+	}
+	return filter, err
+}
+
+// replay verifies the history again, and tells it.
+func (a *app) replay(ctx context.Context, f *replayFlags, filter *replayFilter) error {
+	n, err := a.audit(ctx, &f.auditFlags, &karaulav1.AuditRequest{Deed: "replay", AlertId: f.alert})
+	if err != nil {
+		return err
+	}
+	defer n.close()
+	for _, p := range n.Places {
+		filter.places[placeOf(p)] = true
+	}
+	o := evidence.Options{View: n.View, Skew: n.Skew, Now: a.now()}
+	if f.content {
+		if o.Reader, o.Opener, err = a.contentKeys(n, f.keyFile); err != nil {
+			return err
+		}
+	}
+	o.Tell = func(s *evidence.Said) error {
+		if !filter.wants(s) {
+			return nil
+		}
+		return a.event(replayEvent{Said: newSaidLine(s)})
+	}
+	report, err := evidence.Replay(ctx, o, n.Inputs)
+	if err != nil {
+		return err
+	}
+	if err := a.writeForks(f.forks, report); err != nil {
+		return err
+	}
+	out := newReplayResult(report)
+	if err := a.event(replayEvent{Outcome: out}); err != nil || out.Verified {
+		return err
+	}
+	return failed(out.Findings)
 }
 
 // writeForks writes the contradictions that were found into a folder, a file each.

@@ -178,10 +178,10 @@ func lame(t testing.TB) map[string]struct {
 		comment string
 		card    Card
 	}
-	addressed, keyless, certless, gated, party := visitor(t), visitor(t), visitor(t), visitor(t), Card{}
+	addressed, keyless, certless, gated := visitor(t), visitor(t), visitor(t), visitor(t)
 	addressed.Address = []string{"192.0.2.1:4222"}
 	keyless.NATS, certless.TLS = "", nil
-	party, _ = fixture(t)
+	party, _ := fixture(t)
 	gated.TLS = []TLSCert{party.TLS[1]}
 	party.TLS = append(visitor(t).TLS, party.TLS...)
 	return map[string]bad{

@@ -57,7 +57,7 @@ func carries(raw []byte) (carried, bool) {
 		return carried{}, false
 	}
 	kind := p.Said.GetKind()
-	switch kind { //nolint:exhaustive // the others carry none
+	switch kind {
 	case karaulav1.Kind_KIND_CARD, karaulav1.Kind_KIND_AGREEMENT, karaulav1.Kind_KIND_NOTICE:
 	default:
 		return carried{}, false
@@ -84,7 +84,7 @@ func carries(raw []byte) (carried, bool) {
 
 func (c carried) take(reg *register.Register) error {
 	var err error
-	switch c.kind { //nolint:exhaustive // carries gives no other
+	switch c.kind {
 	case karaulav1.Kind_KIND_CARD:
 		_, err = reg.AddCard(c.file, register.AddCardOptions{})
 	case karaulav1.Kind_KIND_AGREEMENT:

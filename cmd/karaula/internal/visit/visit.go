@@ -56,8 +56,9 @@ func Begin(ctx context.Context, o Options) (*desk.Inspection, *nats.Conn, error)
 	}
 	v := &visitor{o: o}
 	if len(v.ledgers(o.Register.View())) == 0 {
-		return nil, nil, problem.New(problem.NotAllowed, "no agreement of %s that is known here names %s as an auditor of channel %q; nothing was read",
-			o.Party, o.Keys.Party, o.Channel).WithHint("karaula agreement list --dir %s", o.Layout.Dir)
+		return nil, nil, problem.New(problem.NotAllowed,
+			"no agreement of %s that is known here names %s as an auditor of channel %q; nothing was read", o.Party, o.Keys.Party, o.Channel).
+			WithHint("karaula agreement list --dir %s", o.Layout.Dir)
 	}
 	if err := v.log(); err != nil {
 		return nil, nil, err
