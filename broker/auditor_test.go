@@ -125,7 +125,8 @@ func forbidden() []string {
 		"$JS.API.DIRECT.GET.STUB.stub.>", "$JS.API.DIRECT.GET.OUT_b01-al-me", "$JS.API.DIRECT.GET.IN_b01-al-me_me",
 		"$JS.API.DIRECT.GET.VERDICT", "$JS.API.DIRECT.GET.DESK", "$JS.API.DIRECT.GET.QUARANTINE", "$JS.al.API.DIRECT.GET.DESK",
 		"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", subject.Link("dpa"), subject.Link("me"), "$SYS.REQ.USER.INFO",
-		"$JS.API.CONSUMER.MSG.NEXT.OUT_t01-al-me-xk.me", subject.Say(subject.Actual("t01-al-me-xk"), "al", "route"), subject.In(subject.Actual("t01-al-me-xk"), "me"),
+		"$JS.API.CONSUMER.MSG.NEXT.OUT_t01-al-me-xk.me", subject.Say(subject.Actual("t01-al-me-xk"), "al", "route"),
+		subject.In(subject.Actual("t01-al-me-xk"), "me"),
 		subject.Desk("look"), subject.Stub("t01-al-me-xk", "al", 1, 2),
 	}
 	for _, verb := range []string{
