@@ -47,7 +47,11 @@ func (a *app) execute(ctx context.Context, args []string) int {
 	if !a.started {
 		err = usage(cmd.CommandPath(), err)
 	}
-	a.report(err)
+	dir := "DIR"
+	if f := cmd.Flags().Lookup("dir"); f != nil && f.Value.String() != "" {
+		dir = f.Value.String()
+	}
+	a.report(err, dir)
 	return int(problem.KindOf(err))
 }
 
@@ -60,13 +64,27 @@ func usage(path string, err error) error {
 	return problem.New(problem.Invalid, "%s", strings.Join(strings.Fields(text), " ")).WithHint("%s --help", path)
 }
 
-// report says an error and its hint on standard error.
-func (a *app) report(err error) {
+// report says an error and its hint on standard error. Packages and running nodes
+// do not know by which name the user knows a folder: they write DIR.
+func (a *app) report(err error, dir string) {
 	a.note("%s", err)
 	if hint := problem.HintOf(err); hint != "" {
-		a.hint("%s", hint)
+		a.hint("%s", inDir(hint, dir))
 	}
 }
+
+// inDir writes a hint for the folder that was named.
+func inDir(hint, dir string) string {
+	words := strings.Split(hint, " ")
+	for i, w := range words {
+		if rest, ok := strings.CutPrefix(w, "DIR"); ok && (rest == "" || !isLetter(rest[0])) {
+			words[i] = dir + rest
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+func isLetter(c byte) bool { return c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' }
 
 // note says something that is not the result on standard error.
 func (a *app) note(format string, args ...any) {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -84,7 +85,7 @@ func newCard(a *app) *cobra.Command {
 	return group("card", "show cards, and issue the own node's next one",
 		`A card holds a party's public keys and addresses, signed by its root key, with a
 serial that may only grow.`,
-		newCardShow(a), newCardIssue(a), newCardSign(a), newCardTake(a))
+		newCardShow(a), newCardIssue(a), newCardSign(a), newCardTake(a), newCardConfirm(a))
 }
 
 func newCardShow(a *app) *cobra.Command {
@@ -259,6 +260,48 @@ of this node from a number on that the node has passed since the request was mad
 			return err
 		}
 		return a.show(cardIssueResult{File: node.Layout{Dir: dir}.Card(taken.Party), Card: describeCard(taken)})
+	}
+	return c
+}
+
+// confirmResult is what is known about the own cards of a restored folder.
+type confirmResult struct {
+	Newest uint64 `json:"newest"` // serial that no card of the party is above
+	Here   uint64 `json:"here"`   // serial of the newest own card in the register
+}
+
+func (r confirmResult) page(p *page) {
+	p.line("the next card is above %d", r.Newest)
+	if r.Here < r.Newest {
+		p.line("card %d is the newest one here: have a partner send card %d, and take it in before the node runs", r.Here, r.Newest)
+	}
+}
+
+func newCardConfirm(a *app) *cobra.Command {
+	var dir string
+	c := &cobra.Command{
+		Use:   "confirm SERIAL --dir DIR",
+		Short: "say after a restoration how far the own cards had gone",
+		Long: `A folder that was restored from a backup does not know of cards that were issued
+since, and issues none until this was said: two cards with one serial would be
+evidence against the own root. Ask every partner for the serial of its newest card
+of yours (karaula party show), and give the highest one. If it is not here, have
+that partner send it, and take it in with karaula party add: on channels on which it
+rules nothing can be said without it.`,
+		Example: "  karaula card confirm 3 --dir al",
+		Args:    positional("SERIAL"),
+	}
+	dirFlag(c, &dir)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		serial, err := strconv.ParseUint(args[0], 10, 63)
+		if err != nil || serial == 0 {
+			return errUsage(c, "%q is not the serial of a card", args[0])
+		}
+		here, err := setup.ConfirmCard(dir, serial)
+		if err != nil {
+			return err
+		}
+		return a.show(confirmResult{serial, here})
 	}
 	return c
 }

@@ -108,10 +108,11 @@ func TestErrorsOfManyLinesAreManyLinesWithThePrefix(t *testing.T) {
 	var stderr bytes.Buffer
 	a := newApp(strings.NewReader(""), broken{}, &stderr, time.Now)
 	a.report(errors.Join(
-		problem.New(problem.Failed, "first").WithHint("do this"),
+		problem.New(problem.Failed, "first").WithHint("look at DIR/x; karaula status --dir DIR, not DIRT or NEWDIR"),
 		problem.New(problem.Failed, "second"),
-	))
-	if want := "karaula: first\nkaraula: second\nkaraula: hint: do this\n"; stderr.String() != want {
+	), "/srv/al")
+	want := "karaula: first\nkaraula: second\nkaraula: hint: look at /srv/al/x; karaula status --dir /srv/al, not DIRT or NEWDIR\n"
+	if stderr.String() != want {
 		t.Errorf("stderr %q, want %q", stderr.String(), want)
 	}
 }

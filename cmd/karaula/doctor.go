@@ -87,19 +87,6 @@ func (a *app) doctor(ctx context.Context, dir string, pass keyring.Passphrase) e
 	return nil
 }
 
-// inDir writes a hint for the folder that was named.
-func inDir(hint, dir string) string {
-	words := strings.Split(hint, " ")
-	for i, w := range words {
-		if name, rest, ok := strings.Cut(w, "DIR"); ok && name == "" && (rest == "" || !isLetter(rest[0])) {
-			words[i] = dir + rest
-		}
-	}
-	return strings.Join(words, " ")
-}
-
-func isLetter(c byte) bool { return c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' }
-
 // askDoctor asks a running node; an error of kind Unreachable means that none answers.
 func askDoctor(ctx context.Context, dir string) ([]checkup.Check, error) {
 	node, err := client(dir)

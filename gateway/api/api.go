@@ -20,6 +20,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"karaula/gateway/strict"
 	"karaula/internal/node"
 	"karaula/internal/problem"
 )
@@ -113,8 +114,7 @@ func Serve(ctx context.Context, l net.Listener, o Options) error {
 	defer func() { <-done }()
 	srv := &http.Server{
 		Handler: d.guard(o.Desk.Handler(
-			connect.WithReadMaxBytes(o.Limits.Body), connect.WithRecover(d.recovered), connect.WithCodec(strictProto{}),
-			connect.WithCodec(strictJSON{"json"}), connect.WithCodec(strictJSON{"json; charset=utf-8"}),
+			connect.WithReadMaxBytes(o.Limits.Body), connect.WithRecover(d.recovered), strict.Proto(MaxBody), strict.JSON(),
 		)),
 		TLSConfig:         d.tls(),
 		ReadHeaderTimeout: o.Limits.Handshake,

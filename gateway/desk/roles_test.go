@@ -2,12 +2,14 @@ package desk_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"connectrpc.com/connect"
@@ -16,6 +18,7 @@ import (
 	"karaula/internal/node"
 	"karaula/internal/problem"
 	karaulav1 "karaula/proto/gen/karaula/v1"
+	"karaula/proto/gen/karaula/v1/karaulav1connect"
 )
 
 // serve starts a desk without a gateway behind it: whatever passes the roles
@@ -124,5 +127,34 @@ func TestWhoIsNoOfficerIsAnsweredUnread(t *testing.T) {
 	}
 	if body.n >= size/4 {
 		t.Errorf("%d bytes were read from a user who is no officer", body.n)
+	}
+}
+
+// What is misspelt on the socket is refused, as over the network, and not quoted.
+func TestJSONOnTheSocketIsStrict(t *testing.T) {
+	t.Parallel()
+	path := serve(t, node.Officer{UID: os.Getuid(), ID: "root", Role: node.RoleAdmin})
+	c := &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return node.DialSocket(ctx, path) },
+	}}
+	defer c.CloseIdleConnections()
+	for body, want := range map[string]int{`{}`: http.StatusOK, `{"dryrun":"AA 000 TT"}`: http.StatusBadRequest, `{"x":`: http.StatusBadRequest} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://node"+karaulav1connect.NodeServiceStatusProcedure,
+			strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		resp, err := c.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said, err := io.ReadAll(resp.Body)
+		if err := errors.Join(err, resp.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if resp.StatusCode != want || strings.Contains(string(said), "AA 000") {
+			t.Errorf("%s: %s: %s", body, resp.Status, said)
+		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"karaula/gateway/strict"
 	"karaula/internal/node"
 	"karaula/internal/problem"
 	"karaula/proto/gen/karaula/v1/karaulav1connect"
@@ -30,7 +31,7 @@ func (d *Desk) Serve(ctx context.Context, path string, mode fs.FileMode, officer
 		return err
 	}
 	srv := &http.Server{
-		Handler:           d.Handler(connect.WithReadMaxBytes(maxRequest)),
+		Handler:           d.Handler(connect.WithReadMaxBytes(maxRequest), strict.JSON()),
 		ReadHeaderTimeout: 10 * time.Second,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {

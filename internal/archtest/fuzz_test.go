@@ -51,7 +51,7 @@ var targets = map[string]string{
 	"internal/keyring/tls.go":             "internal/keyring FuzzLoad",
 	"broker/prove/client.go":              "none: a broker that the prover has started itself",
 	"cmd/karaula/internal/demo/script.go": "cmd/karaula/internal/demo FuzzParseScript",
-	"gateway/api/codec.go":                "gateway/api FuzzJSON",
+	"gateway/strict/strict.go":            "gateway/strict FuzzJSON",
 	"internal/access/access.go":           "internal/access FuzzParse",
 	"internal/keyring/pem.go":             "internal/keyring FuzzCertificate",
 	"gateway/channel.go":                  "none: bodies of statements of our own",

@@ -22,6 +22,26 @@ type Restored struct {
 	BackupMadeAt time.Time     `json:"backup_made_at"`
 	RestoredAt   time.Time     `json:"restored_at"`
 	Ledgers      []KnownLedger `json:"ledgers"`
+	// NewestCard is the highest serial of an own card that any partner knows, as a
+	// person has found out; 0 until then. Below it no card must be issued again.
+	NewestCard uint64 `json:"newest_card,omitempty"`
+}
+
+// MayIssue refuses to issue a card in a restored folder as long as nobody has
+// found out how far the serials had gone: two cards with one serial are evidence
+// against the own root. It gives the serial that the next card must be above.
+func (r *Restored) MayIssue(party string) (above uint64, err error) {
+	switch {
+	case r == nil:
+		return 0, nil
+	case r.NewestCard == 0:
+		return 0, problem.New(problem.Conflict, "the folder was restored from a backup, and a card of %s may have been issued since; "+
+			"a second one with its serial would be evidence against the own root, none was made", party).
+			WithHint("ask every partner for the serial of its newest card of yours (karaula party show %s), "+
+				"then: karaula card confirm SERIAL --dir DIR", party)
+	default:
+		return r.NewestCard, nil
+	}
 }
 
 // KnownLedger is how far an own ledger went, as its signing journal knew.

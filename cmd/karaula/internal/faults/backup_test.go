@@ -1,8 +1,10 @@
 package faults
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -107,4 +109,51 @@ func TestARestoredNodeAsksThePartners(t *testing.T) {
 	}
 	must(t, w.Stop())
 	walk(t, w, r, Expect{OutLost: map[string]bool{"al": true}})
+}
+
+// A card was issued after the backup was made. The restored folder issues none
+// before somebody has asked the partners; the one that it issues then has a serial
+// of its own, and all goes on under its keys.
+func TestARestoredNodeIssuesNoSecondCardWithOneSerial(t *testing.T) {
+	t.Parallel()
+	w, r := makeWorld(t), records()
+	start(t, w)
+	send(t, w.AL, r["al"], 2)
+	restore := backup(t, w.AL)
+	command(t, w.AL, nil, "key", "rotate", "--use", "seal")
+	knows(t, w.ME, "al", 2)
+	send(t, w.AL, r["al"], 2)
+	must(t, w.Settle(patient(t)))
+	root := node.Layout{Dir: w.AL.Dir}.RootKey()
+	must(t, w.AL.Kill(Whole))
+	restored(t, w.AL, restore)
+	for _, args := range [][]string{
+		{"card", "issue"}, {"key", "rotate"}, {"card", "issue", "--request", filepath.Join(t.TempDir(), "request")},
+		{"key", "root", "change", "--reason", "invented", "--after", root + ".after"},
+	} {
+		refused(t, w.AL, 8, "a card of al may have been issued since", append(args, "--root-key", root)...)
+	}
+	refused(t, w.AL, 2, "not the serial", "card", "confirm", "0")
+	var party struct{ Serial uint64 }
+	a, err := w.ME.Run(patient(t), "", "party", "show", "al", "--output", "json")
+	must(t, err)
+	must(t, json.Unmarshal([]byte(a.Out), &party))
+	lost := filepath.Join(node.Layout{Dir: w.ME.Dir}.Register(), "parties", "al", "2.card")
+	command(t, w.AL, nil, "party", "add", lost)
+	refused(t, w.AL, 8, "a card of al may have been issued since", "card", "issue", "--root-key", root)
+	command(t, w.AL, nil, "card", "confirm", strconv.FormatUint(party.Serial, 10))
+	refused(t, w.AL, 8, "card 2 of al is known here", "card", "confirm", "1")
+	command(t, w.AL, nil, "card", "issue", "--rotate", "--root-key", root)
+	must(t, w.AL.Start(patient(t), Whole))
+	halted(t, w.AL, "restored from a backup made when number")
+	knows(t, w.ME, "al", 3)
+	linked(t, w, w.AL)
+	if got := repair(t, w.AL, 0); got.State != "mended" {
+		t.Errorf("repair: %+v", got)
+	}
+	send(t, w.AL, r["al"], 2)
+	send(t, w.ME, r["me"], 2)
+	if got := registerOf(t, w.ME).View().Conflicts(); len(got) != 0 {
+		t.Errorf("evidence against al: %v", got)
+	}
 }

@@ -119,6 +119,7 @@ type issue struct {
 	cfg    *node.Config
 	reg    *register.Register
 	before *card.Card
+	above  uint64 // the serial that a card of a restored folder must be above
 }
 
 func begin(dir string) (*issue, error) {
@@ -141,6 +142,9 @@ func begin(dir string) (*issue, error) {
 // draft gives the next card, unsigned. New keys are kept, beside the old ones,
 // before a card names them, so that a running node can have them by then.
 func (i *issue) draft(ctx context.Context, o CardOptions) (*card.Card, error) {
+	if err := i.afterRestore(); err != nil {
+		return nil, err
+	}
 	unlock, err := keyring.Exclusive(i.layout.GatewayKeys())
 	if err != nil {
 		return nil, err
@@ -187,7 +191,7 @@ func (i *issue) fill(g *keyring.Gateway, b *keyring.Broker, o CardOptions) (*car
 	if err != nil {
 		return nil, err
 	}
-	c.Name, c.Serial, c.Previous = i.cfg.Name, i.before.Serial+1, i.before.Digest
+	c.Name, c.Serial, c.Previous = i.cfg.Name, max(i.before.Serial, i.above)+1, i.before.Digest
 	c.Root, c.NextRoot = i.before.Root, i.before.NextRoot
 	for _, n := range i.reg.View().RootChanges(i.cfg.Party) {
 		if root, _ := i.reg.View().Root(i.cfg.Party); n.Next == root && c.Root != root {

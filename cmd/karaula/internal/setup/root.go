@@ -49,6 +49,9 @@ func DraftRootChange(dir, reason string, now time.Time) (*notice.Notice, error) 
 	if err != nil {
 		return nil, err
 	}
+	if err := i.afterRestore(); err != nil {
+		return nil, err
+	}
 	view := i.reg.View()
 	root, ok := view.Root(i.cfg.Party)
 	if !ok {

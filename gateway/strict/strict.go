@@ -1,10 +1,17 @@
-package api
+// Package strict reads requests to the node's interface as strictly over the
+// officers' socket as over the network: what is misspelt, repeated or unknown is
+// refused, and never passed over, because the caller believes that it counts.
+//
+// Its errors must never quote what stands in a request: that may be content, and
+// errors end in logs.
+package strict
 
 import (
 	"bytes"
 	"encoding/json"
 	"regexp"
 
+	"connectrpc.com/connect"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
@@ -12,15 +19,23 @@ import (
 	"karaula/internal/wire"
 )
 
-// strictProto reads requests in the strict wire form of everything else here:
+// JSON makes handlers read JSON strictly.
+func JSON() connect.HandlerOption {
+	return connect.WithHandlerOptions(connect.WithCodec(jsonCodec{"json"}), connect.WithCodec(jsonCodec{"json; charset=utf-8"}))
+}
+
+// Proto makes handlers read the wire form strictly, up to a number of bytes.
+func Proto(most int) connect.HandlerOption { return connect.WithCodec(protoCodec{most}) }
+
+// protoCodec reads requests in the strict wire form of everything else here:
 // no unknown fields, bounded nesting, a bounded number of elements.
-type strictProto struct{}
+type protoCodec struct{ most int }
 
 // Name implements connect.Codec.
-func (strictProto) Name() string { return "proto" }
+func (protoCodec) Name() string { return "proto" }
 
 // Marshal implements connect.Codec.
-func (strictProto) Marshal(m any) ([]byte, error) {
+func (protoCodec) Marshal(m any) ([]byte, error) {
 	msg, ok := m.(proto.Message)
 	if !ok {
 		return nil, problem.New(problem.Failed, "not a message")
@@ -29,24 +44,24 @@ func (strictProto) Marshal(m any) ([]byte, error) {
 }
 
 // Unmarshal implements connect.Codec. Its errors name fields, never values.
-func (strictProto) Unmarshal(raw []byte, m any) error {
+func (c protoCodec) Unmarshal(raw []byte, m any) error {
 	msg, ok := m.(proto.Message)
 	if !ok {
 		return problem.New(problem.Failed, "not a message")
 	}
-	return wire.Unmarshal(raw, msg, MaxBody)
+	return wire.Unmarshal(raw, msg, c.most)
 }
 
-// strictJSON reads requests as JSON: no unknown fields, no field twice, bounded
+// jsonCodec reads requests as JSON: no unknown fields, no field twice, bounded
 // like the wire form.
-type strictJSON struct{ name string }
+type jsonCodec struct{ name string }
 
 // Name implements connect.Codec.
-func (c strictJSON) Name() string { return c.name }
+func (c jsonCodec) Name() string { return c.name }
 
 // Marshal implements connect.Codec. It leaves out the blanks that protojson strews
 // in at random, so that the same answer has the same bytes.
-func (strictJSON) Marshal(m any) ([]byte, error) {
+func (jsonCodec) Marshal(m any) ([]byte, error) {
 	msg, ok := m.(proto.Message)
 	if !ok {
 		return nil, problem.New(problem.Failed, "not a message")
@@ -65,7 +80,7 @@ var place = regexp.MustCompile(`\(line \d+:\d+\)`)
 
 // Unmarshal implements connect.Codec. Its errors name a place, never what stands
 // there: that may be content, and errors end in logs of the caller.
-func (strictJSON) Unmarshal(raw []byte, m any) error {
+func (jsonCodec) Unmarshal(raw []byte, m any) error {
 	msg, ok := m.(proto.Message)
 	if !ok {
 		return problem.New(problem.Failed, "not a message")

@@ -1,4 +1,4 @@
-package api
+package strict
 
 import (
 	"strings"
@@ -22,7 +22,7 @@ func FuzzJSON(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		for _, m := range []proto.Message{&karaulav1.LookUpRequest{}, &karaulav1.SendRequest{}} {
-			err := strictJSON{"json"}.Unmarshal(raw, m)
+			err := jsonCodec{"json"}.Unmarshal(raw, m)
 			if err != nil {
 				if text := string(raw); len(text) > 8 && strings.Contains(err.Error(), text) {
 					t.Errorf("the error shows the request: %s", err)
@@ -34,7 +34,7 @@ func FuzzJSON(f *testing.F) {
 				t.Fatal(err)
 			}
 			back := m.ProtoReflect().New().Interface()
-			if err := (strictJSON{"json"}).Unmarshal(again, back); err != nil || !proto.Equal(m, back) {
+			if err := (jsonCodec{"json"}).Unmarshal(again, back); err != nil || !proto.Equal(m, back) {
 				t.Errorf("does not come back: %v", err)
 			}
 		}
