@@ -8,8 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"karaula/internal/access"
 	"karaula/internal/checkup"
+	"karaula/internal/keyring"
 	"karaula/internal/node"
+	"karaula/internal/testworld"
 )
 
 // place makes a node's folder on a disk, as init leaves it.
@@ -137,5 +140,61 @@ func TestIDsAreOnceAndQuestions(t *testing.T) {
 	slices.Sort(ids)
 	if n := len(slices.Compact(ids)); n != len(checkup.All()) {
 		t.Error("an id comes twice")
+	}
+}
+
+// The certificates of the interface and of its clients warn before they end, and
+// no client's name comes with that.
+func TestCertificatesOfTheInterfaceEnd(t *testing.T) {
+	t.Parallel()
+	p := place(t)
+	now := time.Now()
+	if got := states(p.Checks(t.Context()), checkup.APIExpiry); got != "skipped" {
+		t.Errorf("without an interface: %s", got)
+	}
+	p.Config.API.Listen = "192.0.2.1:7443"
+	if got := states(p.Checks(t.Context()), checkup.APIExpiry); got != "fail" {
+		t.Errorf("without a certificate: %s", got)
+	}
+	must(t, p.Layout.MakeAPI())
+	server, err := keyring.NewInterface("al", []string{"karaula.example"}, now, now.AddDate(0, 0, 20))
+	must(t, err)
+	must(t, keyring.SavePEM(p.Layout.APICertificate(), p.Layout.APIKey(), server, nil))
+	for name, days := range map[string]int{"a.invented": 100, "b.invented": 20, "c.invented": 2} {
+		cert, err := keyring.NewClient(name, now, now.AddDate(0, 0, days))
+		must(t, err)
+		must(t, access.Add(p.Layout.APIClients(), access.Client{
+			Name: name, Role: node.RoleSystem, Fingerprint: keyring.Fingerprint(cert.Leaf), Until: cert.Leaf.NotAfter.Unix(),
+		}))
+	}
+	list := p.Checks(t.Context())
+	if got := states(list, checkup.APIExpiry); got != "warn ok warn fail" {
+		t.Errorf("states: %s", got)
+	}
+	for _, c := range list {
+		if strings.Contains(c.About+c.Text+c.Hint, "invented") {
+			t.Errorf("a client is named: %+v", c)
+		}
+	}
+	if got := p.APIEnds(); len(got) != 4 || got[0].About != "server" {
+		t.Errorf("ends: %+v", got)
+	}
+	must(t, os.WriteFile(filepath.Join(p.Layout.APIClients(), "d.json"), []byte("{}"), 0o600))
+	if got := states(p.Checks(t.Context()), checkup.APIExpiry); got != "warn ok warn fail warn" {
+		t.Errorf("with a damaged file: %s", got)
+	}
+}
+
+// A root that counts for long warns, and so does a change that waits.
+func TestRootsAge(t *testing.T) {
+	t.Parallel()
+	w := testworld.New(t, "al", "me")
+	w.Agree(w.Text("b01-al-me", []string{"al", "me"}))
+	v := w.View("al")
+	if got := states(checkup.Roots(v, w.Now), checkup.RootAge); got != "ok ok" {
+		t.Errorf("young: %s", got)
+	}
+	if got := states(checkup.Roots(v, w.Now.Add(checkup.RootOld)), checkup.RootAge); got != "warn" { // the agreement with me has ended by then
+		t.Errorf("old: %s", got)
 	}
 }

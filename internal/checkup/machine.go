@@ -34,7 +34,7 @@ func (p Place) Checks(ctx context.Context) []Check {
 	out := p.files()
 	out = append(out, p.sealed()...)
 	out = append(out, p.root(), p.room(), p.kind(), p.sync(), clockSync())
-	out = append(out, p.advertise(ctx)...)
+	out = append(append(out, p.advertise(ctx)...), p.api()...)
 	return append(out, p.metrics())
 }
 

@@ -209,7 +209,8 @@ func TestAlarmsNameMetricsAndChecksThatExist(t *testing.T) {
 	// These checks have a metric of their own, which an alarm watches, or only doctor makes them.
 	for _, id := range []string{
 		checkup.ChannelHalted, checkup.ChannelHeld, checkup.ChannelSilent, checkup.ChannelAside, checkup.Contested,
-		checkup.LinkUp, checkup.LinkTrip, checkup.CardExpiry, checkup.KeyExpiry, checkup.TLSExpiry, checkup.AgreementExpiry,
+		checkup.LinkUp, checkup.LinkTrip, checkup.CardExpiry, checkup.KeyExpiry, checkup.TLSExpiry, checkup.APIExpiry,
+		checkup.AgreementExpiry,
 	} {
 		checks[id] = true
 	}

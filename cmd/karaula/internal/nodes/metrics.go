@@ -72,13 +72,13 @@ func (c *numbers) Collect(out chan<- prometheus.Metric) {
 	}
 	now := time.Now()
 	seen := map[[2]string]bool{}
-	for _, e := range checkup.Ends(c.n.Register.View(), now) {
+	place := checkup.Place{Layout: c.n.Layout, Config: c.n.Config}
+	for _, e := range append(checkup.Ends(c.n.Register.View(), now), place.APIEnds()...) {
 		if key := [2]string{e.ID, e.About}; !seen[key] {
 			seen[key] = true
 			set(c.expires, e.At.Sub(now).Seconds(), e.ID, e.About)
 		}
 	}
-	place := checkup.Place{Layout: c.n.Layout, Config: c.n.Config}
 	if free, used, err := place.Room(); err == nil {
 		set(c.free, float64(free))
 		set(c.used, float64(used))
