@@ -128,7 +128,9 @@ func TestARestoredNodeIssuesNoSecondCardWithOneSerial(t *testing.T) {
 	must(t, w.AL.Kill(Whole))
 	restored(t, w.AL, restore)
 	for _, args := range [][]string{
-		{"card", "issue"}, {"key", "rotate"}, {"card", "issue", "--request", filepath.Join(t.TempDir(), "request")},
+		{"card", "issue"},
+		{"key", "rotate"},
+		{"card", "issue", "--request", filepath.Join(t.TempDir(), "request")},
 		{"key", "root", "change", "--reason", "invented", "--after", root + ".after"},
 	} {
 		refused(t, w.AL, 8, "a card of al may have been issued since", append(args, "--root-key", root)...)
