@@ -64,6 +64,10 @@ func newInsider(t *testing.T) *insider {
 		i.heard = append(i.heard, i.voice.Say(d))
 	}
 	i.deliver()
+	i.until("al has said what it had to", func() bool {
+		c, said := i.gateway.channel(channelID), i.receipts()
+		return len(said) > 0 && said[len(said)-1].GetJudgedTo() == uint64(len(i.heard)) && c.published() == c.writer.Head().GetSize()
+	})
 	i.stock()
 	return i
 }
