@@ -195,9 +195,18 @@ func (i *insider) book() string {
 // with a reason and a hint where the channel is halted.
 func (i *insider) speaks(halted bool) {
 	i.t.Helper()
-	c := i.gateway.channel(channelID)
-	before := c.writer.Head().GetSize()
-	resp, err := i.send(i.ctx, route())
+	var c *channel
+	var before uint64
+	var resp *karaulav1.SendResponse
+	var err error
+	i.until("an answer", func() bool { // the channel may be read back just now
+		if c = i.gateway.channel(channelID); c == nil {
+			return false
+		}
+		before = c.writer.Head().GetSize()
+		resp, err = i.send(i.ctx, route())
+		return err == nil || !problem.Is(desk.FromConnect(err), problem.Unreachable)
+	})
 	switch {
 	case halted && (!problem.Is(desk.FromConnect(err), problem.Verification) || c.writer.Head().GetSize() != before):
 		i.t.Errorf("on a halted channel: %v, and %d signed after %d", err, c.writer.Head().GetSize(), before)
