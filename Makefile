@@ -40,8 +40,8 @@ fuzz: ## fuzz every parser of outside bytes, ten minutes in all
 	tools/fuzz 600
 
 .PHONY: faults
-faults: KARAULA_KILLS ?= 200
-faults: ## break real nodes at length: KARAULA_KILLS=200 kills, cut links, lost disks
+faults: KARAULA_KILLS ?= 300
+faults: ## break real nodes at length: KARAULA_KILLS=300 kills, damaged files, full disks, cut links
 	KARAULA_KILLS=$(KARAULA_KILLS) go test -count=1 -timeout=2h -v ./cmd/karaula/internal/faults
 
 .PHONY: cluster

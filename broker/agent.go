@@ -199,6 +199,7 @@ func (a *Agent) Run(ctx context.Context) error {
 // step looks once, and says how long to wait for the next look.
 func (a *Agent) step(ctx context.Context) time.Duration {
 	now := a.o.Now()
+	a.revive(ctx)
 	for _, code := range a.flood.look(now, a.server.traffic) {
 		a.o.Log.Warn("a guest floods the broker and is barred", "party", code, "until", a.flood.barred(now)[code])
 	}
@@ -223,6 +224,21 @@ func (a *Agent) step(ctx context.Context) time.Duration {
 		return until
 	}
 	return a.o.Poll
+}
+
+// revive starts an embedded broker again that has stopped writing to a stream,
+// because a write failed: as soon as its disk can be written.
+func (a *Agent) revive(ctx context.Context) {
+	if a.broker == nil || a.broker.broken() == "" {
+		return
+	}
+	why := a.broker.broken()
+	if err := a.broker.again(ctx); err != nil {
+		a.note(err)
+		return
+	}
+	a.o.Log.Warn("the broker was started again, because a write to its store had failed", "why", why)
+	a.fresh, a.again = false, a.o.Now() // look at everything
 }
 
 // hold keeps what a running server cannot change, so that a change of the

@@ -243,7 +243,7 @@ func TestTheBrokerOutlivesTheContextOfItsStart(t *testing.T) {
 	cancel()
 	s.broker = agent.Broker()
 	say(t, s.own(t, subject.RoleGateway, s.gateway), "k1.b01-al-me.al.vehicle", nil)
-	if err := agent.Run(ctx); err != nil || agent.Broker().srv.Running() {
+	if err := agent.Run(ctx); err != nil || agent.Broker().srv().Running() {
 		t.Errorf("after Run the broker goes on (%v)", err)
 	}
 }

@@ -6,10 +6,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -20,20 +23,38 @@ import (
 	"karaula/internal/subject"
 )
 
-const startTimeout = 20 * time.Second // recovery of a large store included
+// Times that a start may take, however slow the machine is. Both end earlier when
+// there is a reason.
+const (
+	startTimeout = 10 * time.Minute // recovery of a large store included
+	loginTimeout = 2 * time.Minute
+)
 
 // Embedded is a nats-server that runs in this process from a configuration
 // file, as the stock command would run it, but for the listener's key.
 type Embedded struct {
-	srv  *server.Server
 	file string           // the configuration, read again by Reload
 	cert *tls.Certificate // of the listener; nil: from the files that the configuration names
-	stop func() bool      // forgets the context
+	log  *slog.Logger
+	stop func() bool // forgets the context
 	down sync.Once
+
+	running atomic.Pointer[runningServer] // another one after [Embedded.again]
+	sick    string                        // why it must be started again; its agent's
 
 	mu    sync.Mutex
 	taken [sha256.Size]byte // of the configuration that the server runs
 }
+
+// runningServer is a server with its log.
+type runningServer struct {
+	*server.Server
+
+	log *serverLog
+}
+
+// srv gives the server that runs now.
+func (e *Embedded) srv() *server.Server { return e.running.Load().Server }
 
 // Run starts an embedded server from a configuration file and waits until it
 // takes connections. It stops by itself when ctx ends; [Embedded.Shutdown]
@@ -42,26 +63,81 @@ type Embedded struct {
 // The listener shows cert, which then never lies in a file; without it the
 // files of the configuration are read, as the stock command does.
 func Run(ctx context.Context, configFile string, cert *tls.Certificate, log *slog.Logger) (*Embedded, error) {
-	e := &Embedded{file: configFile, cert: cert}
-	opts, digest, err := e.options()
-	if err != nil {
-		return nil, problem.Wrap(problem.Invalid, err, "%s is not taken; the broker was not started", configFile).
-			WithHint("nats-server -t -c %s", configFile)
-	}
-	srv, err := server.NewServer(opts)
-	if err != nil {
-		return nil, problem.Wrap(problem.Failed, err, "the broker was not started")
-	}
-	serverLog := newServerLog(log)
-	srv.SetLoggerV2(serverLog, false, false, false)
-	go srv.Start()
-	e.srv, e.taken = srv, digest
-	if err := e.awaitReady(ctx, serverLog.fatal); err != nil {
-		e.Shutdown()
+	e := &Embedded{file: configFile, cert: cert, log: log}
+	if err := e.start(ctx); err != nil {
+		if e.running.Load() != nil {
+			e.Shutdown()
+		}
 		return nil, err
 	}
 	e.stop = context.AfterFunc(ctx, e.Shutdown)
 	return e, nil
+}
+
+// start starts a server and waits until it takes connections.
+func (e *Embedded) start(ctx context.Context) error {
+	opts, digest, err := e.options()
+	if err != nil {
+		return problem.Wrap(problem.Invalid, err, "%s is not taken; the broker was not started", e.file).
+			WithHint("nats-server -t -c %s", e.file)
+	}
+	if err := dropDamagedMeta(opts.StoreDir, e.log); err != nil {
+		return err
+	}
+	srv, err := server.NewServer(opts)
+	if err != nil {
+		return problem.Wrap(problem.Failed, err, "the broker was not started")
+	}
+	serverLog := newServerLog(e.log)
+	srv.SetLoggerV2(serverLog, false, false, false)
+	go srv.Start()
+	e.running.Store(&runningServer{srv, serverLog})
+	e.mu.Lock()
+	e.taken = digest
+	e.mu.Unlock()
+	return e.awaitReady(ctx, serverLog.fatal)
+}
+
+// broken gives what the server said when a write to its store failed; empty if
+// none did. It writes nothing to that stream any more until it is started again.
+func (e *Embedded) broken() string {
+	if e.sick == "" {
+		e.sick = e.running.Load().log.brokenWrite()
+	}
+	return e.sick
+}
+
+// again stops the server and starts it again on the same store, if that can be
+// written. Whoever is connected comes back by itself.
+func (e *Embedded) again(ctx context.Context) error {
+	opts, _, err := e.options()
+	if err == nil {
+		err = tryDisk(opts.StoreDir)
+	}
+	if err != nil {
+		return problem.Wrap(problem.Failed, err, "the broker could not write to its store, and still cannot: %s", e.broken()).
+			WithHint("make room on the disk of %s, or mend it; the broker goes on by itself then", filepath.Dir(e.file))
+	}
+	e.srv().Shutdown()
+	e.srv().WaitForShutdown()
+	if err := e.start(ctx); err != nil {
+		return err // and it is tried again
+	}
+	e.sick = ""
+	return nil
+}
+
+// room is what a disk must take before a broker is started on it again.
+const room = 1 << 20
+
+// tryDisk writes to a folder, and removes what it wrote.
+func tryDisk(dir string) error {
+	f, err := os.CreateTemp(dir, ".room-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, room))
+	return errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
 }
 
 // options reads the configuration file, and gives its digest. A certificate in
@@ -116,7 +192,7 @@ func (e *Embedded) awaitReady(ctx context.Context, fatal <-chan string) error {
 		case <-deadline.C:
 			return problem.New(problem.Failed, "the broker was not ready after %s and was stopped", startTimeout)
 		case <-tick.C:
-			if e.srv.Addr() != nil && e.srv.ReadyForConnections(time.Second) {
+			if e.srv().Addr() != nil && e.srv().ReadyForConnections(time.Second) {
 				return nil
 			}
 		}
@@ -133,11 +209,11 @@ func (e *Embedded) Reload() error {
 	opts, digest, err := e.options()
 	more := err == nil && e.newAccount(opts)
 	if err == nil {
-		err = e.srv.ReloadOptions(opts)
+		err = e.srv().ReloadOptions(opts)
 	}
 	if err == nil && more {
 		if opts, digest, err = e.options(); err == nil { // the server keeps what it was given
-			err = e.srv.ReloadOptions(opts)
+			err = e.srv().ReloadOptions(opts)
 		}
 	}
 	if err != nil {
@@ -153,7 +229,7 @@ func (e *Embedded) Reload() error {
 // newAccount reports whether there is an account that the server does not have yet.
 func (e *Embedded) newAccount(opts *server.Options) bool {
 	return slices.ContainsFunc(opts.Accounts, func(a *server.Account) bool {
-		_, err := e.srv.LookupAccount(a.GetName())
+		_, err := e.srv().LookupAccount(a.GetName())
 		return err != nil
 	})
 }
@@ -165,23 +241,26 @@ func (e *Embedded) Shutdown() {
 		if e.stop != nil {
 			e.stop()
 		}
-		e.srv.Shutdown()
+		e.srv().Shutdown()
 	})
-	e.srv.WaitForShutdown()
+	e.srv().WaitForShutdown()
 }
 
 // ClientURL is where the listener really is: "tls://127.0.0.1:4222".
 func (e *Embedded) ClientURL() string {
-	addr := e.srv.Addr()
+	addr := e.srv().Addr()
 	if addr == nil {
 		return ""
 	}
 	return "tls://" + addr.String()
 }
 
+// InProcessConn implements [nats.InProcessConnProvider], across restarts.
+func (e *Embedded) InProcessConn() (net.Conn, error) { return e.srv().InProcessConn() }
+
 // InProcess gives connections to the server that never leave the process, for
 // nats.InProcessServer. A user still proves its nkey.
-func (e *Embedded) InProcess() nats.InProcessConnProvider { return e.srv }
+func (e *Embedded) InProcess() nats.InProcessConnProvider { return e }
 
 // Connect logs in within the process as one of the owner's users. Through the
 // handshake with cert the connection counts as one of a pinned key and outlives
@@ -193,7 +272,7 @@ func (e *Embedded) Connect(role string, user nkeys.KeyPair, cert *tls.Certificat
 		return nil, problem.Wrap(problem.Locked, err, "the nkey of the %s cannot be used", role)
 	}
 	opts := []nats.Option{
-		nats.InProcessServer(e.srv),
+		nats.InProcessServer(e),
 		nats.Nkey(public, user.Sign),
 		nats.CustomInboxPrefix(subject.Inbox(role)),
 		nats.Name(role),
@@ -207,11 +286,22 @@ func (e *Embedded) Connect(role string, user nkeys.KeyPair, cert *tls.Certificat
 	if cert != nil {
 		opts = append(opts, nats.TLSHandshakeFirst(), nats.Secure(inProcessTLS(cert)))
 	}
-	nc, err := nats.Connect("", opts...)
+	nc, err := e.logIn(opts)
 	if err != nil {
 		return nil, problem.Wrap(problem.Unreachable, err, "the %s could not log in to the own broker", role)
 	}
 	return nc, nil
+}
+
+// logIn connects. On a machine that is busy a handshake may take longer than client
+// and server allow, which is no reason to give up: it is begun again.
+func (e *Embedded) logIn(opts []nats.Option) (*nats.Conn, error) {
+	for deadline := time.Now().Add(loginTimeout); ; {
+		nc, err := nats.Connect("", opts...)
+		if err == nil || errors.Is(err, nats.ErrAuthorization) || !e.srv().Running() || time.Now().After(deadline) {
+			return nc, err //nolint:wrapcheck // the caller says whose it is
+		}
+	}
 }
 
 // inProcessTLS shows a certificate and checks none: both ends are this process.
@@ -224,27 +314,27 @@ func inProcessTLS(cert *tls.Certificate) *tls.Config {
 }
 
 // Varz gives the server's general statistics.
-func (e *Embedded) Varz() (*server.Varz, error) { return e.srv.Varz(&server.VarzOptions{}) }
+func (e *Embedded) Varz() (*server.Varz, error) { return e.srv().Varz(&server.VarzOptions{}) }
 
 // Jsz gives the statistics of streams and consumers.
 func (e *Embedded) Jsz() (*server.JSInfo, error) {
-	return e.srv.Jsz(&server.JSzOptions{Accounts: true, Streams: true, Consumer: true, Config: true, Limit: 10_000})
+	return e.srv().Jsz(&server.JSzOptions{Accounts: true, Streams: true, Consumer: true, Config: true, Limit: 10_000})
 }
 
 // Connz gives the open connections, with their users and accounts.
 func (e *Embedded) Connz() (*server.Connz, error) {
-	return e.srv.Connz(&server.ConnzOptions{Username: true, Limit: 10_000})
+	return e.srv().Connz(&server.ConnzOptions{Username: true, Limit: 10_000})
 }
 
 // kick closes every connection of an account and says how many there were.
 func (e *Embedded) kick(account string) int {
-	list, err := e.srv.Connz(&server.ConnzOptions{Username: true, Account: account, Limit: 10_000})
+	list, err := e.srv().Connz(&server.ConnzOptions{Username: true, Account: account, Limit: 10_000})
 	if err != nil {
 		return 0
 	}
 	n := 0
 	for _, conn := range list.Conns {
-		if e.srv.DisconnectClientByID(conn.Cid) == nil {
+		if e.srv().DisconnectClientByID(conn.Cid) == nil {
 			n++
 		}
 	}
@@ -254,7 +344,7 @@ func (e *Embedded) kick(account string) int {
 // traffic gives what an account has sent to the server since it started:
 // messages, refused ones included, and bytes.
 func (e *Embedded) traffic(account string) (msgs, bytes int64) {
-	stats, err := e.srv.AccountStatz(&server.AccountStatzOptions{Accounts: []string{account}, IncludeUnused: true})
+	stats, err := e.srv().AccountStatz(&server.AccountStatzOptions{Accounts: []string{account}, IncludeUnused: true})
 	if err != nil || len(stats.Accounts) == 0 {
 		return 0, 0
 	}

@@ -309,7 +309,7 @@ func TestShutdownWaitsAndTheStoreComesBack(t *testing.T) {
 	}
 	cancel()
 	b.Shutdown()
-	if b.srv.Running() {
+	if b.srv().Running() {
 		t.Error("the server outlives its context")
 	}
 }

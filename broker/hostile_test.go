@@ -81,7 +81,7 @@ func TestHostilePartner(t *testing.T) {
 		"$JS.ACK.me.aaaaaaaa.OUT_t01-al-me-xk.xk.1.1.1.1.0", "$JS.FC.OUT_t01-al-me-xk.xk.x",
 		"$SYS.REQ.SERVER.PING", "$SYS.REQ.USER.INFO", "$SYS.REQ.ACCOUNT.AL.CONNZ", "$SYS.REQ.SERVER.PING.CONNZ",
 		"$SYS.ACCOUNT.AL.X",
-		"$SYS.REQ.SERVER."+s.broker.srv.ID()+".RELOAD", "$SYS.REQ.SERVER."+s.broker.srv.ID()+".KICK", "$SYS._INBOX.x.y",
+		"$SYS.REQ.SERVER."+s.broker.srv().ID()+".RELOAD", "$SYS.REQ.SERVER."+s.broker.srv().ID()+".KICK", "$SYS._INBOX.x.y",
 		"_R_.x.y", "_INBOX_gateway.x.y", "_INBOX_me.x.y", "$NRG.V.x", "$GR.x", "_GR_.x",
 	)
 	for _, subj := range bad {

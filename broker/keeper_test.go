@@ -246,8 +246,8 @@ func TestOwnRoles(t *testing.T) {
 			"$JS.ACK.al.x.OUT_b01-al-me.me.1.1.1.1.0",
 		},
 		"ops": {
-			"$SYS.REQ.SERVER." + s.broker.srv.ID() + ".KICK", "$SYS.REQ.SERVER." + s.broker.srv.ID() + ".LDM",
-			"$SYS.REQ.SERVER." + s.broker.srv.ID() + ".RELOAD", "$SYS.REQ.CLAIMS.UPDATE", "$JS.API.INFO",
+			"$SYS.REQ.SERVER." + s.broker.srv().ID() + ".KICK", "$SYS.REQ.SERVER." + s.broker.srv().ID() + ".LDM",
+			"$SYS.REQ.SERVER." + s.broker.srv().ID() + ".RELOAD", "$SYS.REQ.CLAIMS.UPDATE", "$JS.API.INFO",
 			"k1.b01-al-me.al.vehicle",
 		},
 	} {

@@ -25,6 +25,7 @@ type serverLog struct {
 	fatal chan string // text of the first fatal error
 
 	mu      sync.Mutex
+	broken  string // what was said first of a write that failed
 	tokens  float64
 	last    time.Time
 	dropped int
@@ -48,7 +49,27 @@ func (l *serverLog) Warnf(format string, v ...any) {
 
 // Errorf implements server.Logger. What a client did wrong arrives here too, so
 // it is a warning.
-func (l *serverLog) Errorf(format string, v ...any) { l.write(slog.LevelWarn, format, v...) }
+func (l *serverLog) Errorf(format string, v ...any) {
+	if strings.Contains(strings.ToLower(format), brokenWrite) {
+		l.mu.Lock()
+		if l.broken == "" {
+			l.broken = tame(fmt.Sprintf(format, v...), maxLogLine)
+		}
+		l.mu.Unlock()
+	}
+	l.write(slog.LevelWarn, format, v...)
+}
+
+// brokenWrite is in what the server says of a stream to which it writes nothing any
+// more (server/stream.go, server/filestore.go).
+const brokenWrite = "critical write error"
+
+// brokenWrite gives what the server said of such a stream; empty if there is none.
+func (l *serverLog) brokenWrite() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.broken
+}
 
 // Fatalf implements server.Logger; it ends the start, not the process.
 func (l *serverLog) Fatalf(format string, v ...any) {

@@ -3,7 +3,9 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"karaula/internal/agreement"
@@ -35,6 +37,7 @@ func (g *Gateway) status(context.Context) *karaulav1.StatusResponse {
 		s.Warnings = append(s.Warnings, "the own keys have changed and cannot be read: "+err.Error())
 	}
 	s.Warnings = append(s.Warnings, g.stockFaults()...)
+	s.Warnings = append(s.Warnings, g.registerTrouble(view)...)
 	s.Keys = g.heldKeys()
 	s.Links = g.linkStatus()
 	for _, cv := range view.Channels() {
@@ -43,6 +46,29 @@ func (g *Gateway) status(context.Context) *karaulav1.StatusResponse {
 		}
 	}
 	return s
+}
+
+// registerTrouble says which files of the register are damaged, and for which
+// channels it has no agreement though something was said there.
+func (g *Gateway) registerTrouble(view *register.View) []string {
+	var out []string
+	for _, d := range view.Damaged() {
+		out = append(out, fmt.Sprintf("%s is damaged and left out: %v; take it in again: karaula party add FILE, agreement add FILE",
+			filepath.Join("register", d.Path), d.Err))
+	}
+	known := map[string]bool{}
+	for _, cv := range view.Channels() {
+		known[cv.ID] = true
+	}
+	journals, _ := filepath.Glob(g.o.Layout.Journal("*")) // only a bad pattern fails
+	for _, path := range journals {
+		id := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+		if !known[id] && !view.Reserved(id) {
+			out = append(out, fmt.Sprintf(
+				"there is a signing journal of channel %s, but no agreement in the register; take it in again: karaula agreement add FILE", id))
+		}
+	}
+	return out
 }
 
 func (g *Gateway) linkStatus() []*karaulav1.LinkStatus {

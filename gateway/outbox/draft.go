@@ -120,10 +120,9 @@ func (w *Writer) Refresh() error {
 
 // sayChanges queues AGREEMENT and CARD statements where the ledger's edge is behind.
 func (w *Writer) sayChanges(view *register.View, ch *register.ChannelView) error {
-	own, ok := view.Card(w.cfg.Self)
-	if !ok {
-		return problem.New(problem.Locked, "the own card is not in the register; nothing was said").
-			WithHint("karaula card issue --dir DIR")
+	own, err := view.OwnCard()
+	if err != nil {
+		return err
 	}
 	if w.edge.fresh {
 		w.edge.card, w.edge.agreement = own.Digest, ch.Agreement.Digest

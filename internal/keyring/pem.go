@@ -133,7 +133,8 @@ func LoadPEM(certificate, key string, pass Passphrase) (tls.Certificate, error) 
 	}
 	cert, err := tls.X509KeyPair(chain, body)
 	if err != nil { // its text says what is wrong with the form, and never shows a key
-		return tls.Certificate{}, problem.Wrap(problem.Locked, err, "%s and %s cannot be used", certificate, key)
+		return tls.Certificate{}, problem.Wrap(problem.Locked, err, "%s and %s cannot be used", certificate, key).
+			WithHint("put the two files back, or move both away and make new ones: karaula api init --host NAME")
 	}
 	return cert, nil
 }

@@ -17,12 +17,19 @@ import (
 // MaxConfig is the most that node.yaml may have, in bytes.
 const MaxConfig = 64 << 10
 
+// lostHint is for who has no good node.yaml any more.
+const lostHint = "put node.yaml back from a backup (karaula restore makes a new folder), or write it again: docs/configuration.md"
+
 // Load reads and checks the configuration of the node in dir, and says
 // everything that is wrong with it at once.
 func Load(dir string) (*Config, error) {
 	path := Layout{Dir: dir}.Config()
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(Layout{Dir: dir}.GatewayKeys()); err == nil {
+			return nil, problem.New(problem.NotFound, "%s is not there, but the rest of a node is", path).
+				WithHint(lostHint)
+		}
 		return nil, problem.New(problem.NotFound, "no node at %s", dir).
 			WithHint("karaula init --party CODE --name NAME --dir %s", dir)
 	}
@@ -36,7 +43,11 @@ func Load(dir string) (*Config, error) {
 	}
 	c, err := Parse(body)
 	if err != nil {
-		return nil, problem.Wrap(problem.Invalid, err, "%s", path).WithHint("%s", problem.HintOf(err))
+		hint := problem.HintOf(err)
+		if hint == "" {
+			hint = lostHint
+		}
+		return nil, problem.Wrap(problem.Invalid, err, "%s", path).WithHint("%s", hint)
 	}
 	return c, nil
 }

@@ -23,6 +23,7 @@ import (
 // after it was made.
 type state struct {
 	self       string
+	dir        string // of the register; empty if it is in memory
 	generation uint64
 	cards      map[string][]*card.Card // by party, ascending serial
 	texts      map[string][]*text      // by agreement id, ascending version
@@ -74,7 +75,7 @@ type tombstone struct {
 // load reads and verifies the folder.
 func (r *Register) load(generation uint64) (*state, error) {
 	s := &state{
-		self: r.self, generation: generation, cards: map[string][]*card.Card{}, texts: map[string][]*text{},
+		self: r.self, dir: r.dir, generation: generation, cards: map[string][]*card.Card{}, texts: map[string][]*text{},
 		notices: map[string][]*notice.Notice{}, tombstones: map[string]tombstone{},
 		claims: map[string][]*notice.Notice{}, changes: map[rootOf]*notice.Notice{}, believed: r.believed,
 	}

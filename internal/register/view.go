@@ -3,11 +3,15 @@ package register
 import (
 	"cmp"
 	"maps"
+	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"karaula/internal/card"
 	"karaula/internal/notice"
+	"karaula/internal/problem"
 	"karaula/internal/signedtext"
 )
 
@@ -39,6 +43,16 @@ func (v *View) Generation() uint64 { return v.s.generation }
 // Damaged lists the files that were left out because they don't verify.
 func (v *View) Damaged() []Damage { return slices.Clone(v.s.damaged) }
 
+// Reserved reports whether a channel was one of an agreement that was removed.
+func (v *View) Reserved(channel string) bool {
+	for _, t := range v.s.tombstones {
+		if slices.Contains(t.channels, channel) {
+			return true
+		}
+	}
+	return false
+}
+
 // Conflicts lists the files of evidence, relative to the register folder.
 func (v *View) Conflicts() []string { return slices.Clone(v.s.conflicts) }
 
@@ -47,6 +61,32 @@ func (v *View) Conflicts() []string { return slices.Clone(v.s.conflicts) }
 func (v *View) Card(party string) (*card.Card, bool) {
 	c, ok := v.s.index.current[party]
 	return c, ok
+}
+
+// OwnCard gives the own current card. It is NotFound if there is none, and
+// Locked if a damaged file may be a newer one: under an older card everything
+// that is said would name keys that do not count any more.
+func (v *View) OwnCard() (*card.Card, error) {
+	own, ok := v.Card(v.Self())
+	dir := "DIR" // of the node
+	if v.s.dir != "" {
+		dir = filepath.Dir(v.s.dir)
+	}
+	copied := filepath.Join(dir, v.Self()+".card")
+	for _, d := range v.s.damaged {
+		name, mine := strings.CutPrefix(filepath.ToSlash(d.Path), partiesDir+"/"+v.Self()+"/")
+		serial, err := strconv.ParseUint(strings.TrimSuffix(name, ".card"), 10, 64)
+		if !mine || ok && err == nil && serial < own.Serial {
+			continue
+		}
+		return nil, problem.Wrap(problem.Locked, d.Err, "the own card %s is damaged", filepath.Join(v.s.dir, d.Path)).
+			WithHint("karaula party add %s --dir %s; each partner has it, too, as DIR/register/%s", copied, dir, filepath.ToSlash(d.Path))
+	}
+	if !ok {
+		return nil, problem.New(problem.NotFound, "the own card is not in the register").
+			WithHint("karaula party add %s --dir %s", copied, dir)
+	}
+	return own, nil
 }
 
 // Cards gives all cards of a party whose root counts or counted, ascending by serial.

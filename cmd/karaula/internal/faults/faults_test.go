@@ -31,7 +31,9 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	return m.Run()
+	code := m.Run()
+	printReport()
+	return code
 }
 
 // kills is how many kills the campaign makes: few in the normal run, and as

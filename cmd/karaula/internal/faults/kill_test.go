@@ -93,6 +93,7 @@ func killAll(t *testing.T, blows []blow, parts []Part, count int) {
 		}
 		c.w.Clean()
 	}
+	tell(t, "%d kills with kill -9: %s; %d alerts were acknowledged", count, c.summary(), acked)
 }
 
 // leg makes two nodes, kills them so many times under load, and walks them.

@@ -35,6 +35,7 @@ type Record struct {
 	sent    []Sent
 	exits   map[int]int // commands by exit code
 	odd     []string    // answers that no command should give
+	halts   bool        // a halted channel is an outage: somebody repairs it
 }
 
 // NewRecord gives an empty record.
@@ -65,6 +66,19 @@ func (r *Record) Count() (tried, acked int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.tried), len(r.sent)
+}
+
+// Failed gives how many commands ended with something other than 0.
+func (r *Record) Failed() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := 0
+	for code, count := range r.exits {
+		if code != 0 {
+			n += count
+		}
+	}
+	return n
 }
 
 // Exits gives how many commands ended with which code.
@@ -160,7 +174,7 @@ func (r *Record) note(a Answer, ids []string, began time.Time, try int) (again b
 	defer r.mu.Unlock()
 	r.exits[a.Code]++
 	if a.Code != 0 {
-		if !outage[a.Code] {
+		if !outage[a.Code] && (a.Code != 6 || !r.halts) {
 			return false, fmt.Errorf("alert send ended with %d: %s", a.Code, a.Err)
 		}
 		if !strings.HasPrefix(a.Err, "karaula: ") {

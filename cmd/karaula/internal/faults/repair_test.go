@@ -13,8 +13,8 @@ import (
 	"karaula/internal/subject"
 )
 
-// repaired is what ledger repair --output json says.
-type repaired struct {
+// mending is what ledger repair --output json says.
+type mending struct {
 	State   string   `json:"state"`
 	Found   []string `json:"found"`
 	Done    []string `json:"done"`
@@ -25,7 +25,7 @@ type repaired struct {
 }
 
 // repair runs ledger repair and gives its answer; code is the exit code wanted.
-func repair(t *testing.T, n *Node, code int, flags ...string) repaired {
+func repair(t *testing.T, n *Node, code int, flags ...string) mending {
 	t.Helper()
 	args := append([]string{"ledger", "repair", "--channel", Channel, "--output", "json"}, flags...)
 	a, err := n.Run(patient(t), "", args...)
@@ -33,7 +33,7 @@ func repair(t *testing.T, n *Node, code int, flags ...string) repaired {
 	if a.Code != code {
 		t.Fatalf("ledger repair %v: exit code %d instead of %d: %s%s", flags, a.Code, code, a.Out, a.Err)
 	}
-	var r repaired
+	var r mending
 	if a.Out != "" {
 		must(t, json.Unmarshal([]byte(a.Out), &r))
 	}

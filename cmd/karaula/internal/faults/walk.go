@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"karaula/gateway/book"
+	"karaula/gateway/stream"
 	"karaula/internal/envelope"
 	"karaula/internal/ledger"
 	"karaula/internal/seal"
@@ -28,6 +30,9 @@ type Expect struct {
 	OutLost map[string]bool
 	// Behind names parties that need not hold everything that the other one said.
 	Behind map[string]bool
+	// Copies allows streams to hold a statement again, in the same bytes, behind
+	// others: what a damaged stream was given back stands at its end.
+	Copies bool
 }
 
 // Findings is what a walk found, and how much it looked at.
@@ -91,6 +96,12 @@ func Walk(ctx context.Context, w *World, records map[string]*Record, x Expect) (
 		if err != nil {
 			return nil, fmt.Errorf("the store of %s: %w", n.Party, err)
 		}
+		if x.Copies {
+			s.Out = inOrder(s.Out)
+			for origin, list := range s.In {
+				s.In[origin] = inOrder(list)
+			}
+		}
 		k.stores[n.Party] = s
 	}
 	for _, n := range w.Nodes() {
@@ -106,6 +117,26 @@ func Walk(ctx context.Context, w *World, records map[string]*Record, x Expect) (
 	}
 	k.f.Signed = len(k.leaves)
 	return k.f, nil
+}
+
+// inOrder gives the messages of a stream in the order of their numbers, without
+// those that are there again in the same bytes.
+func inOrder(list []stream.Stored) []stream.Stored {
+	var out []stream.Stored
+	seen := map[string]bool{}
+	at := map[string]uint64{}
+	for _, m := range list {
+		if seen[string(m.Data)] {
+			continue
+		}
+		seen[string(m.Data)] = true
+		if p, err := envelope.Parse(m.Data); err == nil {
+			at[string(m.Data)] = p.Statement.GetEpoch()<<40 | p.Statement.GetSeq()
+		}
+		out = append(out, m)
+	}
+	slices.SortStableFunc(out, func(a, b stream.Stored) int { return cmp.Compare(at[string(a.Data)], at[string(b.Data)]) })
+	return out
 }
 
 func (k *walker) wrong(format string, args ...any) {

@@ -179,10 +179,9 @@ func compiled(l node.Layout, cfg *node.Config, view *register.View, pass keyring
 func planOf(
 	l node.Layout, cfg *node.Config, view *register.View, keys *keyring.Broker, now time.Time,
 ) (broker.Plan, time.Time, error) {
-	own, ok := view.Card(cfg.Party)
-	if !ok {
-		return broker.Plan{}, time.Time{}, problem.New(problem.Locked, "the own card is not in the register").
-			WithHint("karaula card issue --dir %s", l.Dir)
+	own, err := view.OwnCard()
+	if err != nil {
+		return broker.Plan{}, time.Time{}, err
 	}
 	users, err := broker.OwnUsers(keys, own)
 	if err != nil {

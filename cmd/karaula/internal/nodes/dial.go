@@ -23,10 +23,9 @@ const ownTimeout = 5 * time.Second
 // dialOwn connects to the own broker in another process: TLS with the pins of
 // the own card, the gateway's certificate and its user of role gateway.
 func dialOwn(cfg *node.Config, view *register.View, keys *keyring.Gateway) (*nats.Conn, error) {
-	own, ok := view.Card(cfg.Party)
-	if !ok {
-		return nil, problem.New(problem.Locked, "the own card is not in the register").
-			WithHint("karaula card issue --dir DIR")
+	own, err := view.OwnCard()
+	if err != nil {
+		return nil, err
 	}
 	user, err := keyring.User(keys.Own)
 	if err != nil {

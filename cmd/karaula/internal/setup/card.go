@@ -131,10 +131,8 @@ func begin(dir string) (*issue, error) {
 	if i.reg, err = register.Open(i.layout.Register(), i.cfg.Party); err != nil {
 		return nil, err
 	}
-	var ok bool
-	if i.before, ok = i.reg.View().Card(i.cfg.Party); !ok {
-		return nil, problem.New(problem.NotFound, "the own card is not in the register; no card was issued").
-			WithHint("karaula party add %s --dir %s", i.layout.Card(i.cfg.Party), dir)
+	if i.before, err = i.reg.View().OwnCard(); err != nil {
+		return nil, problem.Wrap(problem.KindOf(err), err, "no card was issued").WithHint("%s", problem.HintOf(err))
 	}
 	return i, nil
 }
