@@ -60,9 +60,9 @@ func (g *Gateway) registerTrouble(view *register.View) []string {
 	for _, cv := range view.Channels() {
 		known[cv.ID] = true
 	}
-	journals, _ := filepath.Glob(g.o.Layout.Journal("*")) // only a bad pattern fails
+	journals, _ := filepath.Glob(filepath.Join(g.o.Layout.Journals(), "*.journal")) // only a bad pattern fails
 	for _, path := range journals {
-		id := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+		id := strings.TrimPrefix(strings.TrimSuffix(filepath.Base(path), ".journal"), "x.")
 		if !known[id] && !view.Reserved(id) {
 			out = append(out, fmt.Sprintf(
 				"there is a signing journal of channel %s, but no agreement in the register; take it in again: karaula agreement add FILE", id))

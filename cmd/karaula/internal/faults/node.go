@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -76,6 +77,8 @@ type Node struct {
 	Listen string
 	// Log collects what its processes write to standard error.
 	Log string
+	// Before is put before the command line of a part, such as a tracer.
+	Before map[Part][]string
 
 	mu    sync.Mutex
 	procs map[Part]*process
@@ -119,6 +122,9 @@ func (n *Node) startOne(ctx context.Context, part Part, wait bool) error {
 	}
 	defer log.Close() //nolint:errcheck // the process has its own copy
 	bin, args := n.command(part)
+	if before := n.Before[part]; len(before) > 0 {
+		bin, args = before[0], slices.Concat(before[1:], []string{bin}, args)
+	}
 	c := exec.Command(bin, args...)                        //nolint:noctx // it outlives the call; Kill and Stop end it
 	fmt.Fprintf(log, "--- %s %s\n", n.Party, string(part)) //nolint:errcheck // for people
 	c.Stderr = log
