@@ -8,11 +8,13 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
+	"golang.org/x/sys/unix"
 
 	"karaula/internal/problem"
 	"karaula/internal/register"
@@ -227,18 +229,32 @@ func (a *Agent) step(ctx context.Context) time.Duration {
 }
 
 // revive starts an embedded broker again that has stopped writing to a stream,
-// because a write failed: as soon as its disk can be written.
+// because its disk was full: as soon as there is room. After any other failure it
+// does not: what a disk could not sync may still be read, and be gone after a loss
+// of power, so nothing may be concluded from what the stream shows then.
 func (a *Agent) revive(ctx context.Context) {
 	if a.broker == nil || a.broker.broken() == "" {
 		return
 	}
 	why := a.broker.broken()
+	if !diskFull(why) {
+		a.note(problem.New(problem.Failed, "a disk has failed, and the broker writes no more to a stream: %s", why).
+			WithHint("stop the node, mend the disk, start the machine again, and then karaula ledger repair for each channel that is halted"))
+		return
+	}
 	if err := a.broker.again(ctx); err != nil {
 		a.note(err)
 		return
 	}
-	a.o.Log.Warn("the broker was started again, because a write to its store had failed", "why", why)
+	a.o.Log.Warn("the broker was started again, because its disk had been full", "why", why)
 	a.fresh, a.again = false, a.o.Now() // look at everything
+}
+
+// diskFull reports whether what the server said of a failed write is that there was
+// no room, when it wrote and not when it synced.
+func diskFull(why string) bool {
+	full := strings.Contains(why, unix.ENOSPC.Error()) || strings.Contains(why, unix.EDQUOT.Error())
+	return full && strings.Contains(why, ": write ")
 }
 
 // hold keeps what a running server cannot change, so that a change of the

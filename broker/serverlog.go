@@ -10,9 +10,10 @@ import (
 )
 
 const (
-	logBurst   = 20  // lines of the server at once
-	logPerSec  = 2   // lines of the server per second after that
-	maxLogLine = 300 // bytes of a line of the server
+	logBurst   = 20   // lines of the server at once
+	logPerSec  = 2    // lines of the server per second after that
+	maxLogLine = 300  // bytes of a line of the server
+	maxReason  = 2000 // of what is kept of a failed write
 )
 
 // serverLog takes the server's own lines into slog. A partner can cause such
@@ -53,7 +54,7 @@ func (l *serverLog) Errorf(format string, v ...any) {
 	if strings.Contains(strings.ToLower(format), brokenWrite) {
 		l.mu.Lock()
 		if l.broken == "" {
-			l.broken = tame(fmt.Sprintf(format, v...), maxLogLine)
+			l.broken = tame(fmt.Sprintf(format, v...), maxReason)
 		}
 		l.mu.Unlock()
 	}

@@ -30,6 +30,10 @@ func (r versionResult) page(p *page) {
 	p.line("%s %s %s", text, r.Go, r.Platform)
 }
 
+// release is the version where whoever builds a package sets one:
+// go build -ldflags "-X main.release=v1.2.3".
+var release string
+
 // version reads what the compiler has noted in the binary.
 func version(info *debug.BuildInfo) versionResult {
 	r := versionResult{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
@@ -38,6 +42,9 @@ func version(info *debug.BuildInfo) versionResult {
 	}
 	if info.Main.Version != "" {
 		r.Version = info.Main.Version
+	}
+	if release != "" {
+		r.Version = release
 	}
 	for _, s := range info.Settings {
 		switch s.Key {

@@ -48,10 +48,10 @@ type Cluster struct {
 }
 
 // plan has the first machine's card name all servers.
-func (c *Cluster) plan(cfg *node.Config) error {
+func (c *Cluster) plan(cfg *node.Config, hosts *Hosts) error {
 	cfg.Advertise = []string{cfg.Listen}
-	for range machines - 1 {
-		at, err := FreePort()
+	for i := range machines - 1 {
+		at, err := freePortAt(hosts.machine(i + 1))
 		if err != nil {
 			return err
 		}
@@ -61,7 +61,7 @@ func (c *Cluster) plan(cfg *node.Config) error {
 }
 
 // layOut makes the folders of the other machines as an operator does.
-func (c *Cluster) layOut(ctx context.Context, first *Node, cfg *node.Config) error {
+func (c *Cluster) layOut(ctx context.Context, first *Node, cfg *node.Config, hosts *Hosts) error {
 	first.NATS, first.Cluster = c.NATS, c
 	c.Machines = []*Node{first}
 	args := []string{first.Dir}
@@ -69,7 +69,11 @@ func (c *Cluster) layOut(ctx context.Context, first *Node, cfg *node.Config) err
 		args = []string{"--pair", first.Dir}
 	}
 	for i, client := range cfg.Advertise {
-		route, err := FreePort()
+		host := hosts.of(first.Party)
+		if i > 0 {
+			host = hosts.machine(i)
+		}
+		route, err := freePortAt(host)
 		if err != nil {
 			return err
 		}

@@ -18,10 +18,21 @@ var stockServer = sync.OnceValues(func() (string, error) { return BuildNATS(cont
 // makeCluster makes a world in which AL has three servers, and starts them.
 func makeCluster(t *testing.T, pair bool) *World {
 	t.Helper()
+	return makeClusterAt(t, pair, nil, nil)
+}
+
+// makeClusterAt makes one on other hosts; in gives what runs a command on a machine.
+func makeClusterAt(t *testing.T, pair bool, hosts *Hosts, in func(machine int) []string) *World {
+	t.Helper()
 	server, err := stockServer()
 	must(t, err)
-	w, err := makeWorldWith(t.TempDir(), bin, &Cluster{NATS: server, Pair: pair})
+	w, err := makeWorldWith(t.TempDir(), bin, &Cluster{NATS: server, Pair: pair}, hosts)
 	must(t, err)
+	for i, n := range w.Cluster.Machines {
+		if in != nil {
+			n.In = in(i)
+		}
+	}
 	t.Cleanup(func() {
 		w.Clean()
 		if t.Failed() {

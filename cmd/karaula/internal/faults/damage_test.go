@@ -84,11 +84,11 @@ func (x *ruin) restore(t *testing.T) map[string]*Record {
 
 // What a node did about a damaged file.
 const (
-	wentOn   = "went on by itself"
-	repaired = "stopped the channel; ledger repair mended it"
-	told     = "went on, and says what the broker has lost of the desk's records"
-	refused  = "did not start, and named the file; put back"
-	left     = "went on without it, and named the file; taken in again"
+	didGoOn   = "went on by itself"
+	didRepair = "stopped the channel; ledger repair mended it"
+	didTell   = "went on, and says what the broker has lost of the desk's records"
+	didRefuse = "did not start, and named the file; put back"
+	didTakeIn = "went on without it, and named the file; taken in again"
 )
 
 // try damages one file of AL and sees what becomes of it.
@@ -106,9 +106,9 @@ func (x *ruin) try(t *testing.T, file string, h Harm, rng *rand.Rand) string {
 		t.Errorf("%s, %s: %s\n%s", file, what, fmt.Sprintf(format, args...), x.AL.Tail(3000))
 	}
 	must(t, x.ME.Start(patient(t), Whole))
-	outcome := wentOn
+	outcome := didGoOn
 	if err := x.AL.Start(patient(t), Whole); err != nil {
-		outcome = refused
+		outcome = didRefuse
 		if !x.refusal(file, err) {
 			wrong("the node does not start, and does not say why and what to do: %v", err)
 			return ""
@@ -186,17 +186,17 @@ func (x *ruin) recover(t *testing.T, file string) (word, lack string) {
 		cancel()
 		asked := x.asks(t)
 		switch {
-		case asked == told && err == nil:
-			return told, ""
-		case asked == repaired:
+		case asked == didTell && err == nil:
+			return didTell, ""
+		case asked == didRepair:
 			linked(t, x.World, x.AL)
 			a, err := x.AL.Run(patient(t), "", "ledger", "repair", "--channel", Channel)
 			if err != nil || a.Code != 0 {
 				return "", fmt.Sprintf("ledger repair: %v, exit code %d: %s%s", err, a.Code, a.Out, a.Err)
 			}
-			word = repaired
-		case asked == left:
-			word = left
+			word = didRepair
+		case asked == didTakeIn:
+			word = didTakeIn
 			if a, err := x.takeIn(t, file); err != nil || a.Code != 0 {
 				return "", fmt.Sprintf("taken in again: %v, exit code %d: %s", err, a.Code, a.Err)
 			}
@@ -220,11 +220,11 @@ func (x *ruin) asks(t *testing.T) string {
 	for _, w := range s.Warnings {
 		switch {
 		case strings.Contains(w, "take it in again"):
-			return left
+			return didTakeIn
 		case strings.Contains(w, "is halted"):
-			return repaired
+			return didRepair
 		case strings.HasPrefix(w, deskWarning):
-			out = told
+			out = didTell
 		}
 	}
 	return out

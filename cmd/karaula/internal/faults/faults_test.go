@@ -88,6 +88,13 @@ func makeWorld(t *testing.T) *World {
 	if err != nil {
 		t.Fatal(err)
 	}
+	cleanWorld(t, w)
+	return w
+}
+
+// cleanWorld cleans a world up with the test.
+func cleanWorld(t *testing.T, w *World) {
+	t.Helper()
 	t.Cleanup(func() {
 		w.Clean()
 		if t.Failed() {
@@ -96,7 +103,6 @@ func makeWorld(t *testing.T) *World {
 			}
 		}
 	})
-	return w
 }
 
 // must ends the test on an error.

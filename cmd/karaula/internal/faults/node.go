@@ -77,6 +77,8 @@ type Node struct {
 	Listen string
 	// Log collects what its processes write to standard error.
 	Log string
+	// In is put before the command line of every process, to run it on another host.
+	In []string
 	// Before is put before the command line of a part, such as a tracer.
 	Before map[Part][]string
 
@@ -122,7 +124,7 @@ func (n *Node) startOne(ctx context.Context, part Part, wait bool) error {
 	}
 	defer log.Close() //nolint:errcheck // the process has its own copy
 	bin, args := n.command(part)
-	if before := n.Before[part]; len(before) > 0 {
+	if before := slices.Concat(n.In, n.Before[part]); len(before) > 0 {
 		bin, args = before[0], slices.Concat(before[1:], []string{bin}, args)
 	}
 	c := exec.Command(bin, args...)                        //nolint:noctx // it outlives the call; Kill and Stop end it

@@ -25,10 +25,13 @@ type Proxy struct {
 }
 
 // NewProxy listens on a loopback port of its own for connections to target.
-func NewProxy(target string) (*Proxy, error) {
+func NewProxy(target string) (*Proxy, error) { return newProxyAt(loopback, target) }
+
+// newProxyAt listens on another address.
+func newProxyAt(host, target string) (*Proxy, error) {
 	p := &Proxy{target: target, conns: map[net.Conn]bool{}, left: -1}
 	p.wake = sync.NewCond(&p.mu)
-	l, err := listenLow()
+	l, err := listenLow(host)
 	if err != nil {
 		return nil, err
 	}

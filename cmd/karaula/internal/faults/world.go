@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"karaula/cmd/karaula/internal/setup"
@@ -37,10 +38,45 @@ type World struct {
 
 // Make makes a world in a folder: keys, cards, the agreement signed by both and
 // taken in by both. Nothing runs yet but the proxies.
-func Make(dir, bin string) (*World, error) { return makeWorldWith(dir, bin, nil) }
+func Make(dir, bin string) (*World, error) { return makeWorldWith(dir, bin, nil, nil) }
+
+// Hosts says where nodes are: at addresses that other network namespaces have. Nil
+// is loopback for everybody.
+type Hosts struct {
+	Of      map[string]string // the address of a party, of its first machine
+	Proxies string            // where proxies listen
+	More    []string          // of the other machines of a cluster
+}
+
+// loopback is where nodes are unless they have hosts.
+const loopback = "127.0.0.1"
+
+// of gives the address of a party.
+func (h *Hosts) of(party string) string {
+	if h == nil {
+		return loopback
+	}
+	return h.Of[party]
+}
+
+// proxies gives the address of the proxies.
+func (h *Hosts) proxies() string {
+	if h == nil {
+		return loopback
+	}
+	return h.Proxies
+}
+
+// machine gives the address of one of a party's other machines, from 1.
+func (h *Hosts) machine(i int) string {
+	if h == nil {
+		return loopback
+	}
+	return h.More[i-1]
+}
 
 // makeWorldWith makes a world in which AL's broker is a cluster, unless it is nil.
-func makeWorldWith(dir, bin string, cluster *Cluster) (*World, error) {
+func makeWorldWith(dir, bin string, cluster *Cluster, hosts *Hosts) (*World, error) {
 	w := &World{Dir: dir, Cluster: cluster}
 	made := map[string]*setup.Made{}
 	for _, party := range []string{"al", "me"} {
@@ -49,12 +85,12 @@ func makeWorldWith(dir, bin string, cluster *Cluster) (*World, error) {
 			cluster = nil
 		}
 		var cfg *node.Config
-		n, proxy, m, err := MakeNode(dir, bin, party, func(c *node.Config) error {
+		n, proxy, m, err := makeNodeAt(hosts, dir, bin, party, func(c *node.Config) error {
 			cfg = c
 			if cluster == nil {
 				return nil
 			}
-			return cluster.plan(c)
+			return cluster.plan(c, hosts)
 		})
 		if err != nil {
 			return nil, err
@@ -65,7 +101,7 @@ func makeWorldWith(dir, bin string, cluster *Cluster) (*World, error) {
 			w.ME, w.ToME = n, proxy
 		}
 		if cluster != nil {
-			if err := cluster.layOut(context.Background(), n, cfg); err != nil {
+			if err := cluster.layOut(context.Background(), n, cfg, hosts); err != nil {
 				return nil, err
 			}
 		}
@@ -77,11 +113,18 @@ func makeWorldWith(dir, bin string, cluster *Cluster) (*World, error) {
 // MakeNode makes the node of a party in a folder below dir, and a proxy before it
 // that its card names. What else its configuration says, edit may change.
 func MakeNode(dir, bin, party string, edit func(*node.Config) error) (*Node, *Proxy, *setup.Made, error) {
-	listen, err := FreePort()
+	return makeNodeAt(nil, dir, bin, party, edit)
+}
+
+// makeNodeAt makes a node where it is.
+func makeNodeAt(
+	hosts *Hosts, dir, bin, party string, edit func(*node.Config) error,
+) (*Node, *Proxy, *setup.Made, error) {
+	listen, err := freePortAt(hosts.of(party))
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	proxy, err := NewProxy(listen)
+	proxy, err := newProxyAt(hosts.proxies(), listen)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -200,8 +243,15 @@ func (w *World) Clean() {
 // FreePort finds a loopback address on which nobody listens now, below the ports
 // that the system gives to outgoing connections: a node that was killed must
 // find its own again.
-func FreePort() (string, error) {
-	l, err := listenLow()
+func FreePort() (string, error) { return freePortAt(loopback) }
+
+// freePortAt finds a free port of an address. One of another network namespace
+// cannot be tried from here; nobody else is there.
+func freePortAt(host string) (string, error) {
+	l, err := listenLow(host)
+	if errors.Is(err, syscall.EADDRNOTAVAIL) {
+		return fmt.Sprintf("%s:%d", host, lowPort()), nil
+	}
 	if err != nil {
 		return "", err
 	}
@@ -209,11 +259,12 @@ func FreePort() (string, error) {
 	return l.Addr().String(), nil
 }
 
-func listenLow() (net.Listener, error) {
+func lowPort() int { return 12000 + rand.N(20000) } //nolint:gosec // guards nothing
+
+func listenLow(host string) (net.Listener, error) {
 	var last error
 	for range 200 {
-		at := fmt.Sprintf("127.0.0.1:%d", 12000+rand.N(20000)) //nolint:gosec // guards nothing
-		l, err := net.Listen("tcp", at)                        //nolint:noctx // loopback, at once
+		l, err := net.Listen("tcp", fmt.Sprintf("%s:%d", host, lowPort())) //nolint:noctx // at once
 		if err == nil {
 			return l, nil
 		}
