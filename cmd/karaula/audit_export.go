@@ -153,6 +153,7 @@ func (r proofResult) page(p *page) {
 func newAuditProve(a *app) *cobra.Command {
 	var f auditFlags
 	var origin, out string
+	var bare bool
 	ask := evidence.Ask{}
 	c := &cobra.Command{
 		Use:   "prove FACT --channel ID --origin PARTY --number N --reason WHY --out FILE --dir DIR",
@@ -164,7 +165,9 @@ verifies with that party's root key: karaula verify. FACT is
   consistency  the first N statements are unchanged among the first M
   range        from number N to M these statements were said, and no other
 
-M is --to, or as much as there is. The root over the first M is signed by number M+1.`,
+M is --to, or as much as there is. The root over the first M is signed by number M+1.
+With --bare the card is left out, which is most of the file: for whoever has it, as a
+bundle or the party's own card file holds it.`,
 		Example: `  karaula audit prove inclusion --channel b01-al-me --origin al --number 17 --reason "case 17" --out p.proof --dir me`,
 		Args:    positional("FACT"),
 	}
@@ -174,6 +177,7 @@ M is --to, or as much as there is. The root over the first M is signed by number
 	c.Flags().Uint64Var(&ask.To, "to", 0, "the number M (default: as much as there is)")
 	c.Flags().Uint64Var(&ask.Epoch, "epoch", 0, "the epoch (default: the last)")
 	c.Flags().StringVar(&out, "out", "", "the file to write")
+	c.Flags().BoolVar(&bare, "bare", false, "without the card: verified with karaula verify --card")
 	required(c, "channel", "origin", "number", "out")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		ask.Fact = evidence.Fact(args[0])
@@ -184,7 +188,7 @@ M is --to, or as much as there is. The root over the first M is signed by number
 		defer n.close()
 		for _, in := range n.Inputs {
 			if in.Channel == f.channel && in.Origin == origin {
-				return a.writeProof(n, in, ask, out)
+				return a.writeProof(n, in, ask, bare, out)
 			}
 		}
 		return problem.New(problem.NotFound, "%s is no party of %s; nothing was written", origin, f.channel)
@@ -193,7 +197,7 @@ M is --to, or as much as there is. The root over the first M is signed by number
 }
 
 // writeProof makes a proof, checks it, and writes it.
-func (a *app) writeProof(n *inspection, in evidence.Input, ask evidence.Ask, out string) error {
+func (a *app) writeProof(n *inspection, in evidence.Input, ask evidence.Ask, bare bool, out string) error {
 	p, err := evidence.Prove(n.View, in, ask)
 	if err != nil {
 		return err
@@ -206,6 +210,7 @@ func (a *app) writeProof(n *inspection, in evidence.Input, ask evidence.Ask, out
 	if err != nil {
 		return err
 	}
+	p.Bare = bare
 	file := p.Marshal()
 	err = newFile(out, func(w io.Writer) error { _, err := w.Write(file); return err })
 	if err != nil {

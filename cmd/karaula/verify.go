@@ -114,14 +114,14 @@ func newVerify(a *app) *cobra.Command {
 		Use:   "verify FILE --root VKEY [--root VKEY …]",
 		Short: "verify a bundle, proof, fork, envelope or export of the desk, offline",
 		Long: `Verifies a file with nothing but the parties' root keys, and prints a page that says
-what it shows. No node, no network and no private key is needed. An envelope also
-needs the card under which it was signed: --card. docs/verify-by-hand.md does the same
+what it shows. No node, no network and no private key is needed. An envelope
+and a bare proof also need the card under which they were signed: --card. docs/verify-by-hand.md does the same
 without this program.`,
 		Example: `  karaula verify case17.bundle --root al+5a6b7c8d+AQ… --root me+1f2e3d4c+AQ…`,
 		Args:    positional("FILE"),
 	}
 	c.Flags().StringArrayVar(&roots, "root", nil, "a root verifier key that is believed; may be repeated")
-	c.Flags().StringArrayVar(&cards, "card", nil, "file of a card, for an envelope; may be repeated")
+	c.Flags().StringArrayVar(&cards, "card", nil, "file of a card, for an envelope or a bare proof; may be repeated")
 	required(c, "root")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		r := verifyResult{File: args[0], Roots: []rootLine{}, Findings: []findingLine{}}
@@ -147,7 +147,7 @@ without this program.`,
 		case evidence.IsDesk(head):
 			err = verifyDesk(io.NewSectionReader(f, 0, size), roots, &r)
 		case evidence.IsProof(head):
-			err = verifyProof(f, size, roots, &r)
+			err = a.verifyProof(f, size, roots, cards, &r)
 		default:
 			err = a.verifyEnvelope(f, size, roots, cards, &r)
 		}
@@ -247,7 +247,7 @@ func (r *verifyResult) verdict(err error) error {
 	return err
 }
 
-func verifyProof(f io.ReaderAt, size int64, roots []string, r *verifyResult) error {
+func (a *app) verifyProof(f io.ReaderAt, size int64, roots, cards []string, r *verifyResult) error {
 	body, err := readAll(f, size, evidence.MaxProof)
 	if err != nil {
 		return err
@@ -257,6 +257,13 @@ func verifyProof(f io.ReaderAt, size int64, roots []string, r *verifyResult) err
 		return err
 	}
 	r.Kind = string(p.Fact)
+	for _, path := range cards {
+		file, err := a.readFile(path, "card", card.MaxFile)
+		if err != nil {
+			return err
+		}
+		p.AddCards(file)
+	}
 	checked, err := p.Check(roots)
 	if err == nil {
 		r.Shows = checked.Text

@@ -51,6 +51,8 @@ type Proof struct {
 	Statements [][]byte
 	// Cards are the signed texts of the cards that the statements name.
 	Cards [][]byte
+	// Bare proofs are written without cards: a reader has them, [Proof.AddCards].
+	Bare bool
 }
 
 // Checked is a proof that has verified, as a reader needs it.
@@ -257,7 +259,8 @@ func checkStatement(raw []byte, cards map[[32]byte]*card.Card) (*envelope.Parsed
 	}
 	c, ok := cards[[32]byte(p.Statement.GetCard())]
 	if !ok || c.Party != p.Statement.GetOrigin() {
-		return nil, failed("number %d is signed under a card that is not in the file", p.Statement.GetSeq())
+		return nil, failed("number %d is signed under card %d of %s, which is not in the file", p.Statement.GetSeq(),
+			p.Statement.GetCardSerial(), p.Statement.GetOrigin()).WithHint("a bare proof is verified with it: --card FILE")
 	}
 	for _, s := range p.Statement.GetSigners() {
 		k, ok := c.SignKey(s.GetKeyId())

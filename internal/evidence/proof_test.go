@@ -74,6 +74,23 @@ func TestProofs(t *testing.T) {
 			if checked, err := read.Check(root); err != nil || checked.Origin != "al" || checked.Text == "" {
 				t.Fatalf("%+v %v", checked, err)
 			}
+			bare := *p
+			bare.Bare = true
+			small, err := evidence.ParseProof(bare.Marshal())
+			if err != nil || !bytes.Equal(small.Marshal(), bare.Marshal()) {
+				t.Fatalf("bare, it is not read back: %v", err)
+			}
+			if _, err := small.Check(root); !problem.Is(err, problem.Verification) {
+				t.Errorf("bare, it verifies without a card: %v", err)
+			}
+			small.AddCards(s.Parties["me"].Card.Signed)
+			if _, err := small.Check(root); !problem.Is(err, problem.Verification) {
+				t.Errorf("bare, it verifies with another's card: %v", err)
+			}
+			small.AddCards(s.Parties["me"].Card.Signed, s.Parties["al"].Card.Signed)
+			if checked, err := small.Check(root); err != nil || checked.Origin != "al" {
+				t.Errorf("bare, with the card: %v", err)
+			}
 			if _, err := read.Check(s.roots()[1:]); !problem.Is(err, problem.Verification) {
 				t.Errorf("without the root of al: %v", err)
 			}
@@ -108,6 +125,10 @@ func TestEvidenceVectors(t *testing.T) {
 		t.Fatal(err)
 	}
 	roots := strings.Fields(string(text))
+	own, err := os.ReadFile(filepath.Join(vectorDir, "al.card"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	list, err := filepath.Glob(filepath.Join(vectorDir, "*"))
 	if err != nil || len(list) < 15 {
 		t.Fatal(len(list), err)
@@ -123,6 +144,7 @@ func TestEvidenceVectors(t *testing.T) {
 		case ".proof":
 			p, err := evidence.ParseProof(body)
 			if err == nil {
+				p.AddCards(own) // for those that are bare
 				_, err = p.Check(roots)
 			}
 			if good != (err == nil) {
@@ -159,11 +181,17 @@ func writeVectors(t *testing.T) {
 	if err := os.MkdirAll(vectorDir, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	put("al.card", s.Parties["al"].Card.Signed)
 	put("roots.txt", []byte(strings.Join(s.roots(), "\n")+"\n"))
 	for name, p := range s.proofs() {
 		put(name+".proof", p.Marshal())
+		bare := *p
+		bare.Bare = true
+		put("bare-"+name+".proof", bare.Marshal())
 		p.To++
+		bare.To++
 		put("bad-"+name+".proof", p.Marshal())
+		put("bad-bare-"+name+".proof", bare.Marshal())
 	}
 	write := func(name string, raws [][]byte) {
 		var out bytes.Buffer

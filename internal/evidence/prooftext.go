@@ -20,6 +20,9 @@ func contains(list []string, s string) bool { return slices.Contains(list, s) }
 
 // Marshal writes a proof as its file.
 func (p *Proof) Marshal() []byte {
+	if p.Bare {
+		return p.marshalBare()
+	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s%s v1\nfrom %d\nto %d\nsize %d\n", proofHead, p.Fact, p.From, p.To, p.Size)
 	for _, h := range p.Hashes {
@@ -37,7 +40,7 @@ func (p *Proof) Marshal() []byte {
 // IsProof reports whether a file begins like a proof.
 func IsProof(file []byte) bool {
 	for _, f := range []Fact{Inclusion, Consistency, Range, Fork} {
-		if bytes.HasPrefix(file, []byte(proofHead+string(f)+" v1\n")) {
+		if bytes.HasPrefix(file, []byte(proofHead+string(f)+" v1\n")) || bytes.HasPrefix(file, bareHead(f)) {
 			return true
 		}
 	}
@@ -52,6 +55,9 @@ func ParseProof(file []byte) (*Proof, error) {
 	}
 	if len(file) > MaxProof || !IsProof(file) {
 		return nil, problem.New(problem.Invalid, "not a proof, or larger than %d bytes", MaxProof)
+	}
+	if p, ok, err := parseBare(file); ok {
+		return p, err
 	}
 	text, ends := strings.CutSuffix(string(file), "\n")
 	lines := strings.Split(text, "\n")

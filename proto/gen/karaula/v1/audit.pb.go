@@ -1051,6 +1051,89 @@ func (x *DeskSigned) GetCard() []byte {
 	return nil
 }
 
+// BareProof is a proof without the cards under which its statements were signed
+// (docs/spec/evidence.md): the body of a file whose first line ends in "bare".
+type BareProof struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What they mean depends on the fact.
+	From uint64 `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`
+	// Likewise.
+	To uint64 `protobuf:"varint,2,opt,name=to,proto3" json:"to,omitempty"`
+	// Number of statements under the later root.
+	Size uint64 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	// The hashes one after the other, 32 bytes each.
+	Hashes []byte `protobuf:"bytes,4,opt,name=hashes,proto3" json:"hashes,omitempty"`
+	// Stubs of envelopes, by ascending number.
+	Statements    [][]byte `protobuf:"bytes,5,rep,name=statements,proto3" json:"statements,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BareProof) Reset() {
+	*x = BareProof{}
+	mi := &file_karaula_v1_audit_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BareProof) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BareProof) ProtoMessage() {}
+
+func (x *BareProof) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_audit_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BareProof.ProtoReflect.Descriptor instead.
+func (*BareProof) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *BareProof) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *BareProof) GetTo() uint64 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+func (x *BareProof) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *BareProof) GetHashes() []byte {
+	if x != nil {
+		return x.Hashes
+	}
+	return nil
+}
+
+func (x *BareProof) GetStatements() [][]byte {
+	if x != nil {
+		return x.Statements
+	}
+	return nil
+}
+
 var File_karaula_v1_audit_proto protoreflect.FileDescriptor
 
 const file_karaula_v1_audit_proto_rawDesc = "" +
@@ -1126,7 +1209,15 @@ const file_karaula_v1_audit_proto_rawDesc = "" +
 	"\x04head\x18\x01 \x01(\fR\x04head\x12\x15\n" +
 	"\x06key_id\x18\x02 \x01(\fR\x05keyId\x12\x1c\n" +
 	"\tsignature\x18\x03 \x01(\fR\tsignature\x12\x12\n" +
-	"\x04card\x18\x04 \x01(\fR\x04cardB\x8d\x01\n" +
+	"\x04card\x18\x04 \x01(\fR\x04card\"{\n" +
+	"\tBareProof\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\x04R\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\x04R\x02to\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\x04R\x04size\x12\x16\n" +
+	"\x06hashes\x18\x04 \x01(\fR\x06hashes\x12\x1e\n" +
+	"\n" +
+	"statements\x18\x05 \x03(\fR\n" +
+	"statementsB\x8d\x01\n" +
 	"\x0ecom.karaula.v1B\n" +
 	"AuditProtoP\x01Z&karaula/proto/gen/karaula/v1;karaulav1\xa2\x02\x03KXX\xaa\x02\n" +
 	"Karaula.V1\xca\x02\n" +
@@ -1144,7 +1235,7 @@ func file_karaula_v1_audit_proto_rawDescGZIP() []byte {
 	return file_karaula_v1_audit_proto_rawDescData
 }
 
-var file_karaula_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_karaula_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_karaula_v1_audit_proto_goTypes = []any{
 	(*AuditRequest)(nil),       // 0: karaula.v1.AuditRequest
 	(*AuditResponse)(nil),      // 1: karaula.v1.AuditResponse
@@ -1160,13 +1251,14 @@ var file_karaula_v1_audit_proto_goTypes = []any{
 	(*DeskPlace)(nil),          // 11: karaula.v1.DeskPlace
 	(*DeskHead)(nil),           // 12: karaula.v1.DeskHead
 	(*DeskSigned)(nil),         // 13: karaula.v1.DeskSigned
-	(Mode)(0),                  // 14: karaula.v1.Mode
+	(*BareProof)(nil),          // 14: karaula.v1.BareProof
+	(Mode)(0),                  // 15: karaula.v1.Mode
 }
 var file_karaula_v1_audit_proto_depIdxs = []int32{
 	2,  // 0: karaula.v1.AuditResponse.ledgers:type_name -> karaula.v1.AuditLedger
 	3,  // 1: karaula.v1.AuditResponse.files:type_name -> karaula.v1.RegisterFile
 	4,  // 2: karaula.v1.AuditResponse.places:type_name -> karaula.v1.AuditPlace
-	14, // 3: karaula.v1.AuditLedger.mode:type_name -> karaula.v1.Mode
+	15, // 3: karaula.v1.AuditLedger.mode:type_name -> karaula.v1.Mode
 	7,  // 4: karaula.v1.ReadLedgerResponse.pieces:type_name -> karaula.v1.StoredPiece
 	10, // 5: karaula.v1.ReadDeskResponse.pieces:type_name -> karaula.v1.DeskPiece
 	11, // 6: karaula.v1.DeskPiece.begin:type_name -> karaula.v1.DeskPlace
@@ -1200,7 +1292,7 @@ func file_karaula_v1_audit_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_karaula_v1_audit_proto_rawDesc), len(file_karaula_v1_audit_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
