@@ -42,6 +42,9 @@ func (y *yard) answered(code string, want map[uint64][]string) {
 				return fmt.Sprintf("number %d: %v", row.GetSeq(), by)
 			}
 		}
+		if _, err := y.desk(code).Checkup(y.t.Context(), connect.NewRequest(&karaulav1.CheckupRequest{})); err != nil {
+			return err.Error() // it looks at the own streams, too
+		}
 		s, err := y.desk(code).Status(y.t.Context(), connect.NewRequest(&karaulav1.StatusRequest{}))
 		if err != nil {
 			return err.Error()
