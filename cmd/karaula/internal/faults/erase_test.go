@@ -149,12 +149,15 @@ func TestErasedContentIsInNoFile(t *testing.T) {
 	if a.Code != 3 || !strings.Contains(a.Err, "only who said it can have it erased") {
 		t.Errorf("an order about somebody else's alert: exit code %d, %s", a.Code, a.Err)
 	}
+	for _, n := range w.Nodes() {
+		inStock(t, n)
+	}
 	both(t, w, (*Node).Stop)
 	nowhere(t, w, probe, erased, taken, away)
 	start(t, w)
 	send(t, w.AL, r["al"], 1)
 	send(t, w.ME, r["me"], 1)
-	must(t, w.Settle(patient(t)))
+	settleInStock(t, w)
 	erasedEverywhere(t, w, erased, away)
 	for _, n := range w.Nodes() {
 		if all := list(t, n); all[kept].ErasedAt != "" || n == w.ME && all[away].State != "erased" && all[away].ID != "" {
@@ -210,6 +213,9 @@ func TestErasedContentIsInNoFileOfACluster(t *testing.T) {
 	t.Logf("gone from all files after %s", time.Since(began).Round(time.Second))
 	if n := len(holds(t, w.Dir, probe[kept])); n < 4 { // three servers and me; the journal begins behind both now
 		t.Errorf("only %d files hold what was not erased", n)
+	}
+	for _, n := range w.Nodes() {
+		inStock(t, n)
 	}
 	must(t, w.Stop())
 	must(t, w.Cluster.Stop())

@@ -158,12 +158,18 @@ func endLoad(t *testing.T, loads ...*Load) {
 // settleAndWalk waits for rest, stops both nodes and compares them.
 func settleAndWalk(t *testing.T, w *World, r map[string]*Record, x Expect) *Findings {
 	t.Helper()
+	settleInStock(t, w)
+	must(t, w.Stop())
+	return walk(t, w, r, x)
+}
+
+// settleInStock waits until both nodes are at rest, and has them look at their streams.
+func settleInStock(t *testing.T, w *World) {
+	t.Helper()
 	must(t, w.Settle(patient(t)))
 	for _, n := range w.Nodes() {
 		inStock(t, n)
 	}
-	must(t, w.Stop())
-	return walk(t, w, r, x)
 }
 
 // inStock has a node look at its streams: whatever has happened to it, it must not

@@ -116,8 +116,5 @@ func TestWhatAnInsiderDidIsRepaired(t *testing.T) {
 	}
 	send(t, w.AL, r["al"], 2)
 	send(t, w.ME, r["me"], 1)
-	must(t, w.Settle(patient(t)))
-	for _, n := range w.Nodes() {
-		inStock(t, n)
-	}
+	settleInStock(t, w)
 }

@@ -225,7 +225,7 @@ func TestANewEpochWhereNobodyHasTheRest(t *testing.T) {
 	if again := sendFile(t, w.AL, gone); again == lost {
 		t.Errorf("what was lost is answered with its void number: %s", again)
 	}
-	must(t, w.Settle(patient(t)))
+	settleInStock(t, w)
 	a, err := w.ME.Run(patient(t), "", "ledger", "show", "--channel", Channel)
 	must(t, err)
 	if !strings.Contains(a.Out, "epoch 1 ended at") || !strings.Contains(a.Out, "stream-lost") {
@@ -237,7 +237,7 @@ func TestANewEpochWhereNobodyHasTheRest(t *testing.T) {
 	if again := sendFile(t, w.AL, kept); again != first {
 		t.Errorf("after a restart it is said again: %s instead of %s", again, first)
 	}
-	must(t, w.Settle(patient(t)))
+	settleInStock(t, w)
 }
 
 // A repair that is killed half way is repeated and comes to the same end.
