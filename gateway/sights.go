@@ -45,6 +45,7 @@ type sight struct {
 // unlike is a head that is not that of the ledger as it is here.
 type unlike struct {
 	head     *karaulav1.Head
+	in       uint64 // the epoch that the ledger was in here
 	agreed   bool   // it has signed the history that is here since
 	proven   bool   // a statement was shown that the origin has signed, too
 	answers  int    // without a proof
@@ -152,6 +153,7 @@ func (c *channel) sightOf(w witness) *sight {
 
 // weigh draws the conclusion from a comparison.
 func (c *channel) weigh(w witness, h *karaulav1.Head, r relation) {
+	in := c.headOf(w.of).GetEpoch()
 	c.sightMu.Lock()
 	s := c.sightOf(w)
 	if r == beyond && w.of == c.g.self { // nobody hears of us before we do
@@ -162,13 +164,13 @@ func (c *channel) weigh(w witness, h *karaulav1.Head, r relation) {
 	case beyond:
 		s.wait(h)
 	case same:
-		if s.unlike != nil && !later(s.unlike.head, h) {
-			s.unlike.agreed = true
+		if u := s.unlike; u != nil && (u.head.GetEpoch() > in || !later(u.head, h)) {
+			u.agreed = true
 		}
 	case differs:
 		switch u := s.unlike; {
-		case u == nil || h.GetEpoch() > u.head.GetEpoch():
-			s.unlike, news = &unlike{head: h}, true
+		case u == nil || in > u.in: // whatever epoch it speaks of
+			s.unlike, news = &unlike{head: h, in: in}, true
 		case u.agreed: // it goes back and forth: it is not asked more often for that
 			u.head, u.agreed = h, false
 		}
@@ -248,7 +250,7 @@ func (c *channel) differences() []difference {
 	c.sightMu.Unlock()
 	out = slices.DeleteFunc(out, func(d difference) bool {
 		here := c.headOf(d.of)
-		return here != nil && here.GetEpoch() > d.head.GetEpoch()
+		return here != nil && here.GetEpoch() > d.in
 	})
 	slices.SortFunc(out, func(a, b difference) int {
 		return cmp.Or(cmp.Compare(a.by, b.by), cmp.Compare(a.of, b.of))
@@ -296,7 +298,7 @@ func (c *channel) askLoop(ctx context.Context) {
 	}
 }
 
-// note changes what is known of a difference, if it still stands.
+// noteDifference changes what is known of a difference, if it still stands.
 func (c *channel) noteDifference(d *difference, change func(*unlike)) {
 	c.sightMu.Lock()
 	defer c.sightMu.Unlock()

@@ -335,6 +335,25 @@ func TestMoreOfUsThanWeKnow(t *testing.T) {
 	}
 }
 
+// Lies about ourselves that always name something new are told once, and are over
+// when the partner says what is so.
+func TestEverNewLiesAboutUs(t *testing.T) {
+	t.Parallel()
+	h := newThree(t)
+	h.show(func(string, uint64) ([]byte, error) { return nil, problem.New(problem.NotFound, "no such thing") })
+	led := h.channel().ledger("al")
+	for i := range uint64(20) {
+		h.says("xk", &karaulav1.Head{Ledger: led[:], Epoch: i + 1, Size: 1 << i, Root: testworld.Random(32)})
+	}
+	h.until("it is recorded and asked", func() bool { return h.recorded() == 1 && strings.Contains(h.warns()[0], "asked for it") })
+	if n := strings.Count(h.logs.String(), "has signed another history"); n != 1 || len(h.warns()) != 1 || h.asked.Load() != 1 {
+		t.Errorf("told %d times, %v, asked %d times", n, h.warns(), h.asked.Load())
+	}
+	if err := h.channel().writer.Halted(); err != nil {
+		t.Error(err)
+	}
+}
+
 // After a start nothing is said before a partner was asked that has signed more of
 // us than is here: what we said last may be lost. One that does not answer delays
 // it, for a minute.
