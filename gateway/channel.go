@@ -204,6 +204,7 @@ func (c *channel) openEars(ctx context.Context) error {
 			In:      c.log(p), Stored: c.stored[p], Verdicts: c.g.verdicts, Quarantine: c.g.quarantine,
 			Register: c.g.o.Register, Partner: c.g.partner(p), VerdictKey: verdictKey(c.g.o.Keys.Keys()), Keys: c.g.o.Keys.Generation,
 			Accepted: func(id [16]byte, ver uint32) (border.Position, bool) { return c.g.book.Accepted(c.ledger(p), id, ver) },
+			Before:   func(id [16]byte, ver uint32) (border.Earlier, bool) { return c.g.book.Before(c.ledger(p), id, ver) },
 			OnJudged: func(j inbox.Judged) { c.onJudged(p, j) }, OnTrouble: func(pl border.Placement) { c.onTrouble(p, pl) },
 			Eraser: c.eraser(p), OnCopy: c.lists[p].Copy, Horizon: c.g.o.Config.BackupHorizon,
 			OnBatch: c.wake, Seats: c.g.openSeats, Now: c.g.o.Now, Logger: c.g.log,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -156,6 +157,19 @@ func (c *channel) order(origin string, st *karaulav1.Statement) {
 		}
 	}
 	c.wakeErasing()
+	c.wakeOthers()
+}
+
+// wakeOthers has the other channels look at what they have passed on from this one.
+func (c *channel) wakeOthers() {
+	if !c.live {
+		return
+	}
+	for _, other := range c.g.openChannels() {
+		if other != c {
+			other.wakeErasing()
+		}
+	}
 }
 
 func (c *channel) wakeErasing() {
@@ -298,12 +312,13 @@ func (c *channel) tellErased(e book.Entry) {
 }
 
 // orderTakenBack orders own statements to be erased: the versions of withdrawn
-// alerts, and acts about what their origin has ordered to be erased.
+// alerts, acts about what their origin has ordered to be erased, and what was passed
+// on and must not stand any longer.
 func (c *channel) orderTakenBack(ctx context.Context) error {
 	now := c.g.o.Now().UnixMicro()
 	var refs []*karaulav1.Ref
 	own := c.ledger(c.g.self)
-	for _, e := range append(c.g.book.TakenBack(own), c.g.book.Orphans(own)...) {
+	for _, e := range slices.Concat(c.g.book.TakenBack(own), c.g.book.Orphans(own), c.g.book.Forfeited(own, c.g.o.Now())) {
 		if e.EraseAfter > now {
 			refs = append(refs, e.Ref())
 		}

@@ -76,6 +76,9 @@ func (c *channel) hearAlert(j inbox.Judged) {
 	if e.Class != karaulav1.VerdictClass_VERDICT_CLASS_HELD {
 		c.g.book.Add(e)
 	}
+	if e.Lifecycle == karaulav1.Lifecycle_LIFECYCLE_WITHDRAW {
+		c.wakeOthers()
+	}
 	if !j.Replayed {
 		if c.g.bus.Heard() {
 			c.g.bus.Tell(c.g.desk.Event(e))
@@ -90,6 +93,9 @@ func (c *channel) hearAct(j inbox.Judged) {
 	e.Class, e.Code = j.Verdict.Class, j.Verdict.Code
 	c.enterAct(e, j.Placement.Parsed, j.Verdict.Inner)
 	in := j.Verdict.Inner
+	if in.GetAct().GetDeed() == karaulav1.Deed_DEED_NO_CONSENT {
+		c.wakeOthers()
+	}
 	if j.Replayed || in == nil || !c.g.bus.Heard() {
 		return
 	}
@@ -249,7 +255,7 @@ func (c *channel) enterOwn() {
 }
 
 // openEntry reads an entry's statement from its stream and opens it.
-func (g *Gateway) openEntry(ctx context.Context, e book.Entry) (*karaulav1.Inner, []byte, error) {
+func (g *Gateway) openEntry(ctx context.Context, e book.Entry) (*desk.Opened, error) {
 	on := subject.On(e.Channel, e.Mode)
 	name := subject.Out(on)
 	if e.Origin != g.self {
@@ -257,17 +263,28 @@ func (g *Gateway) openEntry(ctx context.Context, e book.Entry) (*karaulav1.Inner
 	}
 	m, ok, err := stream.Open(g.js, name).Get(ctx, e.StreamSeq)
 	if err != nil {
-		return nil, nil, problem.Wrap(problem.Unreachable, err, "the own broker does not give the alert")
+		return nil, problem.Wrap(problem.Unreachable, err, "the own broker does not give the alert")
 	}
 	if !ok {
-		return nil, nil, problem.New(problem.NotFound, "its content is no longer here")
+		return nil, problem.New(problem.NotFound, "its content is no longer here")
 	}
 	p, err := envelope.Parse(m.Data)
 	if err != nil || p.Leaf != e.Leaf {
-		return nil, nil, problem.New(problem.Verification, "the stored bytes are not the ones that were received").
+		return nil, problem.New(problem.Verification, "the stored bytes are not the ones that were received").
 			WithHint("karaula ledger repair --channel %s", e.Channel)
 	}
-	return g.opener.openMain(p, g.self)
+	inner, frame, err := g.opener.openMain(p, g.self)
+	if err != nil {
+		return nil, err
+	}
+	stub, err := envelope.Stub(m.Data)
+	if err != nil {
+		return nil, err
+	}
+	commitment := seal.Commitment(frame)
+	return &desk.Opened{
+		Inner: inner, Frame: frame, Commitment: commitment[:], Stub: stub, Card: [32]byte(p.Statement.GetCard()),
+	}, nil
 }
 
 // open gives an entry's content to the desk.
@@ -282,12 +299,12 @@ func (g *Gateway) open(ctx context.Context, e book.Entry) (*desk.Opened, error) 
 	case e.EraseAfter <= g.o.Now().UnixMicro():
 		return nil, problem.New(problem.NotFound, "its time has come: its content is erased")
 	}
-	inner, frame, err := g.openEntry(ctx, e)
+	opened, err := g.openEntry(ctx, e)
 	if err != nil {
 		return nil, err
 	}
-	commitment := seal.Commitment(frame)
-	return &desk.Opened{Inner: inner, Frame: frame, Commitment: commitment[:], Clause: g.clause(e)}, nil
+	opened.Clause = g.clause(e)
+	return opened, nil
 }
 
 // clause names the clause under which an entry was said.

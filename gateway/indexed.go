@@ -48,6 +48,7 @@ func (c *channel) enterIndex(e *book.Entry, p *envelope.Parsed, inner *karaulav1
 	copy(e.Supersedes[:], r.GetSupersedes())
 	copy(e.About[:], r.GetAbout())
 	e.ReplyDue, e.ReviewDue, e.FalseHit = r.GetReplyDue(), r.GetReviewDue(), r.GetFalseHit()
+	e.Handling, e.Descent, e.Expires, e.Stage = r.GetHandling(), r.GetDescent(), r.GetExpires(), r.GetStage()
 	if c.mode == karaulav1.Mode_MODE_ACTUAL {
 		place := index.Place{Ledger: e.Ledger, Channel: e.Channel, Origin: e.Origin}
 		c.g.index.Put(index.EntryOf(r, place, p.Statement.GetEraseAfter()))

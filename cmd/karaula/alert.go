@@ -29,7 +29,7 @@ const maxAlertFile = 4 << 20
 func newAlert(a *app) *cobra.Command {
 	return group("alert", "send, list, show, watch, change and answer alerts",
 		"These commands talk to the running node of a folder, over its socket.",
-		newAlertSend(a), newAlertList(a), newAlertShow(a), newAlertWatch(a), newAlertHistory(a), newAlertDue(a), newAlertAct(a),
+		newAlertSend(a), newAlertList(a), newAlertShow(a), newAlertWatch(a), newAlertHistory(a), newAlertDue(a), newAlertAct(a), newAlertShare(a),
 		newAlertExtend(a), newAlertWithdraw(a), newAlertErase(a), newAlertImport(a))
 }
 
@@ -230,6 +230,9 @@ type alertLine struct {
 	State      string         `json:"state"`          // sent, accepted, refused, erased, expired
 	Code       string         `json:"code,omitempty"` // why not accepted
 	Urgency    string         `json:"urgency,omitempty"`
+	Handling   string         `json:"handling,omitempty"`    // what may be done with it: H0, H1, H2, H3
+	Court      string         `json:"court,omitempty"`       // what it needs to be evidence in court: consent, restriction
+	PassedOn   *descentLine   `json:"passed_on,omitempty"`   // whose alert it is, if another party has passed it on
 	Repudiated bool           `json:"repudiated,omitempty"`  // its origin has since revoked the key that signed it
 	EraseAfter *time.Time     `json:"erase_after,omitempty"` // when the content is erased at the latest
 	ErasedAt   *time.Time     `json:"erased_at,omitempty"`   // of the content, at this node
@@ -265,6 +268,7 @@ func newAlertLine(r *karaulav1.AlertRow) alertLine {
 	if r.GetCode() != 0 {
 		l.Code = terms.CodeWord(r.GetCode())
 	}
+	l.Handling, l.Court, l.PassedOn = alert.HandlingWord(r.GetHandling()), courtWord(r.GetHandling()), newDescentLine(r.GetDescent())
 	for _, d := range r.GetDeliveries() {
 		x := deliveryLine{Party: d.GetParty(), State: deliveryWord(d.GetState())}
 		if d.GetCode() != 0 {

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"encoding/hex"
+
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"karaula/gateway/book"
 	"karaula/gateway/desk"
@@ -29,10 +32,11 @@ func (r actResult) page(p *page) {
 }
 
 func newAlertAct(a *app) *cobra.Command {
-	var dir, deed, ground, remark, other, relation, onward, channel, from string
+	var dir, deed, ground, remark, other, relation, onward, purpose, until, answers, channel, from string
 	deeds := alert.Words(karaulav1.Deed(0).Descriptor())
 	grounds := alert.Words(karaulav1.Ground(0).Descriptor())
 	relations := alert.Words(karaulav1.LinkRelation(0).Descriptor())
+	purposes := alert.Words(karaulav1.Purpose(0).Descriptor())
 	c := &cobra.Command{
 		Use:   "act ID --deed WORD --dir DIR",
 		Short: "say what people did about a partner's alert",
@@ -40,10 +44,15 @@ func newAlertAct(a *app) *cobra.Command {
 say about it: acted, not-executed (with its ground), flag and unflag (not
 executable on the own territory), link and unlink, error, consent-request, and of
 an own alert consent and no-consent. Only the originator changes an alert; all
-else is an act. That an officer has read it is said by itself when it is shown.`,
+else is an act. That an officer has read it is said by itself when it is shown.
+
+A consent-request names the channel to pass the alert on to, and what for. A consent
+is about the alert as it stands, for the party that asked and the readers of that
+channel as it named them; whoever reads there sees it, with its remark. A no-consent
+after it takes it back.`,
 		Example: `  karaula alert act 01920000-0000-7000-8000-000000000000 --deed acted --remark "vehicle secured" --dir me
   karaula alert act 01920000-0000-7000-8000-000000000000 --deed flag --ground national-law --dir me
-  karaula alert act 01920000-0000-7000-8000-000000000000 --deed consent-request --onward b02-me-rs --dir me`,
+  karaula alert act 01920000-0000-7000-8000-000000000000 --deed consent-request --onward b06-me-rs --purpose detection --dir me`,
 		Args: positional("ID"),
 	}
 	f := c.Flags()
@@ -53,28 +62,30 @@ else is an act. That an officer has read it is said by itself when it is shown.`
 	f.StringVar(&other, "with", "", "id of the alert that it is linked with")
 	f.StringVar(&relation, "relation", "", "how it is linked: "+list(relations))
 	f.StringVar(&onward, "onward", "", "channel to pass it on to")
+	f.StringVar(&purpose, "purpose", "", "what it is passed on for: "+list(purposes))
+	f.StringVar(&until, "until", "", "until when that may be kept which is passed on")
+	f.StringVar(&answers, "answers", "", "digest of the request that is answered, where several wait")
 	f.StringVar(&channel, "channel", "", "where it was said, where that is on several")
 	f.StringVar(&from, "from", "", "the party that said it, where several have used the same id")
 	required(c, "deed")
 	dirFlag(c, &dir)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		act := &karaulav1.Act{Remark: remark, Onward: onward}
-		n, ok := alert.Number(act.GetDeed().Descriptor(), deed)
-		if !ok {
-			return errUsage(c, "%q is no deed; there are %s", deed, list(deeds))
-		}
-		act.Deed = karaulav1.Deed(n)
-		if ground != "" {
-			if n, ok = alert.Number(act.GetGround().Descriptor(), ground); !ok {
-				return errUsage(c, "%q is no ground; there are %s", ground, list(grounds))
+		for _, coded := range []struct {
+			word, name string
+			of         protoreflect.Enum
+			set        func(protoreflect.EnumNumber)
+		}{
+			{deed, "deed", act.GetDeed(), func(n protoreflect.EnumNumber) { act.Deed = karaulav1.Deed(n) }},
+			{ground, "ground", act.GetGround(), func(n protoreflect.EnumNumber) { act.Ground = karaulav1.Ground(n) }},
+			{relation, "relation", act.GetRelation(), func(n protoreflect.EnumNumber) { act.Relation = karaulav1.LinkRelation(n) }},
+			{purpose, "purpose", act.GetPurpose(), func(n protoreflect.EnumNumber) { act.Purpose = karaulav1.Purpose(n) }},
+		} {
+			n, ok := alert.Number(coded.of.Descriptor(), coded.word)
+			if !ok && coded.word != "" {
+				return errUsage(c, "%q is no %s; there are %s", coded.word, coded.name, list(alert.Words(coded.of.Descriptor())))
 			}
-			act.Ground = karaulav1.Ground(n)
-		}
-		if relation != "" {
-			if n, ok = alert.Number(act.GetRelation().Descriptor(), relation); !ok {
-				return errUsage(c, "%q is no relation; there are %s", relation, list(relations))
-			}
-			act.Relation = karaulav1.LinkRelation(n)
+			coded.set(n)
 		}
 		if other != "" {
 			id, ok := book.ParseID(other)
@@ -83,12 +94,23 @@ else is an act. That an officer has read it is said by itself when it is shown.`
 			}
 			act.Other = id[:]
 		}
+		if until != "" {
+			at, err := a.moment(c, until)
+			if err != nil {
+				return err
+			}
+			act.Until = at.UnixMicro()
+		}
+		request, err := hex.DecodeString(answers)
+		if err != nil || len(request) != 0 && len(request) != 32 {
+			return errUsage(c, "%q is no digest of a request", answers)
+		}
 		node, err := client(dir)
 		if err != nil {
 			return err
 		}
 		resp, err := node.SayAct(c.Context(), connect.NewRequest(&karaulav1.SayActRequest{
-			AlertId: args[0], Origin: from, Channel: channel, Act: act,
+			AlertId: args[0], Origin: from, Channel: channel, Act: act, Answers: request,
 		}))
 		if err != nil {
 			return desk.FromConnect(err)

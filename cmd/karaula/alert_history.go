@@ -26,7 +26,10 @@ type historyResult struct {
 	Hits     []relatedLine  `json:"hits,omitempty"`
 	Errors   uint32         `json:"errors,omitempty"` // error notices
 	Consents []consentLine  `json:"consents,omitempty"`
-	Events   []historyEvent `json:"events"` // in the order of their times
+	Handling string         `json:"handling,omitempty"`  // what may be done with it: H0, H1, H2, H3
+	PassedOn *descentLine   `json:"passed_on,omitempty"` // whose alert it is, if another party has passed it on
+	Passed   []passedLine   `json:"passed,omitempty"`    // where this node has passed it on to
+	Events   []historyEvent `json:"events"`              // in the order of their times
 	Complete bool           `json:"complete"`
 }
 
@@ -44,10 +47,21 @@ type relatedLine struct {
 }
 
 type consentLine struct {
-	Party   string `json:"party"`
-	Onward  string `json:"onward"`
-	Request string `json:"request"` // digest of the request
-	Answer  string `json:"answer"`  // waiting, consent, no-consent
+	Party   string     `json:"party"`
+	Onward  string     `json:"onward"`
+	Request string     `json:"request"` // digest of the request
+	Answer  string     `json:"answer"`  // waiting, consent, no-consent
+	Readers []string   `json:"readers"` // who would read it there
+	Purpose string     `json:"purpose"`
+	Until   *time.Time `json:"until,omitempty"` // until when it may be kept there
+}
+
+// passedLine is an own alert with which the alert was passed on.
+type passedLine struct {
+	Channel string `json:"channel"`
+	Alert   string `json:"alert"`
+	Version uint32 `json:"version"` // of the original
+	Status  string `json:"status"`  // current, withdrawn, expired, erased
 }
 
 type historyEvent struct {
@@ -77,8 +91,15 @@ func (r historyResult) page(p *page) {
 	for _, l := range r.Links {
 		fields = append(fields, field{"link", fmt.Sprintf("%s with %s, says %s", l.Relation, l.Alert, l.Party)})
 	}
+	if r.Handling != "" {
+		fields = append(fields, field{"handling", handlingText(lang{}, r.Handling)})
+	}
+	fields = append(fields, r.PassedOn.fields(lang{})...)
 	for _, c := range r.Consents {
-		fields = append(fields, field{"consent", fmt.Sprintf("%s wants to pass it on to %s: %s", c.Party, c.Onward, c.Answer)})
+		fields = append(fields, field{"consent", c.text()})
+	}
+	for _, x := range r.Passed {
+		fields = append(fields, field{"passed on", fmt.Sprintf("version %d to %s as %s, %s", x.Version, x.Channel, x.Alert, x.Status)})
 	}
 	p.fields(fields...)
 	p.blank()
@@ -91,6 +112,14 @@ func (r historyResult) page(p *page) {
 		rows = append(rows, []string{e.At.Format(shortTime), e.Party, e.Channel, fmt.Sprint(e.Number), fmt.Sprint(e.Version), what})
 	}
 	p.table([]string{"said", "by", "channel", "number", "version", "what"}, rows)
+}
+
+func (c consentLine) text() string {
+	text := fmt.Sprintf("%s wants to pass it on to %s, where %s read it, for %s", c.Party, c.Onward, list(c.Readers), c.Purpose)
+	if c.Until != nil {
+		text += " until " + c.Until.Format(shortTime)
+	}
+	return text + ": " + c.Answer
 }
 
 func newAlertHistory(a *app) *cobra.Command {
@@ -129,13 +158,20 @@ func newHistory(id string, m *karaulav1.HistoryResponse) historyResult {
 		ID: id, Origin: s.GetOrigin(), Version: s.GetVersion(), Status: s.GetStatus(), Broken: s.GetBroken(),
 		Flags: deedLines(s.GetFlags()), Deeds: deedLines(s.GetDeeds()), Links: relatedLines(s.GetLinks()), Hits: relatedLines(s.GetHits()),
 		Errors: s.GetErrors(), Events: []historyEvent{}, Complete: m.GetComplete(),
+		Handling: alert.HandlingWord(s.GetHandling()), PassedOn: newDescentLine(s.GetDescent()),
+	}
+	for _, x := range s.GetPassed() {
+		r.Passed = append(r.Passed, passedLine{x.GetChannel(), x.GetAlertId(), x.GetVersion(), x.GetStatus()})
 	}
 	for _, c := range s.GetConsents() {
 		answer := "waiting"
 		if c.GetAnswer() != 0 {
 			answer = alert.ActText(&karaulav1.Act{Deed: c.GetAnswer()})
 		}
-		r.Consents = append(r.Consents, consentLine{c.GetParty(), c.GetOnward(), fmt.Sprintf("%x", c.GetRequest()), answer})
+		r.Consents = append(r.Consents, consentLine{
+			Party: c.GetParty(), Onward: c.GetOnward(), Request: fmt.Sprintf("%x", c.GetRequest()), Answer: answer,
+			Readers: c.GetReaders(), Purpose: alert.PurposeWord(c.GetPurpose()), Until: when(c.GetUntil()),
+		})
 	}
 	for _, e := range m.GetEvents() {
 		line := historyEvent{

@@ -103,27 +103,30 @@ func (r alertShowResult) keptUntil() string {
 }
 
 func (r alertShowResult) page(p *page) {
+	var fields []field
 	if r.in.none() {
-		p.fields(
-			field{"alert", fmt.Sprintf("%s version %d", r.ID, r.Version)},
-			field{"said", fmt.Sprintf("%s by %s on %s, number %d", r.SaidAt.Format(shortTime), r.Origin, r.Channel, r.Number)},
-			field{"under", r.Clause},
-			field{"kept until", r.keptUntil()},
-			field{"state", r.standing(r.in)},
-		)
+		fields = []field{
+			{"alert", fmt.Sprintf("%s version %d", r.ID, r.Version)},
+			{"said", fmt.Sprintf("%s by %s on %s, number %d", r.SaidAt.Format(shortTime), r.Origin, r.Channel, r.Number)},
+		}
 	} else {
-		p.fields(
-			field{r.in.label("alert"), r.ID},
-			field{r.in.label("version"), fmt.Sprint(r.Version)},
-			field{r.in.label("said"), r.SaidAt.Format(shortTime)},
-			field{r.in.label("from"), r.in.party(r.Origin)},
-			field{r.in.label("channel"), r.Channel},
-			field{r.in.label("number"), fmt.Sprint(r.Number)},
-			field{r.in.label("under"), r.Clause},
-			field{r.in.label("kept until"), r.keptUntil()},
-			field{r.in.label("state"), r.standing(r.in)},
-		)
+		fields = []field{
+			{r.in.label("alert"), r.ID},
+			{r.in.label("version"), fmt.Sprint(r.Version)},
+			{r.in.label("said"), r.SaidAt.Format(shortTime)},
+			{r.in.label("from"), r.in.party(r.Origin)},
+			{r.in.label("channel"), r.Channel},
+			{r.in.label("number"), fmt.Sprint(r.Number)},
+		}
 	}
+	fields = append(fields, r.PassedOn.fields(r.in)...)
+	fields = append(fields,
+		field{r.in.label("under"), r.Clause},
+		field{r.in.label("handling"), handlingText(r.in, r.Handling)},
+		field{r.in.label("kept until"), r.keptUntil()},
+		field{r.in.label("state"), r.standing(r.in)},
+	)
+	p.fields(fields...)
 	p.blank()
 	p.raw(r.text)
 	parties := map[string]bool{}

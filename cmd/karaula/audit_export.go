@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"karaula/internal/agreement"
+	"karaula/internal/alert"
 	"karaula/internal/evidence"
 	"karaula/internal/problem"
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -22,14 +23,19 @@ type exportResult struct {
 	File      string   `json:"file"`
 	Digest    string   `json:"digest"` // SHA-256 of the file, "sha256:…"
 	Bytes     int64    `json:"bytes"`
-	Ledgers   []string `json:"ledgers"`   // "b01-al-me al" of which there are statements
-	Disclosed int      `json:"disclosed"` // statements with their content
+	Ledgers   []string `json:"ledgers"`            // "b01-al-me al" of which there are statements
+	Disclosed int      `json:"disclosed"`          // statements with their content
+	Handling  string   `json:"handling,omitempty"` // of a partner's content among them, the strictest: H0, H1, H2, H3
+	Court     string   `json:"court,omitempty"`    // what that needs to be evidence in court: consent, restriction
 }
 
 func (r exportResult) page(p *page) {
 	p.fields(field{"written", r.File}, field{"bytes", fmt.Sprint(r.Bytes)}, field{"digest", r.Digest}, field{"ledgers", list(r.Ledgers)})
 	if r.Disclosed > 0 {
 		p.line("It holds the content of %d statements.", r.Disclosed)
+	}
+	if r.Court != "" {
+		p.line("Of a partner's content among them holds %s.", handlingText(lang{}, r.Handling))
 	}
 }
 
@@ -72,7 +78,9 @@ gets a key. The same slice gives the same bytes.`,
 		}
 		defer n.close()
 		b := &evidence.Bundle{Party: n.Party, Register: n.Files, Frames: map[string][]byte{}}
+		strictest := karaulav1.Handling(0)
 		for _, p := range n.Places {
+			strictest = max(strictest, p.GetHandling())
 			at := placeOf(p)
 			choice.Places = append(choice.Places, at)
 			if len(p.GetFrame()) > 0 {
@@ -89,6 +97,7 @@ gets a key. The same slice gives the same bytes.`,
 		if err != nil {
 			return err
 		}
+		r.Handling, r.Court = alert.HandlingWord(strictest), courtWord(strictest)
 		return a.show(*r)
 	}
 	return c

@@ -52,8 +52,11 @@ type saidLine struct {
 	Erased   bool            `json:"erased"` // its content is not here any more
 	Brings   string          `json:"brings,omitempty"`
 	Receipts []receiptLine   `json:"receipts,omitempty"`
-	Digest   string          `json:"digest"`            // leaf, "sha256:…"
-	Content  json.RawMessage `json:"content,omitempty"` // as alert files hold it
+	Digest   string          `json:"digest"`              // leaf, "sha256:…"
+	Handling string          `json:"handling,omitempty"`  // of the content: what may be done with it
+	Court    string          `json:"court,omitempty"`     // what it needs to be evidence in court: consent, restriction
+	PassedOn *descentLine    `json:"passed_on,omitempty"` // whose alert it is, if another party has passed it on
+	Content  json.RawMessage `json:"content,omitempty"`   // as alert files hold it
 
 	text []byte // the content for people
 }
@@ -99,6 +102,8 @@ func newSaidLine(s *evidence.Said) *saidLine {
 	if in := s.Verdict.Inner; in.GetAlert() != nil {
 		l.Content, _ = alert.MarshalJSON(in.GetAlert()) // what cannot be shown is not
 		l.text, _ = alert.MarshalYAML(in.GetAlert())
+		h := in.GetAlert().GetHandling()
+		l.Handling, l.Court, l.PassedOn = alert.HandlingWord(h), courtWord(h), newDescentLine(s.Verdict.Descent)
 	}
 	return l
 }
@@ -131,6 +136,12 @@ func (l *saidLine) page(p *page) {
 		tail.WriteString(" (content erased)")
 	}
 	p.line("%s  %s  %s %d  %s%s", l.At.Format(shortTime), l.Channel, l.Origin, l.Number, what, tail.String())
+	if l.PassedOn != nil {
+		p.line("    passed on: %s, %s", l.PassedOn.short(lang{}), l.PassedOn.Channel)
+	}
+	if l.Court != "" {
+		p.line("    %s", handlingText(lang{}, l.Handling))
+	}
 	for line := range strings.Lines(string(l.text)) {
 		p.raw([]byte("    " + line))
 	}

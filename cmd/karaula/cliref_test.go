@@ -74,6 +74,7 @@ var results = map[string]result{
 	"karaula api client list":   clientListResult{},
 	"karaula api client remove": clientRemoveResult{},
 	"karaula alert send":        sendResult{},
+	"karaula alert share":       shareResult{},
 	"karaula alert list":        alertListResult{},
 	"karaula alert show":        alertShowResult{},
 	"karaula lookup":            lookUpResult{},

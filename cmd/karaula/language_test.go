@@ -65,10 +65,11 @@ vehicle: {}
 			name: "look-up",
 			r: lookUpResult{in: lang{lexicon.Macedonian}, Answers: []lookUpAnswer{{More: true, Matches: []matchLine{{
 				Alert: "ID", Type: "vehicle", Origin: "xk", Rank: "likely", Why: []string{"plate; another or no country"},
+				Handling: "H0", PassedOn: &descentLine{Originator: "al"},
 			}}}}},
-			want: `ПОГОДОК    ВИД     ОД       ПРЕДУПРЕДУВАЊЕ  ПОРАДИ
-веројатно  возило  Косово*  ID              таблица, друга држава или без неа
-уште       -       -        -               има уште погодоци
+			want: `ПОГОДОК    ВИД     ОД                             ПРЕДУПРЕДУВАЊЕ  ПОСТАПУВАЊЕ                        ПОРАДИ
+веројатно  возило  Косово*, проследено: Албанија  ID              H0: важат правилата на спогодбата  таблица, друга држава или без неа
+уште       -       -                              -               -                                  има уште погодоци
 
 ` + terms.KosovoFootnote + "\n",
 		},

@@ -40,14 +40,17 @@ type lookUpAnswer struct {
 }
 
 type matchLine struct {
-	Alert    string   `json:"alert"`
-	Version  uint32   `json:"version"`
-	Type     string   `json:"type"`
-	Origin   string   `json:"origin"`
-	Channels []string `json:"channels"`
-	Rank     string   `json:"rank"` // exact, likely, possible
-	Why      []string `json:"why"`  // what matched
-	Urgency  string   `json:"urgency"`
+	Alert    string       `json:"alert"`
+	Version  uint32       `json:"version"`
+	Type     string       `json:"type"`
+	Origin   string       `json:"origin"`
+	Channels []string     `json:"channels"`
+	Rank     string       `json:"rank"` // exact, likely, possible
+	Why      []string     `json:"why"`  // what matched
+	Urgency  string       `json:"urgency"`
+	Handling string       `json:"handling"`            // what may be done with it: H0, H1, H2, H3
+	Court    string       `json:"court,omitempty"`     // what it needs to be evidence in court: consent, restriction
+	PassedOn *descentLine `json:"passed_on,omitempty"` // whose alert it is, if another party has passed it on
 }
 
 func (r lookUpResult) page(p *page) {
@@ -59,24 +62,29 @@ func (r lookUpResult) page(p *page) {
 			line, lines = strconv.Itoa(answer.Line), true
 		}
 		if answer.Error != "" {
-			rows = append(rows, []string{line, r.in.label("not asked"), "", "", "", answer.Error})
+			rows = append(rows, []string{line, r.in.label("not asked"), "", "", "", "", answer.Error})
 		}
 		for _, m := range answer.Matches {
 			parties[m.Origin] = true
+			from := r.in.party(m.Origin)
+			if m.PassedOn != nil {
+				parties[m.PassedOn.Originator] = true
+				from += ", " + r.in.label("passed on") + ": " + r.in.party(m.PassedOn.Originator)
+			}
 			rows = append(rows, []string{
 				line, r.in.word(karaulav1.MatchRank(0), m.Rank), r.in.word(karaulav1.AlertType(0), m.Type),
-				r.in.party(m.Origin), m.Alert, r.in.label(m.Why[0]),
+				from, m.Alert, handlingText(r.in, m.Handling), r.in.label(m.Why[0]),
 			})
 		}
 		if answer.More {
-			rows = append(rows, []string{line, r.in.label("more"), "", "", "", r.in.label("there are more matches than these")})
+			rows = append(rows, []string{line, r.in.label("more"), "", "", "", "", r.in.label("there are more matches than these")})
 		}
 	}
 	if len(rows) == 0 {
 		p.line("%s", r.in.label("no hit"))
 		return
 	}
-	head := []string{"line", "hit", "type", "from", "alert", "because of"}
+	head := []string{"line", "hit", "type", "from", "alert", "handling", "because of"}
 	if !lines {
 		head = head[1:]
 		for i := range rows {
@@ -169,6 +177,7 @@ func (r *lookUpResult) add(resp *karaulav1.LookUpResponse, lines bool) {
 			line.Matches = append(line.Matches, matchLine{
 				Alert: m.GetAlertId(), Version: m.GetVersion(), Type: terms.TypeWord(m.GetType()), Origin: m.GetOrigin(),
 				Channels: m.GetChannels(), Why: m.GetWhy(), Urgency: m.GetUrgency(),
+				Handling: alert.HandlingWord(m.GetHandling()), Court: courtWord(m.GetHandling()), PassedOn: newDescentLine(m.GetDescent()),
 				Rank: strings.ToLower(strings.TrimPrefix(m.GetRank().String(), "MATCH_RANK_")),
 			})
 		}

@@ -11,9 +11,11 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
+	"karaula/internal/alert"
 	"karaula/internal/border"
 	"karaula/internal/ledger"
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -57,6 +59,10 @@ type Entry struct {
 	ReplyDue   int64    // microseconds since 1970 UTC; zero: never; of an answer: until when it is deferred
 	ReviewDue  int64    // likewise
 	FalseHit   bool     // a hit that was none
+	Handling   karaulav1.Handling
+	Descent    *karaulav1.Descent // where it comes from, if it was passed on
+	Expires    int64              // when its life ends by its own word, microseconds since 1970 UTC
+	Stage      karaulav1.PatrolStage
 	// Act is set in an act, without its remark; ID and Version are the alert's.
 	Act *karaulav1.Act
 }
@@ -218,6 +224,31 @@ func (b *Book) Accepted(led ledger.ID, id [16]byte, ver uint32) (border.Position
 	return border.Position{Epoch: e.Epoch, Seq: e.Seq}, true
 }
 
+// Before gives what is remembered of the highest version of an alert below one that
+// counts on a ledger; false if there is none.
+func (b *Book) Before(led ledger.ID, id [16]byte, ver uint32) (border.Earlier, bool) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	var best *Entry
+	for _, e := range b.byID[id] {
+		if e.Ledger == led && e.Version < ver && !e.Refused() && !e.Repudiated && (best == nil || e.Version > best.Version) {
+			best = e
+		}
+	}
+	if best == nil {
+		return border.Earlier{}, false
+	}
+	return best.earlier(), true
+}
+
+func (e *Entry) earlier() border.Earlier {
+	out := border.Earlier{Past: alert.Past{Type: e.Type, Lifecycle: e.Lifecycle, Stage: e.Stage}, Descent: e.Descent}
+	if e.Expires != 0 {
+		out.Expires = time.UnixMicro(e.Expires)
+	}
+	return out
+}
+
 // Find gives the statements about an alert, oldest first.
 func (b *Book) Find(id [16]byte) []Entry {
 	b.mu.RLock()
@@ -290,6 +321,7 @@ func (b *Book) Row(e Entry) *karaulav1.AlertRow {
 		Version: e.Version, Type: e.Type, Channel: e.Channel, Origin: e.Origin, SaidAt: e.SaidAt,
 		Epoch: e.Epoch, Seq: e.Seq, Class: e.Class, Code: e.Code, Digest: e.Leaf[:], Thread: e.Thread, Urgency: e.Urgency,
 		Repudiated: e.Repudiated, Lifecycle: e.Lifecycle, ErasedAt: b.ErasedAt(e), Void: e.Void, EraseAfter: e.EraseAfter,
+		Handling: e.Handling, Descent: e.Descent,
 	}
 	if e.Opened {
 		row.AlertId = IDText(e.ID)

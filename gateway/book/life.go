@@ -81,8 +81,10 @@ func (e *Entry) act() life.Act {
 	x := life.Act{
 		Statement: e.statement(), Version: e.Version, Deed: e.Act.GetDeed(), Ground: e.Act.GetGround(),
 		Relation: e.Act.GetRelation(), Onward: e.Act.GetOnward(), Answers: slices.Clone(e.Answers),
+		For: e.Act.GetParty(), Readers: e.Act.GetReaders(), Purpose: e.Act.GetPurpose(), Until: e.Act.GetUntil(),
 	}
 	copy(x.Other[:], e.Act.GetOther())
+	copy(x.Commitment[:], e.Act.GetCommitment())
 	return x
 }
 

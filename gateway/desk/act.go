@@ -35,9 +35,6 @@ func (d *Desk) sayAct(ctx context.Context, req *karaulav1.SayActRequest) (*karau
 	if err != nil {
 		return nil, err
 	}
-	if why := alert.ActFault(req.GetAct()); why != "" {
-		return nil, problem.New(problem.Invalid, "%s; nothing was said", why).WithHint("docs/alerts.md lists the deeds")
-	}
 	id, err := parseID(req.GetAlertId())
 	if err != nil {
 		return nil, err
@@ -53,14 +50,18 @@ func (d *Desk) sayAct(ctx context.Context, req *karaulav1.SayActRequest) (*karau
 	if err := d.onlyChannel(id, e, req.GetChannel()); err != nil {
 		return nil, err
 	}
-	target, err := d.target(e, req)
+	act := proto.CloneOf(req.GetAct())
+	target, err := d.target(e, req, act)
 	if err != nil {
 		return nil, err
 	}
-	if said, ok := d.saidBefore(e, req.GetAct()); ok {
+	if why := alert.ActFault(act); why != "" {
+		return nil, problem.New(problem.Invalid, "%s; nothing was said", why).WithHint("docs/alerts.md lists the deeds")
+	}
+	if said, ok := d.saidBefore(e, act); ok {
 		return &karaulav1.SayActResponse{Channel: said.Channel, Epoch: said.Epoch, Seq: said.Seq, Already: true}, nil
 	}
-	return d.act(ctx, e, target, req.GetAct(), officer)
+	return d.act(ctx, e, target, act, officer)
 }
 
 // answers reports whether an act answers a request of another party.
@@ -83,30 +84,56 @@ func (d *Desk) onlyChannel(id [16]byte, e book.Entry, asked string) error {
 }
 
 // target gives the statement that an act answers: the alert, or the request for
-// consent.
-func (d *Desk) target(e book.Entry, req *karaulav1.SayActRequest) (book.Entry, error) {
+// consent. What an act of consent says beyond that follows from it, and is filled in.
+func (d *Desk) target(e book.Entry, req *karaulav1.SayActRequest, act *karaulav1.Act) (book.Entry, error) {
 	switch {
-	case !answers(req.GetAct()) && e.Origin == d.cfg.Self:
+	case answers(act):
+		return d.answered(e, req.GetAnswers(), act)
+	case e.Origin == d.cfg.Self:
 		return e, problem.New(problem.Invalid, "the alert is an own one: what is to be said of it is its next version; nothing was said").
 			WithHint("karaula alert send, extend or withdraw")
-	case !answers(req.GetAct()) && e.Class != karaulav1.VerdictClass_VERDICT_CLASS_ACCEPTED:
+	case e.Class != karaulav1.VerdictClass_VERDICT_CLASS_ACCEPTED:
 		return e, problem.New(problem.Conflict, "the alert was not accepted here; nothing was said")
-	case !answers(req.GetAct()):
+	case act.GetDeed() == karaulav1.Deed_DEED_CONSENT_REQUEST:
+		ch, err := d.onwardChannel(d.cfg.Register(), e, act.GetOnward())
+		if err != nil {
+			return e, err
+		}
+		act.Readers = d.audience(ch) // the originator need not know the channel
+		return e, nil
+	default:
 		return e, nil
 	}
+}
+
+// answered finds the request that the originator answers, and has the answer say to
+// what: who asks, for which readers, what for and, at the longest, until when.
+func (d *Desk) answered(e book.Entry, leaf []byte, act *karaulav1.Act) (book.Entry, error) {
 	var open []life.Act
 	for _, c := range life.Fold(d.cfg.Book.Life(e.ID, e.Origin), d.cfg.Now()).Consents {
-		fits := len(req.GetAnswers()) == 0 || string(req.GetAnswers()) == string(c.Request.Leaf[:])
-		if fits && c.Answer.Deed == 0 && c.Request.Onward == req.GetAct().GetOnward() && c.Request.Channel == e.Channel {
+		fits := len(leaf) == 0 && c.Answer.Deed != act.GetDeed() || string(leaf) == string(c.Request.Leaf[:])
+		if fits && c.Request.Onward == act.GetOnward() && c.Request.Channel == e.Channel {
 			open = append(open, c.Request)
 		}
 	}
 	if len(open) != 1 {
-		return e, problem.New(problem.NotFound, "%d requests to pass the alert on to %s wait for an answer; nothing was said",
-			len(open), req.GetAct().GetOnward()).WithHint("karaula alert history ID --dir DIR shows requests and their digests")
+		return e, problem.New(problem.NotFound, "%d requests to pass the alert on to %s wait for this answer; nothing was said",
+			len(open), act.GetOnward()).WithHint("karaula alert history ID --dir DIR shows requests and their digests; --answers names one")
+	}
+	ask := open[0]
+	act.Party = ask.Party
+	if act.GetDeed() == karaulav1.Deed_DEED_CONSENT {
+		if act.GetUntil() == 0 || ask.Until > 0 && ask.Until < act.GetUntil() {
+			act.Until = ask.Until
+		}
+		act.Readers, act.Purpose, act.Commitment = ask.Readers, ask.Purpose, e.Commitment[:]
+	}
+	if act.GetDeed() == karaulav1.Deed_DEED_CONSENT && e.Handling == karaulav1.Handling_HANDLING_H3 && act.GetRemark() == "" {
+		return e, problem.New(problem.Invalid, "the alert is H3: the consent must say what becomes of its restriction; nothing was said").
+			WithHint(`--remark "may be passed on under the same restriction"`)
 	}
 	acts := d.cfg.Book.Acts(e.ID)
-	return acts[slices.IndexFunc(acts, func(x book.Entry) bool { return x.Leaf == open[0].Leaf })], nil
+	return acts[slices.IndexFunc(acts, func(x book.Entry) bool { return x.Leaf == ask.Leaf })], nil
 }
 
 // saidBefore finds the own act that says the same about the same version, if the
@@ -131,6 +158,8 @@ func kin(act *karaulav1.Act) string {
 		return "flag"
 	case karaulav1.Deed_DEED_LINK, karaulav1.Deed_DEED_UNLINK:
 		return fmt.Sprintf("link %x", act.GetOther())
+	case karaulav1.Deed_DEED_CONSENT, karaulav1.Deed_DEED_NO_CONSENT:
+		return fmt.Sprintf("consent %s %s", act.GetOnward(), act.GetParty())
 	default:
 		return fmt.Sprintf("%d %s", d, act.GetOnward())
 	}

@@ -118,6 +118,9 @@ func (d *Desk) audit(ctx context.Context, m *karaulav1.AuditRequest) (*karaulav1
 			if p.Frame, err = d.disclose(ctx, officer, e, m.GetReason()); err != nil {
 				return nil, err
 			}
+			if e.Origin != d.cfg.Self {
+				p.Handling = e.Handling
+			}
 		}
 		resp.Places = append(resp.Places, p)
 	}

@@ -35,8 +35,10 @@ type Officer struct {
 // Opened is an own or received alert with its content.
 type Opened struct {
 	Inner      *karaulav1.Inner
-	Frame      []byte // in which it was sealed
-	Commitment []byte // of the frame it was sealed in
+	Frame      []byte   // in which it was sealed
+	Commitment []byte   // of the frame it was sealed in
+	Stub       []byte   // its envelope without parts
+	Card       [32]byte // digest of the card under which it was signed
 	Clause     string
 }
 

@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -38,9 +39,32 @@ func (d *Desk) history(ctx context.Context, req *karaulav1.HistoryRequest) (*kar
 		return nil, err
 	}
 	a := d.cfg.Book.Life(id, e.Origin)
+	state := alertState(a.Origin, life.Fold(a, d.cfg.Now()))
+	state.Handling, state.Descent, state.Passed = e.Handling, e.Descent, d.passed(e)
 	return &karaulav1.HistoryResponse{
-		State: alertState(a.Origin, life.Fold(a, d.cfg.Now())), Events: d.events(id, a), Complete: d.cfg.Complete(),
+		State: state, Events: d.events(id, a), Complete: d.cfg.Complete(),
 	}, nil
+}
+
+// passed gives the own alerts with which an alert was passed on, each once.
+func (d *Desk) passed(e book.Entry) []*karaulav1.Passed {
+	newest := map[[16]byte]book.Entry{}
+	for _, x := range d.cfg.Book.Copies(e.Origin, e.ID) {
+		if x.Version > newest[x.ID].Version {
+			newest[x.ID] = x
+		}
+	}
+	var out []*karaulav1.Passed
+	for id, x := range newest {
+		state := life.Fold(d.cfg.Book.Life(id, d.cfg.Self), d.cfg.Now())
+		out = append(out, &karaulav1.Passed{
+			Channel: x.Channel, AlertId: book.IDText(id), Version: x.Descent.GetVersion(), Status: string(state.Status),
+		})
+	}
+	slices.SortFunc(out, func(a, b *karaulav1.Passed) int {
+		return cmp.Or(cmp.Compare(a.GetChannel(), b.GetChannel()), cmp.Compare(a.GetAlertId(), b.GetAlertId()))
+	})
+	return out
 }
 
 // alertState gives a state as the interface shows it.
@@ -64,6 +88,10 @@ func alertState(origin string, s life.State) *karaulav1.AlertState {
 	for _, c := range s.Consents {
 		state := &karaulav1.ConsentState{
 			Party: c.Request.Party, Onward: c.Request.Onward, Request: c.Request.Leaf[:], Answer: c.Answer.Deed,
+			Readers: c.Request.Readers, Purpose: c.Request.Purpose, Until: c.Request.Until,
+		}
+		if c.Answer.Deed == karaulav1.Deed_DEED_CONSENT {
+			state.Until = c.Answer.Until
 		}
 		if c.Answer.Deed != 0 {
 			state.AnsweredBy = c.Answer.Leaf[:]

@@ -51,7 +51,7 @@ func (d *Desk) lookUp(ctx context.Context, req *karaulav1.LookUpRequest) (*karau
 		found, more := d.cfg.Index.Find(terms, now)
 		answer.More = more
 		for _, m := range found {
-			answer.Matches = append(answer.Matches, match(m))
+			answer.Matches = append(answer.Matches, d.match(m))
 		}
 		entry.Asked = append(entry.Asked, terms[0].Hash[:])
 		entry.Matched = append(entry.Matched, uint32(len(found))) //nolint:gosec // at most index.MaxMatches
@@ -82,10 +82,15 @@ func checkLookUp(req *karaulav1.LookUpRequest) error {
 	return nil
 }
 
-func match(m index.Match) *karaulav1.Match {
+func (d *Desk) match(m index.Match) *karaulav1.Match {
 	out := &karaulav1.Match{
 		AlertId: book.IDText(m.ID), Version: m.Version, Type: m.Type, Origin: m.Origin, Channels: m.Channels,
 		Rank: karaulav1.MatchRank(m.Rank()), Urgency: alert.UrgencyWord(m.Urgency), EraseAfter: m.EraseAfter,
+	}
+	for _, e := range d.cfg.Book.Find(m.ID) {
+		if e.Origin == m.Origin && e.Version == m.Version && !e.Refused() {
+			out.Handling, out.Descent = e.Handling, e.Descent
+		}
 	}
 	for _, k := range m.Kinds {
 		out.Why = append(out.Why, k.Why())

@@ -29,6 +29,7 @@ const MaxAlerts = 1000
 type order struct {
 	alert   *karaulav1.Alert
 	id      [16]byte
+	issuer  string // whose alert it is, where that is another party's
 	answer  *karaulav1.Sent
 	draft   outbox.Draft
 	already bool // was said before
@@ -120,9 +121,12 @@ func (d *Desk) prepare(
 // checkRules applies the rules of the type and the limits of the clause.
 func (d *Desk) checkRules(o *order, dec register.Decision, ch *register.ChannelView, now time.Time) error {
 	found := alert.Validate(o.alert, now)
+	if o.issuer == "" {
+		o.issuer = d.cfg.Self
+	}
 	found = append(found, alert.Check(o.alert, alert.Limits{
 		Personal: dec.Clause.Personal, Handling: dec.Clause.Handling,
-		Retain: dec.Clause.Retain, Origin: d.cfg.Self, MaxSize: ch.Agreement.MaxSize,
+		Retain: dec.Clause.Retain, Origin: o.issuer, MaxSize: ch.Agreement.MaxSize,
 	}, now)...)
 	for _, f := range found {
 		if f.Severity == alert.Warning {
@@ -212,8 +216,14 @@ func (d *Desk) setVersion(ctx context.Context, ch *register.ChannelView, o *orde
 		o.answer.Epoch, o.answer.Seq = last.Epoch, last.Seq
 		return nil
 	}
-	if why := alert.Continues(o.alert, before.Inner.GetAlert(), d.cfg.Now()); why != "" {
+	past := alert.PastOf(before.Inner.GetAlert(), time.UnixMicro(last.SaidAt))
+	if _, why := alert.Continues(o.alert, past, d.cfg.Now()); why != "" {
 		return problem.New(problem.Conflict, "alert %s: %s; nothing was sent", o.answer.GetAlertId(), why)
+	}
+	if last.Descent != nil && o.alert.GetLifecycle() != karaulav1.Lifecycle_LIFECYCLE_WITHDRAW {
+		return problem.New(problem.NotAllowed, "alert %s is %s's, passed on: only what %s says of it can follow; nothing was sent",
+			o.answer.GetAlertId(), last.Descent.GetOriginator(), last.Descent.GetOriginator()).
+			WithHint("karaula alert share %s --channel %s --dir DIR", book.IDText([16]byte(last.Descent.GetAlertId())), ch.ID)
 	}
 	if o.alert.GetVersion() != last.Version+1 {
 		return problem.New(problem.Conflict, "version %d does not follow version %d of alert %s; nothing was sent",

@@ -87,6 +87,8 @@ type Config struct {
 	Horizon time.Duration
 	// Accepted gives the place at which a version of an alert was accepted on this ledger.
 	Accepted func(alert [16]byte, version uint32) (border.Position, bool)
+	// Before gives the highest version below one that was accepted on this ledger.
+	Before func(alert [16]byte, version uint32) (border.Earlier, bool)
 	// OnJudged is told of every verdict, in order of numbers but for held ones.
 	OnJudged func(Judged)
 	// OnBatch is told when a batch of verdicts has been told; may be nil.
@@ -276,4 +278,9 @@ func (b *Inbox) Reigns() register.Reigns {
 // Accepted implements [border.History].
 func (b *Inbox) Accepted(alert [16]byte, version uint32) (border.Position, bool) {
 	return b.cfg.Accepted(alert, version)
+}
+
+// Before implements [border.History].
+func (b *Inbox) Before(alert [16]byte, version uint32) (border.Earlier, bool) {
+	return b.cfg.Before(alert, version)
 }

@@ -82,6 +82,7 @@ func (d *desk) open() {
 		Partner:    d,
 		VerdictKey: d.verdictKey,
 		Accepted:   func([16]byte, uint32) (border.Position, bool) { return border.Position{}, false },
+		Before:     func([16]byte, uint32) (border.Earlier, bool) { return border.Earlier{}, false },
 		OnJudged:   func(j inbox.Judged) { d.with(func() { d.judged = append(d.judged, j) }) },
 		OnTrouble:  func(p border.Placement) { d.with(func() { d.trouble = append(d.trouble, p) }) },
 		Seats:      make(chan struct{}, 2),

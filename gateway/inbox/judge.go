@@ -88,9 +88,9 @@ func (b *Inbox) judgeItems(ctx context.Context, items []*item) {
 	}
 	items, verdicts = b.news(items, verdicts)
 	judged := make([]Judged, len(items))
-	seen := map[version]border.Position{}
+	seen := batch{}
 	for i, it := range items {
-		noTwins(it, &verdicts[i], seen)
+		seen.enter(it, &verdicts[i])
 		judged[i] = Judged{
 			Placement: &it.placement, Verdict: verdicts[i], StreamSeq: it.streamSeq,
 			Judgement: verdicts[i].Judgement(&it.placement, now), ErasedAt: it.erasedAt,
@@ -111,23 +111,46 @@ func (b *Inbox) judgeItems(ctx context.Context, items []*item) {
 	}
 }
 
-// version is what must not be accepted twice.
-type version struct {
-	id     string
-	number uint32
+// batch holds the alerts that were accepted earlier in the same batch, which the book
+// does not know yet: by id, the versions.
+type batch map[[16]byte]map[uint32]accepted
+
+type accepted struct {
+	at      border.Position
+	earlier border.Earlier
 }
 
-// noTwins refuses a version of an alert that was accepted earlier in the same batch.
-func noTwins(it *item, v *border.Verdict, seen map[version]border.Position) {
+// enter refuses a version of an alert that was accepted earlier in the batch, and one
+// that does not follow such a version.
+func (b batch) enter(it *item, v *border.Verdict) {
 	if v.Inner.GetAlert() == nil {
 		return
 	}
-	key := version{string(v.Inner.GetAlertId()), v.Inner.GetVersion()}
-	if at, twin := seen[key]; twin && at != it.placement.Position {
-		v.Class, v.Code, v.Inner = karaulav1.VerdictClass_VERDICT_CLASS_REFUSED, karaulav1.Code_CODE_DUPLICATE_ALERT, nil
+	id, number := [16]byte(v.Inner.GetAlertId()), v.Inner.GetVersion()
+	refuse := func(code karaulav1.Code, why string) {
+		v.Class, v.Code, v.Detail = karaulav1.VerdictClass_VERDICT_CLASS_REFUSED, code, why
+		v.Inner, v.Clause, v.Descent = nil, nil, nil
+	}
+	if twin, ok := b[id][number]; ok && twin.at != it.placement.Position {
+		refuse(karaulav1.Code_CODE_DUPLICATE_ALERT, "this version of the alert was accepted before")
 		return
 	}
-	seen[key] = it.placement.Position
+	var before uint32
+	for n := range b[id] {
+		if n < number {
+			before = max(before, n)
+		}
+	}
+	if before > 0 {
+		if code, why := border.Follows(v.Inner, b[id][before].earlier); why != "" {
+			refuse(code, why)
+			return
+		}
+	}
+	if b[id] == nil {
+		b[id] = map[uint32]accepted{}
+	}
+	b[id][number] = accepted{it.placement.Position, border.EarlierOf(v.Inner)}
 }
 
 // mayAsk reports whether a text may be asked for: not all the time.

@@ -11,13 +11,13 @@ import (
 )
 
 // Bare gives what a record keeps when the content is erased: which alert it was,
-// in which version, and what it did to the one before. Without the alert's id
+// in which version, what it did to the one before, and where it comes from. Without the alert's id
 // nobody could say afterwards that it was erased, or that it was said before. The
 // id says nothing of the content (RFC 9562, version 7: a time and random bits).
 func Bare(r *karaulav1.IndexRecord) *karaulav1.IndexRecord {
 	return &karaulav1.IndexRecord{
 		Ledger: r.GetLedger(), Leaf: r.GetLeaf(), AlertId: r.GetAlertId(), Version: r.GetVersion(),
-		Lifecycle: r.GetLifecycle(), Type: r.GetType(), Supersedes: r.GetSupersedes(),
+		Lifecycle: r.GetLifecycle(), Type: r.GetType(), Supersedes: r.GetSupersedes(), Descent: r.GetDescent(),
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"karaula/internal/alert"
+	"karaula/internal/border"
 	"karaula/internal/searchkey"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
@@ -38,6 +39,8 @@ func (x *Index) Record(led, leaf [32]byte, eraseAfter int64, inner *karaulav1.In
 		r.Act.Remark = ""
 		return r
 	}
+	r.Handling, r.Descent = a.GetHandling(), border.DescentOf(inner)
+	r.Expires, r.Stage = alert.Expiry(a, said).UnixMicro(), a.GetPatrol().GetStage()
 	list := searchkey.Of(a)
 	for _, t := range list[:min(len(list), maxTerms)] {
 		h := x.hasher.Hash(t)

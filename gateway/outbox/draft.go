@@ -251,6 +251,7 @@ func (w *Writer) newTicket(view *register.View, ch *register.ChannelView, d Draf
 		Format: 1, Ledger: w.cfg.Ledger[:], Channel: w.cfg.Channel, Origin: w.cfg.Self, Mode: w.cfg.Mode,
 		SaidAt: saidAt, Agreement: w.edge.agreement[:], Card: w.edge.card[:], CardSerial: c.Serial,
 		Kind: d.Kind, Type: d.Type, Thread: d.Thread, EraseAfter: d.EraseAfter, Body: d.Body, Refs: d.Refs,
+		ConsentRefs: d.ConsentRefs,
 	}
 	st = proto.CloneOf(st)
 	t := &ticket{draft: d, gen: w.gen, st: st, sealed: make(chan error, 1), result: make(chan error, 1)}

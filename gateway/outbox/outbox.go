@@ -41,6 +41,8 @@ type Draft struct {
 	EraseAfter int64  // microseconds since 1970 UTC, or 0
 	Body       []byte // for unsealed kinds
 	Refs       []*karaulav1.Ref
+	// ConsentRefs names the originator's consent, in what passes its alert on.
+	ConsentRefs []*karaulav1.Ref
 	// Inner is sealed as the main part; nil for unsealed kinds. The writer
 	// completes the fields that repeat the statement.
 	Inner *karaulav1.Inner

@@ -53,6 +53,9 @@ func (h *history) tree(epoch, size uint64) *ledger.Tree {
 // Accepted implements [border.History]; nothing here is judged.
 func (h *history) Accepted([16]byte, uint32) (border.Position, bool) { return border.Position{}, false }
 
+// Before implements [border.History]; nothing here is judged.
+func (h *history) Before([16]byte, uint32) (border.Earlier, bool) { return border.Earlier{}, false }
+
 // last is the place of the last statement; its number is 0 in an empty ledger.
 func (h *history) last() border.Position {
 	return border.Position{Epoch: h.led.Epoch, Seq: h.led.Tree.Size()}

@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"karaula/internal/terms"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
@@ -13,7 +14,10 @@ const maxRemark = 2000
 
 // actShape is what an act of a deed must have; what it need not have it must not
 // have, but for the remark.
-type actShape struct{ ground, other, relation, onward, remark bool }
+type actShape struct {
+	ground, other, relation, remark bool
+	onward, party, asked, version   bool // of the deeds of consent; asked: readers and purpose
+}
 
 // actShapes of the deeds (docs/spec/life.md, "Acts").
 var actShapes = map[karaulav1.Deed]actShape{
@@ -25,9 +29,9 @@ var actShapes = map[karaulav1.Deed]actShape{
 	karaulav1.Deed_DEED_LINK:            {other: true, relation: true},
 	karaulav1.Deed_DEED_UNLINK:          {other: true},
 	karaulav1.Deed_DEED_ERROR:           {remark: true},
-	karaulav1.Deed_DEED_CONSENT_REQUEST: {onward: true},
-	karaulav1.Deed_DEED_CONSENT:         {onward: true},
-	karaulav1.Deed_DEED_NO_CONSENT:      {onward: true},
+	karaulav1.Deed_DEED_CONSENT_REQUEST: {onward: true, asked: true},
+	karaulav1.Deed_DEED_CONSENT:         {onward: true, party: true, asked: true, version: true},
+	karaulav1.Deed_DEED_NO_CONSENT:      {onward: true, party: true},
 }
 
 // ActFault says what is wrong with an act; "" if nothing is. Sender and receiver
@@ -48,10 +52,8 @@ func ActFault(act *karaulav1.Act) string {
 		return "another alert does not belong to the deed"
 	case !relation || shape.relation != (act.GetRelation() != 0):
 		return "the relation is missing, is none, or does not belong to the deed"
-	case shape.onward != (act.GetOnward() != ""):
-		return "the channel to pass it on to is missing, or does not belong to the deed"
-	case len(act.GetOnward()) > maxChannelID:
-		return "the channel to pass it on to is none"
+	case consentFault(act, shape) != "":
+		return consentFault(act, shape)
 	case (shape.remark || act.GetGround() == karaulav1.Ground_GROUND_OTHER) && act.GetRemark() == "":
 		return "the remark is missing"
 	case utf8.RuneCountInString(act.GetRemark()) > maxRemark:
@@ -63,8 +65,45 @@ func ActFault(act *karaulav1.Act) string {
 	}
 }
 
-// maxChannelID bounds the id of a channel, in bytes.
-const maxChannelID = 64
+// maxOnwardReaders bounds who reads the channel to which something is passed on.
+const maxOnwardReaders = 64
+
+// consentFault says what is wrong with what the deeds of consent say.
+func consentFault(act *karaulav1.Act, shape actShape) string {
+	_, purpose := karaulav1.Purpose_name[int32(act.GetPurpose())]
+	version := 0
+	if shape.version {
+		version = 32
+	}
+	switch {
+	case shape.onward != (act.GetOnward() != ""):
+		return "the channel to pass it on to is missing, or does not belong to the deed"
+	case shape.onward && !terms.ValidID(act.GetOnward()):
+		return "the channel to pass it on to is none"
+	case shape.party != (act.GetParty() != "") || shape.party && !terms.ValidParty(act.GetParty()):
+		return "who may pass it on is missing, is no party, or does not belong to the deed"
+	case shape.asked != (len(act.GetReaders()) > 0) || !ascending(act.GetReaders()):
+		return "the readers of that channel are missing, are none, or do not belong to the deed"
+	case !purpose || shape.asked != (act.GetPurpose() != 0):
+		return "the purpose is missing, is none, or does not belong to the deed"
+	case act.GetUntil() < 0 || act.GetUntil() > 0 && !shape.asked:
+		return "until when it may be kept is no time, or does not belong to the deed"
+	case len(act.GetCommitment()) != version:
+		return "the version that is meant is missing, is none, or does not belong to the deed"
+	default:
+		return ""
+	}
+}
+
+// ascending reports whether a list holds party codes, each once, in their order.
+func ascending(codes []string) bool {
+	for i, code := range codes {
+		if !terms.ValidParty(code) || i > 0 && codes[i-1] >= code {
+			return false
+		}
+	}
+	return len(codes) <= maxOnwardReaders
+}
 
 // ActText says in a few words what an act says: its deed, and its ground. It
 // shows no remark.

@@ -66,22 +66,39 @@ func Extend(a *karaulav1.Alert, expires time.Time, assessment string) *karaulav1
 	return next
 }
 
-// Continues says what is wrong with an alert as the next version of another one;
-// "" if nothing is. A withdrawal is the last version, and only an extension with
-// its assessment may keep an alert longer.
-func Continues(next, before *karaulav1.Alert, now time.Time) string {
+// Past is what the next version of an alert must continue of a version. Fields
+// that are zero are not known: the content of that version may be erased.
+type Past struct {
+	Type      karaulav1.AlertType
+	Lifecycle karaulav1.Lifecycle
+	Expires   time.Time // when its life ends, by its own word
+	Stage     karaulav1.PatrolStage
+}
+
+// PastOf gives it of an alert; said is when that was said.
+func PastOf(a *karaulav1.Alert, said time.Time) Past {
+	return Past{Type: Type(a), Lifecycle: a.GetLifecycle(), Expires: Expiry(a, said), Stage: a.GetPatrol().GetStage()}
+}
+
+// Continues says what is wrong with an alert as the next version of another one,
+// and with which code a reader refuses it; "" if nothing is. A withdrawal is the
+// last version, and only an extension with its assessment may keep an alert
+// longer. now is when it is said.
+func Continues(next *karaulav1.Alert, before Past, now time.Time) (karaulav1.Code, string) {
+	const invalid = karaulav1.Code_CODE_INVALID_CONTENT
+	longer := !before.Expires.IsZero() && Expiry(next, now).After(before.Expires)
 	switch {
-	case withdrawn(before):
-		return "it was withdrawn, and a withdrawal is for good: make a new alert"
-	case Type(next) != Type(before):
-		return "a version cannot change the type"
-	case next.GetLifecycle() == karaulav1.Lifecycle_LIFECYCLE_UPDATE && Expiry(next, now).After(Expiry(before, now)):
-		return "an update cannot keep it longer; an extension can, with its assessment"
-	case !stageFollows(next.GetPatrol(), before.GetPatrol()):
-		return "the patrol cannot come to this stage from the one before:" +
+	case before.Lifecycle == karaulav1.Lifecycle_LIFECYCLE_WITHDRAW:
+		return invalid, "it was withdrawn, and a withdrawal is for good: make a new alert"
+	case before.Type != 0 && Type(next) != before.Type:
+		return invalid, "a version cannot change the type"
+	case next.GetLifecycle() == karaulav1.Lifecycle_LIFECYCLE_UPDATE && longer:
+		return karaulav1.Code_CODE_RETENTION, "an update cannot keep it longer; an extension can, with its assessment"
+	case !stageFollows(next.GetPatrol().GetStage(), before.Stage):
+		return invalid, "the patrol cannot come to this stage from the one before:" +
 			" proposed, accepted, amended, active, closed, evaluated (docs/alerts.md)"
 	default:
-		return ""
+		return 0, ""
 	}
 }
 
@@ -121,3 +138,11 @@ func Complete(a *karaulav1.Alert) {
 		a.Urgency = karaulav1.Urgency_URGENCY_ROUTINE
 	}
 }
+
+// HandlingWord gives the word of a handling code ("H1"); "" if it is none.
+func HandlingWord(h karaulav1.Handling) string {
+	return word(h.Descriptor(), protoreflect.EnumNumber(h))
+}
+
+// PurposeWord gives the word of a purpose ("detection"); "" if it is none.
+func PurposeWord(p karaulav1.Purpose) string { return word(p.Descriptor(), protoreflect.EnumNumber(p)) }

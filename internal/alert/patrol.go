@@ -74,10 +74,8 @@ var nextStages = map[karaulav1.PatrolStage][]karaulav1.PatrolStage{
 	karaulav1.PatrolStage_PATROL_STAGE_CLOSED: {karaulav1.PatrolStage_PATROL_STAGE_EVALUATED},
 }
 
-// stageFollows reports whether a patrol may come from one stage to the next.
-func stageFollows(next, before *karaulav1.Patrol) bool {
-	if next == nil || before == nil || next.GetStage() == before.GetStage() {
-		return true
-	}
-	return slices.Contains(nextStages[before.GetStage()], next.GetStage())
+// stageFollows reports whether a patrol may come from one stage to the next;
+// zero is not known.
+func stageFollows(next, before karaulav1.PatrolStage) bool {
+	return next == before || next == 0 || before == 0 || slices.Contains(nextStages[before], next)
 }

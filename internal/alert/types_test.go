@@ -257,7 +257,7 @@ func TestPatrolStages(t *testing.T) {
 			before, next := example(t, "patrol"), example(t, "patrol")
 			before.GetPatrol().Stage, next.GetPatrol().Stage = stage(t, from), stage(t, to)
 			may := from == to || contains(want[from], to)
-			if why := alert.Continues(next, before, now); (why == "") != may {
+			if why := wrong(next, before); (why == "") != may {
 				t.Errorf("from %s to %s: %q, want allowed %v", from, to, why, may)
 			}
 		}

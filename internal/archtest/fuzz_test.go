@@ -70,6 +70,7 @@ var targets = map[string]string{
 	"internal/alert/yaml.go":              "internal/alert FuzzParse",
 	"internal/border/epoch.go":            "internal/border FuzzPlace",
 	"internal/border/inner.go":            "internal/border FuzzPlace",
+	"internal/border/onward.go":           "internal/border FuzzLineage",
 	"internal/card/open.go":               "internal/card FuzzOpen FuzzText",
 	"internal/envelope/body.go":           "internal/border FuzzPlace",
 	"internal/envelope/mend.go":           "internal/envelope FuzzParse",

@@ -30,7 +30,7 @@ import (
 
 // Rules is the version of the rules in this package. It stands in every
 // verdict, and grows when a change could judge the same statement otherwise.
-const Rules = 1
+const Rules = 2
 
 // Opener opens the sealed parts that are addressed to this party.
 type Opener interface {
@@ -49,6 +49,9 @@ type History interface {
 	RootAt(epoch, size uint64) (root [32]byte, ok bool)
 	// Accepted gives the place at which this version of this alert was accepted.
 	Accepted(alert [16]byte, version uint32) (at Position, ok bool)
+	// Before gives the highest version of this alert below version that was
+	// accepted; false if none was, or none is known any more.
+	Before(alert [16]byte, version uint32) (Earlier, bool)
 }
 
 // Checker checks for one party.
@@ -59,6 +62,9 @@ type Checker struct {
 	Skew time.Duration
 	// Opener opens sealed parts.
 	Opener Opener
+	// Roots vouch for any party whose alert is passed on, besides what the register
+	// knows; empty but where somebody verifies with root keys alone.
+	Roots []string
 }
 
 // Position is a place in a ledger.
@@ -172,6 +178,8 @@ type Verdict struct {
 	Until time.Time
 	// Inner is the opened content; only in an accepted ALERT or ACT.
 	Inner *karaulav1.Inner
+	// Descent says where an accepted ALERT comes from that was passed on.
+	Descent *karaulav1.Descent
 	// Clause allowed an accepted ALERT; Ref names it for people.
 	Clause *agreement.Say
 	Ref    string

@@ -231,15 +231,19 @@ func withOwner(in *karaulav1.Inner) {
 func blanksOf(state string) func(s *scene) []byte {
 	return func(s *scene) []byte {
 		d := testworld.Said(karaulav1.AlertType_ALERT_TYPE_DOCUMENT)
-		d.Inner = func(in *karaulav1.Inner) {
-			in.GetAlert().Actions = []karaulav1.Action{karaulav1.Action_ACTION_SEIZE}
-			in.GetAlert().Details = &karaulav1.Alert_Document{Document: &karaulav1.Document{
-				Kind: karaulav1.DocumentKind_DOCUMENT_KIND_PASSPORT, IssuingState: state, BlankFrom: "TEST000000",
-				BlankTo: "TEST000249", Status: karaulav1.DocumentStatus_DOCUMENT_STATUS_STOLEN_BLANK,
-			}}
-		}
+		d.Alert = blanks(state)
 		return s.me.Say(d)
 	}
+}
+
+func blanks(state string) *karaulav1.Alert {
+	a := testworld.Alert(karaulav1.AlertType_ALERT_TYPE_DOCUMENT)
+	a.Actions = []karaulav1.Action{karaulav1.Action_ACTION_SEIZE}
+	a.Details = &karaulav1.Alert_Document{Document: &karaulav1.Document{
+		Kind: karaulav1.DocumentKind_DOCUMENT_KIND_PASSPORT, IssuingState: state, BlankFrom: "TEST000000",
+		BlankTo: "TEST000249", Status: karaulav1.DocumentStatus_DOCUMENT_STATUS_STOLEN_BLANK,
+	}}
+	return a
 }
 
 // shared are the cases that real nodes are tried with, too.

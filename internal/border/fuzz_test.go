@@ -83,3 +83,46 @@ func FuzzPlace(f *testing.F) {
 		}
 	})
 }
+
+// FuzzLineage wants any change of a lineage to be judged without a panic, and none
+// to make another alert, version or consent of it.
+func FuzzLineage(f *testing.F) {
+	p := newPassing(f)
+	var lineage *karaulav1.Lineage
+	s := p.sharing()
+	s.Lineage = func(l *karaulav1.Lineage) { lineage = l }
+	_, v := p.rs.receive(s.Say())
+	if v.Descent == nil {
+		f.Fatal(said(v), v.Detail)
+	}
+	refs := []*karaulav1.Ref{}
+	if c, err := envelope.Parse(lineage.GetConsent().GetStub()); err == nil {
+		st := c.Statement
+		refs = append(refs, &karaulav1.Ref{Ledger: st.GetLedger(), Epoch: st.GetEpoch(), Seq: st.GetSeq(), Digest: c.Leaf[:]})
+	}
+	where := border.Passing{
+		Channel: onward, Mode: karaulav1.Mode_MODE_ACTUAL, Sharer: "me", Readers: []string{"auditor", "rs"},
+		SaidAt: v.Inner.GetSaidAt(), EraseAfter: p.Now.AddDate(0, 1, 0).UnixMicro(), Refs: refs, Alert: v.Inner.GetAlert(),
+	}
+	view := p.View("rs")
+	pieces := []*[]byte{
+		&lineage.Original.Stub, &lineage.Original.Frame, &lineage.Consent.Stub, &lineage.Consent.Frame, &lineage.Cards[0],
+	}
+	for i := range pieces {
+		f.Add(uint8(i), uint16(0), uint16(0), []byte(nil))
+		f.Add(uint8(i), uint16(11*i), uint16(1), []byte{0xff})
+		f.Add(uint8(i), uint16(70), uint16(400), []byte("x"))
+	}
+	f.Fuzz(func(t *testing.T, which uint8, at, cut uint16, put []byte) {
+		l := proto.CloneOf(lineage)
+		piece := []*[]byte{&l.Original.Stub, &l.Original.Frame, &l.Consent.Stub, &l.Consent.Frame, &l.Cards[0]}[int(which)%len(pieces)]
+		*piece = splice(*piece, at, cut, put)
+		d, bad := border.CheckLineage(l, where, view, nil)
+		if bad == nil && !proto.Equal(d, v.Descent) {
+			t.Errorf("it comes from %v", d)
+		}
+		if again, worse := border.CheckLineage(l, where, view, nil); (worse == nil) != (bad == nil) || !proto.Equal(again, d) {
+			t.Error("judged again it is another")
+		}
+	})
+}

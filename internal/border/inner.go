@@ -56,25 +56,9 @@ func (j *judging) checkInner() *outcome {
 	if j.inner == nil {
 		return nil
 	}
-	in, st := j.inner, j.st
-	for _, f := range []struct {
-		name string
-		same bool
-	}{
-		{"ledger", bytes.Equal(in.GetLedger(), st.GetLedger())},
-		{"channel", in.GetChannel() == st.GetChannel()},
-		{"origin", in.GetOrigin() == st.GetOrigin()},
-		{"mode", in.GetMode() == st.GetMode()},
-		{"agreement", bytes.Equal(in.GetAgreement(), st.GetAgreement())},
-		{"thread", bytes.Equal(in.GetThread(), st.GetThread())},
-		{"kind", in.GetKind() == st.GetKind()},
-		{"type", in.GetType() == st.GetType() || j.channel.SealedTypes && st.GetType() == 0},
-		{"said_at", in.GetSaidAt() == st.GetSaidAt()},
-		{"content", contentFits(in)},
-	} {
-		if !f.same {
-			return refuse(karaulav1.Code_CODE_INNER_MISMATCH, "%s inside is not what the statement says", f.name)
-		}
+	in := j.inner
+	if field := mismatch(in, j.st, j.channel.SealedTypes); field != "" {
+		return refuse(karaulav1.Code_CODE_INNER_MISMATCH, "%s inside is not what the statement says", field)
 	}
 	if len(in.GetOprfKeys()) > 0 {
 		return refuse(karaulav1.Code_CODE_RESERVED_FIELD, "the sealed message sets a reserved field")
@@ -86,6 +70,31 @@ func (j *judging) checkInner() *outcome {
 		return j.clauseFor(in.GetType())
 	}
 	return nil
+}
+
+// mismatch gives the first field of a sealed message that is not what the statement
+// around it says; "" if there is none. Where types are sealed, the statement says none.
+func mismatch(in *karaulav1.Inner, st *karaulav1.Statement, sealedTypes bool) string {
+	for _, f := range []struct {
+		name string
+		same bool
+	}{
+		{"ledger", bytes.Equal(in.GetLedger(), st.GetLedger())},
+		{"channel", in.GetChannel() == st.GetChannel()},
+		{"origin", in.GetOrigin() == st.GetOrigin()},
+		{"mode", in.GetMode() == st.GetMode()},
+		{"agreement", bytes.Equal(in.GetAgreement(), st.GetAgreement())},
+		{"thread", bytes.Equal(in.GetThread(), st.GetThread())},
+		{"kind", in.GetKind() == st.GetKind()},
+		{"type", in.GetType() == st.GetType() || sealedTypes && st.GetType() == 0},
+		{"said_at", in.GetSaidAt() == st.GetSaidAt()},
+		{"content", contentFits(in)},
+	} {
+		if !f.same {
+			return f.name
+		}
+	}
+	return ""
 }
 
 // contentFits reports whether the content is that of the kind, and an alert the

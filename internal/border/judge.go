@@ -28,6 +28,7 @@ type judging struct {
 	own     int // index of our entry among the main part's recipients
 	frame   []byte
 	inner   *karaulav1.Inner
+	descent *karaulav1.Descent // of what is passed on
 	clause  *agreement.Say
 }
 
@@ -74,7 +75,9 @@ func steps() []step {
 		{"open", (*judging).checkOpen},
 		{"commitment", (*judging).checkCommitment},
 		{"inner", (*judging).checkInner},
+		{"consent", (*judging).checkPassedOn},
 		{"duplicate", (*judging).checkDuplicate},
+		{"follows", (*judging).checkFollows},
 		{"rules", (*judging).checkRules},
 	}
 }
@@ -112,7 +115,7 @@ func (c *Checker) Disclosed(
 }
 
 var disclosedSteps = slices.DeleteFunc(steps(), func(s step) bool {
-	return !slices.Contains(witnessed, s.name) && !slices.Contains([]string{"commitment", "inner", "rules"}, s.name)
+	return !slices.Contains(witnessed, s.name) && !slices.Contains([]string{"commitment", "inner", "consent", "rules"}, s.name)
 })
 
 // run does the steps until one objects.
@@ -132,7 +135,7 @@ func (j *judging) run(list []step) Verdict {
 			return v
 		}
 	}
-	v.Inner, v.Clause = j.inner, j.clause
+	v.Inner, v.Clause, v.Descent = j.inner, j.clause, j.descent
 	if j.clause != nil {
 		v.Ref = j.clause.Ref(j.text.ID)
 	}

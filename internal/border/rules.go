@@ -56,8 +56,12 @@ func (j *judging) within(clause *agreement.Say, a *karaulav1.Alert, said time.Ti
 	if !j.keptWithin(clause.Retain) {
 		return refuse(karaulav1.Code_CODE_RETENTION, "kept longer than %s admits", clause.Ref(j.text.ID))
 	}
+	issuer := j.led.Origin // of what is passed on, whose word it is
+	if j.descent != nil {
+		issuer = j.descent.GetOriginator()
+	}
 	out := broken(alert.Check(a, alert.Limits{
-		Personal: clause.Personal, Handling: clause.Handling, Retain: clause.Retain, Origin: j.led.Origin,
+		Personal: clause.Personal, Handling: clause.Handling, Retain: clause.Retain, Origin: issuer,
 	}, said))
 	if out != nil {
 		out.detail = clause.Ref(j.text.ID) + ": " + out.detail

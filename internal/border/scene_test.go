@@ -30,6 +30,7 @@ type gate struct {
 
 	leaves   map[border.Position][32]byte
 	accepted map[version]border.Position
+	earlier  map[version]border.Earlier
 }
 
 type version struct {
@@ -43,6 +44,7 @@ func newGate(w *testworld.World, self string, v *testworld.Voice) *gate {
 		t: w.T, w: w, self: w.Parties[self],
 		led:    border.NewLedger(v.ID, v.Channel.ID, v.Party.Code, v.Channel.Mode),
 		leaves: map[border.Position][32]byte{}, accepted: map[version]border.Position{},
+		earlier: map[version]border.Earlier{},
 	}
 	g.check = &border.Checker{Self: self, Skew: skew, Opener: g}
 	return g
@@ -80,6 +82,16 @@ func (g *gate) Accepted(alert [16]byte, v uint32) (border.Position, bool) {
 	return at, ok
 }
 
+// Before implements border.History.
+func (g *gate) Before(alert [16]byte, v uint32) (border.Earlier, bool) {
+	for n := v - 1; n > 0; n-- {
+		if e, ok := g.earlier[version{alert, n}]; ok {
+			return e, true
+		}
+	}
+	return border.Earlier{}, false
+}
+
 func (g *gate) view() *register.View { return g.self.Register().View() }
 
 // place only places.
@@ -108,7 +120,8 @@ func (g *gate) take(raw []byte) taken {
 func (g *gate) judge(k taken) border.Verdict {
 	v := g.check.Judge(&k.p, g.view(), k.before, g, g.w.Now)
 	if v.Class == karaulav1.VerdictClass_VERDICT_CLASS_ACCEPTED && v.Inner.GetKind() == karaulav1.Kind_KIND_ALERT {
-		g.accepted[version{[16]byte(v.Inner.GetAlertId()), v.Inner.GetVersion()}] = k.p.Position
+		key := version{[16]byte(v.Inner.GetAlertId()), v.Inner.GetVersion()}
+		g.accepted[key], g.earlier[key] = k.p.Position, border.EarlierOf(v.Inner)
 	}
 	return v
 }

@@ -52,6 +52,9 @@ func goodCases(t testing.TB, add adder) {
 	alert := act(t)
 	alert.st.Kind, alert.st.Type, alert.st.Refs = karaulav1.Kind_KIND_ALERT, karaulav1.AlertType_ALERT_TYPE_VEHICLE, nil
 	add("good-alert", "ok", "an alert of type vehicle; what is sealed is that of good-act", alert)
+	passed := act(t)
+	passed.st.Kind, passed.st.Type, passed.st.Refs, passed.st.ConsentRefs = alert.st.Kind, alert.st.Type, nil, passed.st.Refs
+	add("good-alert-passed-on", "ok", "an alert that names the consent under which it passes another one on", passed)
 	sealedType := act(t)
 	sealedType.st.Kind, sealedType.st.Refs = karaulav1.Kind_KIND_ALERT, nil
 	add("good-alert-sealed-type", "ok", "an alert whose type is sealed", sealedType)
@@ -215,6 +218,12 @@ func kindCases(t testing.TB, add adder, spoil spoiler) {
 
 func newerCases(t testing.TB, add adder, spoil spoiler) {
 	t.Helper()
+	add("malformed-consent-refs-kind", "malformed", "an act that names a consent",
+		spoil(act(t), func(st *karaulav1.Statement) { st.ConsentRefs = st.Refs }))
+	add("malformed-consent-refs-two", "malformed", "an alert that names two consents", spoil(act(t), func(st *karaulav1.Statement) {
+		st.Kind, st.Type = karaulav1.Kind_KIND_ALERT, karaulav1.AlertType_ALERT_TYPE_VEHICLE
+		st.Refs, st.ConsentRefs = nil, []*karaulav1.Ref{st.GetRefs()[0], st.GetRefs()[0]}
+	}))
 	add("unknown-format", "unknown-format", "format 2",
 		spoil(receipt(t), func(st *karaulav1.Statement) { st.Format = 2 }))
 	add("unknown-format-zero", "unknown-format", "no format",
@@ -235,7 +244,6 @@ func newerCases(t testing.TB, add adder, spoil spoiler) {
 	}{
 		{"on-behalf-of", func(st *karaulav1.Statement) { st.OnBehalfOf = "xk" }},
 		{"via", func(st *karaulav1.Statement) { st.Via = "xk" }},
-		{"consent-refs", func(st *karaulav1.Statement) { st.ConsentRefs = st.Refs }},
 		{"not-before", func(st *karaulav1.Statement) { st.NotBefore = 1 }},
 		{"detached", func(st *karaulav1.Statement) { st.Parts[0].Detached = true }},
 		{"media", func(st *karaulav1.Statement) { st.Parts[0].Media = "image/png" }},

@@ -2,6 +2,7 @@ package envelope
 
 import (
 	"fmt"
+	"slices"
 
 	"karaula/internal/terms"
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -35,7 +36,7 @@ func checkStatement(st *karaulav1.Statement) error {
 
 // checkReserved refuses fields that have a place but no meaning yet.
 func checkReserved(st *karaulav1.Statement) error {
-	set := st.GetOnBehalfOf() != "" || st.GetVia() != "" || len(st.GetConsentRefs()) > 0 || st.GetNotBefore() != 0
+	set := st.GetOnBehalfOf() != "" || st.GetVia() != "" || st.GetNotBefore() != 0
 	for _, p := range st.GetParts() {
 		set = set || p.GetDetached() || p.GetMedia() != "" || p.GetLabel() == karaulav1.Label_LABEL_ATTACHMENT
 	}
@@ -197,7 +198,10 @@ func checkLinks(st *karaulav1.Statement) error {
 		}
 		seen[string(h.GetLedger())] = true
 	}
-	for i, r := range st.GetRefs() {
+	if n := len(st.GetConsentRefs()); n > 1 || n > 0 && st.GetKind() != karaulav1.Kind_KIND_ALERT {
+		return malformed("%d consent_refs in a statement of kind %s", n, terms.KindWord(st.GetKind()))
+	}
+	for i, r := range slices.Concat(st.GetRefs(), st.GetConsentRefs()) {
 		if len(r.GetLedger()) != digestSize || len(r.GetDigest()) != digestSize || r.GetEpoch() < 1 || r.GetSeq() < 1 {
 			return malformed("ref %d does not name a statement", i)
 		}

@@ -310,7 +310,7 @@ func (b *Bundle) Verify(ctx context.Context, o VerifyOptions) (*Report, *registe
 	}
 	disclosed := map[string]bool{}
 	report, err := Replay(ctx, Options{
-		View: view, Skew: o.Skew, Now: o.Now, Tell: o.Tell,
+		View: view, Skew: o.Skew, Now: o.Now, Tell: o.Tell, Roots: o.Roots,
 		Frame: func(channel, origin string, epoch, seq uint64) ([]byte, bool) {
 			name := statementName(channel, origin, epoch, seq)
 			frame, ok := b.Frames[name]

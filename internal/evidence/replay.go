@@ -46,6 +46,8 @@ type Options struct {
 	// Tell is told of every statement that has its place, in the order of the times
 	// that they state; its error ends the replay. May be nil.
 	Tell func(*Said) error
+	// Roots vouch for a party whose alert was passed on, besides what the view knows.
+	Roots []string
 	// Frame gives the disclosed frame of a statement; may be nil.
 	Frame func(channel, origin string, epoch, seq uint64) ([]byte, bool)
 }
@@ -140,7 +142,7 @@ func Replay(ctx context.Context, o Options, inputs []Input) (*Report, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	r := &replay{
 		o: o, ctx: ctx, byLedger: map[ledger.ID]*run{}, texts: map[[32]byte]*agreement.Agreement{},
-		checker: &border.Checker{Self: o.Reader, Skew: o.Skew, Opener: o.Opener},
+		checker: &border.Checker{Self: o.Reader, Skew: o.Skew, Opener: o.Opener, Roots: o.Roots},
 	}
 	readers := newReaders(ctx, o.View)
 	defer readers.all.Wait()

@@ -92,6 +92,9 @@ func (u *run) RootAt(epoch, size uint64) ([32]byte, bool) {
 // Accepted is not known to a replay: duplicates are the recipients' to refuse.
 func (u *run) Accepted([16]byte, uint32) (border.Position, bool) { return border.Position{}, false }
 
+// Before is not known to a replay either: versions are sealed.
+func (u *run) Before([16]byte, uint32) (border.Earlier, bool) { return border.Earlier{}, false }
+
 // find notes a finding of this ledger.
 func (u *run) find(class Class, at border.Position, where string, code karaulav1.Code, format string, args ...any) *Finding {
 	f := &Finding{

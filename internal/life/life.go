@@ -48,8 +48,16 @@ type Act struct {
 	Ground   karaulav1.Ground
 	Other    [16]byte // of a link
 	Relation karaulav1.LinkRelation
-	Onward   string     // channel, of the deeds of consent
 	Answers  [][32]byte // leaves of the statements that it answers
+
+	// Of the deeds of consent: to which channel, who may pass it on, who would read
+	// it there, what for, until when (microseconds since 1970 UTC), which version.
+	Onward     string
+	For        string
+	Readers    []string
+	Purpose    karaulav1.Purpose
+	Until      int64
+	Commitment [32]byte
 }
 
 // Hit is a report of a hit on the alert, an alert of its own.
@@ -92,7 +100,7 @@ type State struct {
 	Consents []Consent
 }
 
-// Consent is a request to pass an alert on, and the originator's answer.
+// Consent is a request to pass an alert on, and the originator's last answer.
 type Consent struct {
 	Request Act
 	Answer  Act // Deed is zero while there is none
@@ -193,7 +201,8 @@ func continues(v Version, all []Version) bool {
 	return !known
 }
 
-// consents pairs requests with the originator's answers. The first answer counts.
+// consents pairs requests with the originator's answers. The last answer counts: a
+// consent can be taken back.
 func consents(origin string, acts []Act) []Consent {
 	var out []Consent
 	for _, x := range acts {
@@ -206,7 +215,7 @@ func consents(origin string, acts []Act) []Consent {
 			continue
 		}
 		for i := range out {
-			if out[i].Answer.Deed == 0 && out[i].Request.Onward == x.Onward && slices.Contains(x.Answers, out[i].Request.Leaf) {
+			if r := out[i].Request; r.Onward == x.Onward && r.Party == x.For && slices.Contains(x.Answers, r.Leaf) {
 				out[i].Answer = x
 			}
 		}

@@ -106,7 +106,7 @@ func TestConsent(t *testing.T) {
 	ask.Onward = "b02-me-rs"
 	answer := func(party string, at int, deed karaulav1.Deed, onward string, leaf [32]byte) life.Act {
 		x := act(party, at, deed)
-		x.Onward, x.Answers = onward, [][32]byte{leaf}
+		x.Onward, x.For, x.Answers = onward, "me", [][32]byte{leaf}
 		return x
 	}
 	const yes, no = karaulav1.Deed_DEED_CONSENT, karaulav1.Deed_DEED_NO_CONSENT
@@ -116,7 +116,8 @@ func TestConsent(t *testing.T) {
 	}{
 		"none":            {nil, 0},
 		"yes":             {[]life.Act{answer("al", 2, yes, "b02-me-rs", ask.Leaf)}, yes},
-		"no, then yes":    {[]life.Act{answer("al", 3, yes, "b02-me-rs", ask.Leaf), answer("al", 2, no, "b02-me-rs", ask.Leaf)}, no},
+		"no, then yes":    {[]life.Act{answer("al", 3, yes, "b02-me-rs", ask.Leaf), answer("al", 2, no, "b02-me-rs", ask.Leaf)}, yes},
+		"yes, then no":    {[]life.Act{answer("al", 2, yes, "b02-me-rs", ask.Leaf), answer("al", 3, no, "b02-me-rs", ask.Leaf)}, no},
 		"a third party's": {[]life.Act{answer("xk", 2, yes, "b02-me-rs", ask.Leaf)}, 0},
 		"its own":         {[]life.Act{answer("me", 2, yes, "b02-me-rs", ask.Leaf)}, 0},
 		"another channel": {[]life.Act{answer("al", 2, yes, "b03-me-xk", ask.Leaf)}, 0},

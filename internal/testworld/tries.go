@@ -274,6 +274,17 @@ func contentTries() []Try {
 		{Name: "above the clause's handling code", Draft: inner(func(in *karaulav1.Inner) {
 			in.GetAlert().Handling, in.GetAlert().HandlingText = karaulav1.Handling_HANDLING_H3, "ask first"
 		}), Want: "refused handling"},
+		{Name: "a consent that nobody gave", Draft: set(func(st *karaulav1.Statement) {
+			st.ConsentRefs = []*karaulav1.Ref{{Ledger: Random(32), Epoch: 1, Seq: 1, Digest: Random(32)}}
+		}), Want: "refused consent"},
+		{Name: "passed on with a lineage that is none", Draft: with(func(_ *Voice, d *Draft) {
+			d.Set = func(st *karaulav1.Statement) {
+				st.ConsentRefs = []*karaulav1.Ref{{Ledger: Random(32), Epoch: 1, Seq: 1, Digest: Random(32)}}
+			}
+			d.Inner = func(in *karaulav1.Inner) {
+				in.Lineage = &karaulav1.Lineage{Original: &karaulav1.Shown{}, Consent: &karaulav1.Shown{}}
+			}
+		}), Want: "refused consent"},
 		{Name: "kept after the alert's own end", Draft: inner(func(in *karaulav1.Inner) {
 			in.GetAlert().Expires = time.UnixMicro(in.GetSaidAt()).AddDate(0, 0, 7).UnixMicro()
 		}), Want: "refused retention"},

@@ -338,7 +338,9 @@ type AuditPlace struct {
 	// Number.
 	Seq uint64 `protobuf:"varint,4,opt,name=seq,proto3" json:"seq,omitempty"`
 	// Its frame, if it was to be disclosed.
-	Frame         []byte `protobuf:"bytes,5,opt,name=frame,proto3" json:"frame,omitempty"`
+	Frame []byte `protobuf:"bytes,5,opt,name=frame,proto3" json:"frame,omitempty"`
+	// Then also what may be done with it.
+	Handling      Handling `protobuf:"varint,6,opt,name=handling,proto3,enum=karaula.v1.Handling" json:"handling,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -406,6 +408,13 @@ func (x *AuditPlace) GetFrame() []byte {
 		return x.Frame
 	}
 	return nil
+}
+
+func (x *AuditPlace) GetHandling() Handling {
+	if x != nil {
+		return x.Handling
+	}
+	return Handling_HANDLING_UNSPECIFIED
 }
 
 // ReadLedgerRequest names a ledger.
@@ -1161,14 +1170,15 @@ const file_karaula_v1_audit_proto_rawDesc = "" +
 	"\x06ledger\x18\x04 \x01(\fR\x06ledger\"6\n" +
 	"\fRegisterFile\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
-	"\x04body\x18\x02 \x01(\fR\x04body\"|\n" +
+	"\x04body\x18\x02 \x01(\fR\x04body\"\xae\x01\n" +
 	"\n" +
 	"AuditPlace\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12\x16\n" +
 	"\x06origin\x18\x02 \x01(\tR\x06origin\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x12\x10\n" +
 	"\x03seq\x18\x04 \x01(\x04R\x03seq\x12\x14\n" +
-	"\x05frame\x18\x05 \x01(\fR\x05frame\"q\n" +
+	"\x05frame\x18\x05 \x01(\fR\x05frame\x120\n" +
+	"\bhandling\x18\x06 \x01(\x0e2\x14.karaula.v1.HandlingR\bhandling\"q\n" +
 	"\x11ReadLedgerRequest\x12\x14\n" +
 	"\x05audit\x18\x01 \x01(\fR\x05audit\x12\x18\n" +
 	"\achannel\x18\x02 \x01(\tR\achannel\x12\x16\n" +
@@ -1253,24 +1263,26 @@ var file_karaula_v1_audit_proto_goTypes = []any{
 	(*DeskSigned)(nil),         // 13: karaula.v1.DeskSigned
 	(*BareProof)(nil),          // 14: karaula.v1.BareProof
 	(Mode)(0),                  // 15: karaula.v1.Mode
+	(Handling)(0),              // 16: karaula.v1.Handling
 }
 var file_karaula_v1_audit_proto_depIdxs = []int32{
 	2,  // 0: karaula.v1.AuditResponse.ledgers:type_name -> karaula.v1.AuditLedger
 	3,  // 1: karaula.v1.AuditResponse.files:type_name -> karaula.v1.RegisterFile
 	4,  // 2: karaula.v1.AuditResponse.places:type_name -> karaula.v1.AuditPlace
 	15, // 3: karaula.v1.AuditLedger.mode:type_name -> karaula.v1.Mode
-	7,  // 4: karaula.v1.ReadLedgerResponse.pieces:type_name -> karaula.v1.StoredPiece
-	10, // 5: karaula.v1.ReadDeskResponse.pieces:type_name -> karaula.v1.DeskPiece
-	11, // 6: karaula.v1.DeskPiece.begin:type_name -> karaula.v1.DeskPlace
-	13, // 7: karaula.v1.DeskPiece.end:type_name -> karaula.v1.DeskSigned
-	11, // 8: karaula.v1.DeskHead.before:type_name -> karaula.v1.DeskPlace
-	11, // 9: karaula.v1.DeskHead.last:type_name -> karaula.v1.DeskPlace
-	11, // 10: karaula.v1.DeskHead.head:type_name -> karaula.v1.DeskPlace
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	16, // 4: karaula.v1.AuditPlace.handling:type_name -> karaula.v1.Handling
+	7,  // 5: karaula.v1.ReadLedgerResponse.pieces:type_name -> karaula.v1.StoredPiece
+	10, // 6: karaula.v1.ReadDeskResponse.pieces:type_name -> karaula.v1.DeskPiece
+	11, // 7: karaula.v1.DeskPiece.begin:type_name -> karaula.v1.DeskPlace
+	13, // 8: karaula.v1.DeskPiece.end:type_name -> karaula.v1.DeskSigned
+	11, // 9: karaula.v1.DeskHead.before:type_name -> karaula.v1.DeskPlace
+	11, // 10: karaula.v1.DeskHead.last:type_name -> karaula.v1.DeskPlace
+	11, // 11: karaula.v1.DeskHead.head:type_name -> karaula.v1.DeskPlace
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_karaula_v1_audit_proto_init() }

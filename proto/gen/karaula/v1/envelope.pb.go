@@ -285,7 +285,7 @@ type Statement struct {
 	OnBehalfOf string `protobuf:"bytes,23,opt,name=on_behalf_of,json=onBehalfOf,proto3" json:"on_behalf_of,omitempty"`
 	// Reserved: the mediator; must be empty.
 	Via string `protobuf:"bytes,24,opt,name=via,proto3" json:"via,omitempty"`
-	// Reserved: originator consents that allow onward sharing; must be empty.
+	// In an ALERT that passes another party's alert on: the originator's act of consent, one.
 	ConsentRefs []*Ref `protobuf:"bytes,25,rep,name=consent_refs,json=consentRefs,proto3" json:"consent_refs,omitempty"`
 	// Reserved: earliest time of effect; must be zero.
 	NotBefore     int64 `protobuf:"varint,26,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"` // Fields 30 to 99: unknown ones refuse. Fields 100 to 199: unknown ones are ignored.

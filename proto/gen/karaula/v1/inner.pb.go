@@ -50,7 +50,7 @@ const (
 	Deed_DEED_CONSENT_REQUEST Deed = 9
 	// The originator agrees; refs names the request.
 	Deed_DEED_CONSENT Deed = 10
-	// The originator does not agree; refs names the request.
+	// The originator does not agree, or not any more; refs names the request.
 	Deed_DEED_NO_CONSENT Deed = 11
 )
 
@@ -222,6 +222,9 @@ type Inner struct {
 	OfficerRef []byte `protobuf:"bytes,13,opt,name=officer_ref,json=officerRef,proto3" json:"officer_ref,omitempty"`
 	// Reserved for private hit/no-hit; must be empty.
 	OprfKeys [][]byte `protobuf:"bytes,14,rep,name=oprf_keys,json=oprfKeys,proto3" json:"oprf_keys,omitempty"`
+	// Of an ALERT that passes another party's alert on: that it is that party's word
+	// for word, and that the party agrees. docs/spec/onward.md.
+	Lineage *Lineage `protobuf:"bytes,15,opt,name=lineage,proto3" json:"lineage,omitempty"`
 	// What is said.
 	//
 	// Types that are valid to be assigned to Content:
@@ -361,6 +364,13 @@ func (x *Inner) GetOprfKeys() [][]byte {
 	return nil
 }
 
+func (x *Inner) GetLineage() *Lineage {
+	if x != nil {
+		return x.Lineage
+	}
+	return nil
+}
+
 func (x *Inner) GetContent() isInner_Content {
 	if x != nil {
 		return x.Content
@@ -404,6 +414,245 @@ func (*Inner_Alert) isInner_Content() {}
 
 func (*Inner_Act) isInner_Content() {}
 
+// Lineage proves where an alert that is passed on comes from. Whoever reads it
+// needs no access to the channel on which it was said first.
+type Lineage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The version that is passed on, as its originator said it.
+	Original *Shown `protobuf:"bytes,1,opt,name=original,proto3" json:"original,omitempty"`
+	// The originator's act of consent to passing on this version.
+	Consent *Shown `protobuf:"bytes,2,opt,name=consent,proto3" json:"consent,omitempty"`
+	// The cards under which the two were signed, each once, as files hold them.
+	Cards         [][]byte `protobuf:"bytes,3,rep,name=cards,proto3" json:"cards,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Lineage) Reset() {
+	*x = Lineage{}
+	mi := &file_karaula_v1_inner_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Lineage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Lineage) ProtoMessage() {}
+
+func (x *Lineage) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_inner_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Lineage.ProtoReflect.Descriptor instead.
+func (*Lineage) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_inner_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Lineage) GetOriginal() *Shown {
+	if x != nil {
+		return x.Original
+	}
+	return nil
+}
+
+func (x *Lineage) GetConsent() *Shown {
+	if x != nil {
+		return x.Consent
+	}
+	return nil
+}
+
+func (x *Lineage) GetCards() [][]byte {
+	if x != nil {
+		return x.Cards
+	}
+	return nil
+}
+
+// Shown is a sealed statement whose content is shown to somebody who was none of
+// its readers.
+type Shown struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its envelope without parts.
+	Stub []byte `protobuf:"bytes,1,opt,name=stub,proto3" json:"stub,omitempty"`
+	// The frame that was sealed: SHA-256 of it is the commitment of the main part.
+	Frame         []byte `protobuf:"bytes,2,opt,name=frame,proto3" json:"frame,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Shown) Reset() {
+	*x = Shown{}
+	mi := &file_karaula_v1_inner_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Shown) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Shown) ProtoMessage() {}
+
+func (x *Shown) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_inner_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Shown.ProtoReflect.Descriptor instead.
+func (*Shown) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_inner_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Shown) GetStub() []byte {
+	if x != nil {
+		return x.Stub
+	}
+	return nil
+}
+
+func (x *Shown) GetFrame() []byte {
+	if x != nil {
+		return x.Frame
+	}
+	return nil
+}
+
+// Descent says in short where an alert that was passed on comes from.
+type Descent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Party whose alert it is.
+	Originator string `protobuf:"bytes,1,opt,name=originator,proto3" json:"originator,omitempty"`
+	// Channel on which the originator said it.
+	Channel string `protobuf:"bytes,2,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Its id there, 16 bytes.
+	AlertId []byte `protobuf:"bytes,3,opt,name=alert_id,json=alertId,proto3" json:"alert_id,omitempty"`
+	// Which version was passed on.
+	Version uint32 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"`
+	// Leaf of the originator's statement, 32 bytes.
+	Digest []byte `protobuf:"bytes,5,opt,name=digest,proto3" json:"digest,omitempty"`
+	// Commitment of its content, 32 bytes: the hash of the version.
+	Commitment []byte `protobuf:"bytes,6,opt,name=commitment,proto3" json:"commitment,omitempty"`
+	// Leaf of the originator's act of consent, 32 bytes.
+	Consent []byte `protobuf:"bytes,7,opt,name=consent,proto3" json:"consent,omitempty"`
+	// Until when the consent holds, microseconds since 1970 UTC; zero: as long as the alert.
+	Until int64 `protobuf:"varint,8,opt,name=until,proto3" json:"until,omitempty"`
+	// What the originator agreed to it for.
+	Purpose       Purpose `protobuf:"varint,9,opt,name=purpose,proto3,enum=karaula.v1.Purpose" json:"purpose,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Descent) Reset() {
+	*x = Descent{}
+	mi := &file_karaula_v1_inner_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Descent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Descent) ProtoMessage() {}
+
+func (x *Descent) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_inner_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Descent.ProtoReflect.Descriptor instead.
+func (*Descent) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_inner_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Descent) GetOriginator() string {
+	if x != nil {
+		return x.Originator
+	}
+	return ""
+}
+
+func (x *Descent) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *Descent) GetAlertId() []byte {
+	if x != nil {
+		return x.AlertId
+	}
+	return nil
+}
+
+func (x *Descent) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Descent) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
+func (x *Descent) GetCommitment() []byte {
+	if x != nil {
+		return x.Commitment
+	}
+	return nil
+}
+
+func (x *Descent) GetConsent() []byte {
+	if x != nil {
+		return x.Consent
+	}
+	return nil
+}
+
+func (x *Descent) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+func (x *Descent) GetPurpose() Purpose {
+	if x != nil {
+		return x.Purpose
+	}
+	return Purpose_PURPOSE_UNSPECIFIED
+}
+
 // Act reports what people did about an alert of another ledger; Statement.refs
 // names the statement that it answers. Inner.alert_id and Inner.version say
 // which version of which alert it is about. docs/spec/life.md has the rules.
@@ -420,14 +669,28 @@ type Act struct {
 	// How it is related; required with deed link, absent in the others.
 	Relation LinkRelation `protobuf:"varint,5,opt,name=relation,proto3,enum=karaula.v1.LinkRelation" json:"relation,omitempty"`
 	// Channel to pass it on to; required with the three deeds of consent, absent in the others.
-	Onward        string `protobuf:"bytes,6,opt,name=onward,proto3" json:"onward,omitempty"`
+	Onward string `protobuf:"bytes,6,opt,name=onward,proto3" json:"onward,omitempty"`
+	// Who may pass it on; required with deeds consent and no-consent, absent in the others.
+	Party string `protobuf:"bytes,7,opt,name=party,proto3" json:"party,omitempty"`
+	// Everybody who reads that channel besides whoever passes it on, ascending: parties
+	// and auditors; required with deeds consent-request and consent, absent in the others.
+	Readers []string `protobuf:"bytes,8,rep,name=readers,proto3" json:"readers,omitempty"`
+	// What it is passed on for; required with deeds consent-request and consent,
+	// absent in the others.
+	Purpose Purpose `protobuf:"varint,9,opt,name=purpose,proto3,enum=karaula.v1.Purpose" json:"purpose,omitempty"`
+	// Until when that may be kept which is passed on, microseconds since 1970 UTC; with
+	// deeds consent-request and consent only; zero: as long as the alert itself.
+	Until int64 `protobuf:"varint,10,opt,name=until,proto3" json:"until,omitempty"`
+	// Commitment of the version to which the originator agrees, 32 bytes; required with
+	// deed consent, absent in the others.
+	Commitment    []byte `protobuf:"bytes,11,opt,name=commitment,proto3" json:"commitment,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Act) Reset() {
 	*x = Act{}
-	mi := &file_karaula_v1_inner_proto_msgTypes[1]
+	mi := &file_karaula_v1_inner_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -439,7 +702,7 @@ func (x *Act) String() string {
 func (*Act) ProtoMessage() {}
 
 func (x *Act) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_inner_proto_msgTypes[1]
+	mi := &file_karaula_v1_inner_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -452,7 +715,7 @@ func (x *Act) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Act.ProtoReflect.Descriptor instead.
 func (*Act) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_inner_proto_rawDescGZIP(), []int{1}
+	return file_karaula_v1_inner_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Act) GetDeed() Deed {
@@ -497,12 +760,47 @@ func (x *Act) GetOnward() string {
 	return ""
 }
 
+func (x *Act) GetParty() string {
+	if x != nil {
+		return x.Party
+	}
+	return ""
+}
+
+func (x *Act) GetReaders() []string {
+	if x != nil {
+		return x.Readers
+	}
+	return nil
+}
+
+func (x *Act) GetPurpose() Purpose {
+	if x != nil {
+		return x.Purpose
+	}
+	return Purpose_PURPOSE_UNSPECIFIED
+}
+
+func (x *Act) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+func (x *Act) GetCommitment() []byte {
+	if x != nil {
+		return x.Commitment
+	}
+	return nil
+}
+
 var File_karaula_v1_inner_proto protoreflect.FileDescriptor
 
 const file_karaula_v1_inner_proto_rawDesc = "" +
 	"\n" +
 	"\x16karaula/v1/inner.proto\x12\n" +
-	"karaula.v1\x1a\x16karaula/v1/alert.proto\x1a\x17karaula/v1/common.proto\x1a\x16karaula/v1/terms.proto\"\x85\x04\n" +
+	"karaula.v1\x1a\x16karaula/v1/alert.proto\x1a\x17karaula/v1/common.proto\x1a\x16karaula/v1/terms.proto\"\xb4\x04\n" +
 	"\x05Inner\x12\x16\n" +
 	"\x06ledger\x18\x01 \x01(\fR\x06ledger\x12\x18\n" +
 	"\achannel\x18\x02 \x01(\tR\achannel\x12\x16\n" +
@@ -521,17 +819,47 @@ const file_karaula_v1_inner_proto_rawDesc = "" +
 	"\asaid_at\x18\f \x01(\x03R\x06saidAt\x12\x1f\n" +
 	"\vofficer_ref\x18\r \x01(\fR\n" +
 	"officerRef\x12\x1b\n" +
-	"\toprf_keys\x18\x0e \x03(\fR\boprfKeys\x12)\n" +
+	"\toprf_keys\x18\x0e \x03(\fR\boprfKeys\x12-\n" +
+	"\alineage\x18\x0f \x01(\v2\x13.karaula.v1.LineageR\alineage\x12)\n" +
 	"\x05alert\x18\x14 \x01(\v2\x11.karaula.v1.AlertH\x00R\x05alert\x12#\n" +
 	"\x03act\x18\x15 \x01(\v2\x0f.karaula.v1.ActH\x00R\x03actB\t\n" +
-	"\acontent\"\xd3\x01\n" +
+	"\acontent\"{\n" +
+	"\aLineage\x12-\n" +
+	"\boriginal\x18\x01 \x01(\v2\x11.karaula.v1.ShownR\boriginal\x12+\n" +
+	"\aconsent\x18\x02 \x01(\v2\x11.karaula.v1.ShownR\aconsent\x12\x14\n" +
+	"\x05cards\x18\x03 \x03(\fR\x05cards\"1\n" +
+	"\x05Shown\x12\x12\n" +
+	"\x04stub\x18\x01 \x01(\fR\x04stub\x12\x14\n" +
+	"\x05frame\x18\x02 \x01(\fR\x05frame\"\x8f\x02\n" +
+	"\aDescent\x12\x1e\n" +
+	"\n" +
+	"originator\x18\x01 \x01(\tR\n" +
+	"originator\x12\x18\n" +
+	"\achannel\x18\x02 \x01(\tR\achannel\x12\x19\n" +
+	"\balert_id\x18\x03 \x01(\fR\aalertId\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\rR\aversion\x12\x16\n" +
+	"\x06digest\x18\x05 \x01(\fR\x06digest\x12\x1e\n" +
+	"\n" +
+	"commitment\x18\x06 \x01(\fR\n" +
+	"commitment\x12\x18\n" +
+	"\aconsent\x18\a \x01(\fR\aconsent\x12\x14\n" +
+	"\x05until\x18\b \x01(\x03R\x05until\x12-\n" +
+	"\apurpose\x18\t \x01(\x0e2\x13.karaula.v1.PurposeR\apurpose\"\xe8\x02\n" +
 	"\x03Act\x12$\n" +
 	"\x04deed\x18\x01 \x01(\x0e2\x10.karaula.v1.DeedR\x04deed\x12\x16\n" +
 	"\x06remark\x18\x02 \x01(\tR\x06remark\x12*\n" +
 	"\x06ground\x18\x03 \x01(\x0e2\x12.karaula.v1.GroundR\x06ground\x12\x14\n" +
 	"\x05other\x18\x04 \x01(\fR\x05other\x124\n" +
 	"\brelation\x18\x05 \x01(\x0e2\x18.karaula.v1.LinkRelationR\brelation\x12\x16\n" +
-	"\x06onward\x18\x06 \x01(\tR\x06onward*\xe3\x01\n" +
+	"\x06onward\x18\x06 \x01(\tR\x06onward\x12\x14\n" +
+	"\x05party\x18\a \x01(\tR\x05party\x12\x18\n" +
+	"\areaders\x18\b \x03(\tR\areaders\x12-\n" +
+	"\apurpose\x18\t \x01(\x0e2\x13.karaula.v1.PurposeR\apurpose\x12\x14\n" +
+	"\x05until\x18\n" +
+	" \x01(\x03R\x05until\x12\x1e\n" +
+	"\n" +
+	"commitment\x18\v \x01(\fR\n" +
+	"commitment*\xe3\x01\n" +
 	"\x04Deed\x12\x14\n" +
 	"\x10DEED_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tDEED_SEEN\x10\x01\x12\x0e\n" +
@@ -576,32 +904,41 @@ func file_karaula_v1_inner_proto_rawDescGZIP() []byte {
 }
 
 var file_karaula_v1_inner_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_karaula_v1_inner_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_karaula_v1_inner_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_karaula_v1_inner_proto_goTypes = []any{
 	(Deed)(0),         // 0: karaula.v1.Deed
 	(Ground)(0),       // 1: karaula.v1.Ground
 	(*Inner)(nil),     // 2: karaula.v1.Inner
-	(*Act)(nil),       // 3: karaula.v1.Act
-	(Mode)(0),         // 4: karaula.v1.Mode
-	(Kind)(0),         // 5: karaula.v1.Kind
-	(AlertType)(0),    // 6: karaula.v1.AlertType
-	(*Alert)(nil),     // 7: karaula.v1.Alert
-	(LinkRelation)(0), // 8: karaula.v1.LinkRelation
+	(*Lineage)(nil),   // 3: karaula.v1.Lineage
+	(*Shown)(nil),     // 4: karaula.v1.Shown
+	(*Descent)(nil),   // 5: karaula.v1.Descent
+	(*Act)(nil),       // 6: karaula.v1.Act
+	(Mode)(0),         // 7: karaula.v1.Mode
+	(Kind)(0),         // 8: karaula.v1.Kind
+	(AlertType)(0),    // 9: karaula.v1.AlertType
+	(*Alert)(nil),     // 10: karaula.v1.Alert
+	(Purpose)(0),      // 11: karaula.v1.Purpose
+	(LinkRelation)(0), // 12: karaula.v1.LinkRelation
 }
 var file_karaula_v1_inner_proto_depIdxs = []int32{
-	4, // 0: karaula.v1.Inner.mode:type_name -> karaula.v1.Mode
-	5, // 1: karaula.v1.Inner.kind:type_name -> karaula.v1.Kind
-	6, // 2: karaula.v1.Inner.type:type_name -> karaula.v1.AlertType
-	7, // 3: karaula.v1.Inner.alert:type_name -> karaula.v1.Alert
-	3, // 4: karaula.v1.Inner.act:type_name -> karaula.v1.Act
-	0, // 5: karaula.v1.Act.deed:type_name -> karaula.v1.Deed
-	1, // 6: karaula.v1.Act.ground:type_name -> karaula.v1.Ground
-	8, // 7: karaula.v1.Act.relation:type_name -> karaula.v1.LinkRelation
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	7,  // 0: karaula.v1.Inner.mode:type_name -> karaula.v1.Mode
+	8,  // 1: karaula.v1.Inner.kind:type_name -> karaula.v1.Kind
+	9,  // 2: karaula.v1.Inner.type:type_name -> karaula.v1.AlertType
+	3,  // 3: karaula.v1.Inner.lineage:type_name -> karaula.v1.Lineage
+	10, // 4: karaula.v1.Inner.alert:type_name -> karaula.v1.Alert
+	6,  // 5: karaula.v1.Inner.act:type_name -> karaula.v1.Act
+	4,  // 6: karaula.v1.Lineage.original:type_name -> karaula.v1.Shown
+	4,  // 7: karaula.v1.Lineage.consent:type_name -> karaula.v1.Shown
+	11, // 8: karaula.v1.Descent.purpose:type_name -> karaula.v1.Purpose
+	0,  // 9: karaula.v1.Act.deed:type_name -> karaula.v1.Deed
+	1,  // 10: karaula.v1.Act.ground:type_name -> karaula.v1.Ground
+	12, // 11: karaula.v1.Act.relation:type_name -> karaula.v1.LinkRelation
+	11, // 12: karaula.v1.Act.purpose:type_name -> karaula.v1.Purpose
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_karaula_v1_inner_proto_init() }
@@ -622,7 +959,7 @@ func file_karaula_v1_inner_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_karaula_v1_inner_proto_rawDesc), len(file_karaula_v1_inner_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   2,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -679,9 +679,10 @@ type DeskEntry struct {
 	// Role in which it was done.
 	Role string `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
 	// What: "send", "show", "list", "look-up", "watch", "suspend", "replay",
-	// "export", "prove", "as-of", "disclose", "repair", "new-epoch", "audit-desk";
-	// by the gateway itself: "gap", when the broker no longer shows what it had kept;
-	// "two-histories", when a partner has signed another history than the one that is here.
+	// "export", "prove", "as-of", "disclose", "repair", "new-epoch", "audit-desk", "share",
+	// "alert-export"; by the gateway itself: "gap", when the broker no longer shows what it
+	// had kept; "two-histories", when a partner has signed another history than the one that
+	// is here.
 	Deed string `protobuf:"bytes,4,opt,name=deed,proto3" json:"deed,omitempty"`
 	// Channel id, if there is one.
 	Channel string `protobuf:"bytes,5,opt,name=channel,proto3" json:"channel,omitempty"`
@@ -862,7 +863,15 @@ type IndexRecord struct {
 	// A hit that turned out to be false, so that an error notice is due.
 	FalseHit bool `protobuf:"varint,15,opt,name=false_hit,json=falseHit,proto3" json:"false_hit,omitempty"`
 	// In the record of an act: what it says, without its remark.
-	Act           *Act `protobuf:"bytes,14,opt,name=act,proto3" json:"act,omitempty"`
+	Act *Act `protobuf:"bytes,14,opt,name=act,proto3" json:"act,omitempty"`
+	// What its readers may do with it.
+	Handling Handling `protobuf:"varint,16,opt,name=handling,proto3,enum=karaula.v1.Handling" json:"handling,omitempty"`
+	// Where it comes from, if it was passed on.
+	Descent *Descent `protobuf:"bytes,17,opt,name=descent,proto3" json:"descent,omitempty"`
+	// When its life ends by its own word, microseconds since 1970 UTC.
+	Expires int64 `protobuf:"varint,18,opt,name=expires,proto3" json:"expires,omitempty"`
+	// Stage of a joint patrol or operation.
+	Stage         PatrolStage `protobuf:"varint,19,opt,name=stage,proto3,enum=karaula.v1.PatrolStage" json:"stage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1002,6 +1011,34 @@ func (x *IndexRecord) GetAct() *Act {
 	return nil
 }
 
+func (x *IndexRecord) GetHandling() Handling {
+	if x != nil {
+		return x.Handling
+	}
+	return Handling_HANDLING_UNSPECIFIED
+}
+
+func (x *IndexRecord) GetDescent() *Descent {
+	if x != nil {
+		return x.Descent
+	}
+	return nil
+}
+
+func (x *IndexRecord) GetExpires() int64 {
+	if x != nil {
+		return x.Expires
+	}
+	return 0
+}
+
+func (x *IndexRecord) GetStage() PatrolStage {
+	if x != nil {
+		return x.Stage
+	}
+	return PatrolStage_PATROL_STAGE_UNSPECIFIED
+}
+
 // IndexBatch is one frame of the index file.
 type IndexBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1053,7 +1090,7 @@ var File_karaula_v1_local_proto protoreflect.FileDescriptor
 const file_karaula_v1_local_proto_rawDesc = "" +
 	"\n" +
 	"\x16karaula/v1/local.proto\x12\n" +
-	"karaula.v1\x1a\x16karaula/v1/alert.proto\x1a\x16karaula/v1/inner.proto\x1a\x18karaula/v1/receipt.proto\x1a\x16karaula/v1/terms.proto\"\xbb\x01\n" +
+	"karaula.v1\x1a\x16karaula/v1/alert.proto\x1a\x16karaula/v1/inner.proto\x1a\x17karaula/v1/patrol.proto\x1a\x18karaula/v1/receipt.proto\x1a\x16karaula/v1/terms.proto\"\xbb\x01\n" +
 	"\rJournalRecord\x12-\n" +
 	"\x04open\x18\x01 \x01(\v2\x17.karaula.v1.JournalOpenH\x00R\x04open\x123\n" +
 	"\x06signed\x18\x02 \x01(\v2\x19.karaula.v1.JournalSignedH\x00R\x06signed\x12<\n" +
@@ -1119,7 +1156,7 @@ const file_karaula_v1_local_proto_rawDesc = "" +
 	" \x01(\x0e2\x15.karaula.v1.AlertTypeR\x04type\x12-\n" +
 	"\apurpose\x18\v \x01(\x0e2\x13.karaula.v1.PurposeR\apurpose\x12\x14\n" +
 	"\x05asked\x18\f \x03(\fR\x05asked\x12\x18\n" +
-	"\amatched\x18\r \x03(\rR\amatched\"\xdd\x03\n" +
+	"\amatched\x18\r \x03(\rR\amatched\"\x87\x05\n" +
 	"\vIndexRecord\x12\x16\n" +
 	"\x06ledger\x18\x01 \x01(\fR\x06ledger\x12\x12\n" +
 	"\x04leaf\x18\x02 \x01(\fR\x04leaf\x12\x19\n" +
@@ -1139,7 +1176,11 @@ const file_karaula_v1_local_proto_rawDesc = "" +
 	"supersedes\x12\x14\n" +
 	"\x05about\x18\r \x01(\fR\x05about\x12\x1b\n" +
 	"\tfalse_hit\x18\x0f \x01(\bR\bfalseHit\x12!\n" +
-	"\x03act\x18\x0e \x01(\v2\x0f.karaula.v1.ActR\x03act\"?\n" +
+	"\x03act\x18\x0e \x01(\v2\x0f.karaula.v1.ActR\x03act\x120\n" +
+	"\bhandling\x18\x10 \x01(\x0e2\x14.karaula.v1.HandlingR\bhandling\x12-\n" +
+	"\adescent\x18\x11 \x01(\v2\x13.karaula.v1.DescentR\adescent\x12\x18\n" +
+	"\aexpires\x18\x12 \x01(\x03R\aexpires\x12-\n" +
+	"\x05stage\x18\x13 \x01(\x0e2\x17.karaula.v1.PatrolStageR\x05stage\"?\n" +
 	"\n" +
 	"IndexBatch\x121\n" +
 	"\arecords\x18\x01 \x03(\v2\x17.karaula.v1.IndexRecordR\arecordsB\x8d\x01\n" +
@@ -1180,6 +1221,9 @@ var file_karaula_v1_local_proto_goTypes = []any{
 	(Lifecycle)(0),           // 15: karaula.v1.Lifecycle
 	(Urgency)(0),             // 16: karaula.v1.Urgency
 	(*Act)(nil),              // 17: karaula.v1.Act
+	(Handling)(0),            // 18: karaula.v1.Handling
+	(*Descent)(nil),          // 19: karaula.v1.Descent
+	(PatrolStage)(0),         // 20: karaula.v1.PatrolStage
 }
 var file_karaula_v1_local_proto_depIdxs = []int32{
 	1,  // 0: karaula.v1.JournalRecord.open:type_name -> karaula.v1.JournalOpen
@@ -1195,12 +1239,15 @@ var file_karaula_v1_local_proto_depIdxs = []int32{
 	13, // 10: karaula.v1.IndexRecord.type:type_name -> karaula.v1.AlertType
 	16, // 11: karaula.v1.IndexRecord.urgency:type_name -> karaula.v1.Urgency
 	17, // 12: karaula.v1.IndexRecord.act:type_name -> karaula.v1.Act
-	8,  // 13: karaula.v1.IndexBatch.records:type_name -> karaula.v1.IndexRecord
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	18, // 13: karaula.v1.IndexRecord.handling:type_name -> karaula.v1.Handling
+	19, // 14: karaula.v1.IndexRecord.descent:type_name -> karaula.v1.Descent
+	20, // 15: karaula.v1.IndexRecord.stage:type_name -> karaula.v1.PatrolStage
+	8,  // 16: karaula.v1.IndexBatch.records:type_name -> karaula.v1.IndexRecord
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_karaula_v1_local_proto_init() }
@@ -1210,6 +1257,7 @@ func file_karaula_v1_local_proto_init() {
 	}
 	file_karaula_v1_alert_proto_init()
 	file_karaula_v1_inner_proto_init()
+	file_karaula_v1_patrol_proto_init()
 	file_karaula_v1_receipt_proto_init()
 	file_karaula_v1_terms_proto_init()
 	file_karaula_v1_local_proto_msgTypes[0].OneofWrappers = []any{

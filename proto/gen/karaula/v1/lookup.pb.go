@@ -774,7 +774,11 @@ type Match struct {
 	// Urgency word of the alert.
 	Urgency string `protobuf:"bytes,8,opt,name=urgency,proto3" json:"urgency,omitempty"`
 	// When its content must be erased, microseconds since 1970 UTC.
-	EraseAfter    int64 `protobuf:"varint,9,opt,name=erase_after,json=eraseAfter,proto3" json:"erase_after,omitempty"`
+	EraseAfter int64 `protobuf:"varint,9,opt,name=erase_after,json=eraseAfter,proto3" json:"erase_after,omitempty"`
+	// What may be done with it.
+	Handling Handling `protobuf:"varint,10,opt,name=handling,proto3,enum=karaula.v1.Handling" json:"handling,omitempty"`
+	// Where it comes from, if it was passed on.
+	Descent       *Descent `protobuf:"bytes,11,opt,name=descent,proto3" json:"descent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -872,12 +876,26 @@ func (x *Match) GetEraseAfter() int64 {
 	return 0
 }
 
+func (x *Match) GetHandling() Handling {
+	if x != nil {
+		return x.Handling
+	}
+	return Handling_HANDLING_UNSPECIFIED
+}
+
+func (x *Match) GetDescent() *Descent {
+	if x != nil {
+		return x.Descent
+	}
+	return nil
+}
+
 var File_karaula_v1_lookup_proto protoreflect.FileDescriptor
 
 const file_karaula_v1_lookup_proto_rawDesc = "" +
 	"\n" +
 	"\x17karaula/v1/lookup.proto\x12\n" +
-	"karaula.v1\x1a\x16karaula/v1/alert.proto\x1a\x16karaula/v1/terms.proto\"\x8a\x01\n" +
+	"karaula.v1\x1a\x16karaula/v1/alert.proto\x1a\x16karaula/v1/inner.proto\x1a\x16karaula/v1/terms.proto\"\x8a\x01\n" +
 	"\rLookUpRequest\x122\n" +
 	"\tquestions\x18\x01 \x03(\v2\x14.karaula.v1.QuestionR\tquestions\x12-\n" +
 	"\apurpose\x18\x02 \x01(\x0e2\x13.karaula.v1.PurposeR\apurpose\x12\x16\n" +
@@ -919,7 +937,7 @@ const file_karaula_v1_lookup_proto_rawDesc = "" +
 	"\x03tag\x18\x01 \x01(\tR\x03tag\x12+\n" +
 	"\amatches\x18\x02 \x03(\v2\x11.karaula.v1.MatchR\amatches\x12\x12\n" +
 	"\x04more\x18\x03 \x01(\bR\x04more\x12\x14\n" +
-	"\x05error\x18\x04 \x01(\tR\x05error\"\x93\x02\n" +
+	"\x05error\x18\x04 \x01(\tR\x05error\"\xf4\x02\n" +
 	"\x05Match\x12\x19\n" +
 	"\balert_id\x18\x01 \x01(\tR\aalertId\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\rR\aversion\x12)\n" +
@@ -930,7 +948,10 @@ const file_karaula_v1_lookup_proto_rawDesc = "" +
 	"\x03why\x18\a \x03(\tR\x03why\x12\x18\n" +
 	"\aurgency\x18\b \x01(\tR\aurgency\x12\x1f\n" +
 	"\verase_after\x18\t \x01(\x03R\n" +
-	"eraseAfter*m\n" +
+	"eraseAfter\x120\n" +
+	"\bhandling\x18\n" +
+	" \x01(\x0e2\x14.karaula.v1.HandlingR\bhandling\x12-\n" +
+	"\adescent\x18\v \x01(\v2\x13.karaula.v1.DescentR\adescent*m\n" +
 	"\tMatchRank\x12\x1a\n" +
 	"\x16MATCH_RANK_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13MATCH_RANK_POSSIBLE\x10\x01\x12\x15\n" +
@@ -967,6 +988,8 @@ var file_karaula_v1_lookup_proto_goTypes = []any{
 	(*Match)(nil),            // 9: karaula.v1.Match
 	(Purpose)(0),             // 10: karaula.v1.Purpose
 	(AlertType)(0),           // 11: karaula.v1.AlertType
+	(Handling)(0),            // 12: karaula.v1.Handling
+	(*Descent)(nil),          // 13: karaula.v1.Descent
 }
 var file_karaula_v1_lookup_proto_depIdxs = []int32{
 	2,  // 0: karaula.v1.LookUpRequest.questions:type_name -> karaula.v1.Question
@@ -979,11 +1002,13 @@ var file_karaula_v1_lookup_proto_depIdxs = []int32{
 	9,  // 7: karaula.v1.LookUpAnswer.matches:type_name -> karaula.v1.Match
 	11, // 8: karaula.v1.Match.type:type_name -> karaula.v1.AlertType
 	0,  // 9: karaula.v1.Match.rank:type_name -> karaula.v1.MatchRank
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	12, // 10: karaula.v1.Match.handling:type_name -> karaula.v1.Handling
+	13, // 11: karaula.v1.Match.descent:type_name -> karaula.v1.Descent
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_karaula_v1_lookup_proto_init() }
@@ -992,6 +1017,7 @@ func file_karaula_v1_lookup_proto_init() {
 		return
 	}
 	file_karaula_v1_alert_proto_init()
+	file_karaula_v1_inner_proto_init()
 	file_karaula_v1_terms_proto_init()
 	file_karaula_v1_lookup_proto_msgTypes[1].OneofWrappers = []any{
 		(*Question_Plate)(nil),

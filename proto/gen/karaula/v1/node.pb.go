@@ -653,7 +653,11 @@ type AlertRow struct {
 	// True if a later epoch of its origin has made it void.
 	Void bool `protobuf:"varint,23,opt,name=void,proto3" json:"void,omitempty"`
 	// When its content is erased at the latest, microseconds since 1970 UTC.
-	EraseAfter    int64 `protobuf:"varint,24,opt,name=erase_after,json=eraseAfter,proto3" json:"erase_after,omitempty"`
+	EraseAfter int64 `protobuf:"varint,24,opt,name=erase_after,json=eraseAfter,proto3" json:"erase_after,omitempty"`
+	// What its readers may do with it.
+	Handling Handling `protobuf:"varint,25,opt,name=handling,proto3,enum=karaula.v1.Handling" json:"handling,omitempty"`
+	// Where it comes from, if it was passed on.
+	Descent       *Descent `protobuf:"bytes,26,opt,name=descent,proto3" json:"descent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -819,6 +823,20 @@ func (x *AlertRow) GetEraseAfter() int64 {
 		return x.EraseAfter
 	}
 	return 0
+}
+
+func (x *AlertRow) GetHandling() Handling {
+	if x != nil {
+		return x.Handling
+	}
+	return Handling_HANDLING_UNSPECIFIED
+}
+
+func (x *AlertRow) GetDescent() *Descent {
+	if x != nil {
+		return x.Descent
+	}
+	return nil
 }
 
 // Delivery is the state at one recipient.
@@ -1543,6 +1561,170 @@ func (x *SayActResponse) GetAlready() bool {
 	return false
 }
 
+// ShareRequest passes a partner's alert on, or its next version.
+type ShareRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Alert id, as UUID text.
+	AlertId string `protobuf:"bytes,1,opt,name=alert_id,json=alertId,proto3" json:"alert_id,omitempty"`
+	// Party that said it; needed only where several have used the same id.
+	Origin string `protobuf:"bytes,2,opt,name=origin,proto3" json:"origin,omitempty"`
+	// Channel on which it was said; needed only where it was said on several.
+	Channel string `protobuf:"bytes,3,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Channel to pass it on to.
+	Onward string `protobuf:"bytes,4,opt,name=onward,proto3" json:"onward,omitempty"`
+	// Why; recorded at this node, and not said to anybody.
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Only say what would happen.
+	DryRun        bool `protobuf:"varint,6,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShareRequest) Reset() {
+	*x = ShareRequest{}
+	mi := &file_karaula_v1_node_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShareRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShareRequest) ProtoMessage() {}
+
+func (x *ShareRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShareRequest.ProtoReflect.Descriptor instead.
+func (*ShareRequest) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ShareRequest) GetAlertId() string {
+	if x != nil {
+		return x.AlertId
+	}
+	return ""
+}
+
+func (x *ShareRequest) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *ShareRequest) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *ShareRequest) GetOnward() string {
+	if x != nil {
+		return x.Onward
+	}
+	return ""
+}
+
+func (x *ShareRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ShareRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+// ShareResponse says what was sent.
+type ShareResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The alert as it stands on the other channel.
+	Sent *Sent `protobuf:"bytes,1,opt,name=sent,proto3" json:"sent,omitempty"`
+	// Who receives, under which clause.
+	Readers []*Reader `protobuf:"bytes,2,rep,name=readers,proto3" json:"readers,omitempty"`
+	// Where it comes from.
+	Descent *Descent `protobuf:"bytes,3,opt,name=descent,proto3" json:"descent,omitempty"`
+	// The same was passed on before: nothing new was said.
+	Already       bool `protobuf:"varint,4,opt,name=already,proto3" json:"already,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShareResponse) Reset() {
+	*x = ShareResponse{}
+	mi := &file_karaula_v1_node_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShareResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShareResponse) ProtoMessage() {}
+
+func (x *ShareResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShareResponse.ProtoReflect.Descriptor instead.
+func (*ShareResponse) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ShareResponse) GetSent() *Sent {
+	if x != nil {
+		return x.Sent
+	}
+	return nil
+}
+
+func (x *ShareResponse) GetReaders() []*Reader {
+	if x != nil {
+		return x.Readers
+	}
+	return nil
+}
+
+func (x *ShareResponse) GetDescent() *Descent {
+	if x != nil {
+		return x.Descent
+	}
+	return nil
+}
+
+func (x *ShareResponse) GetAlready() bool {
+	if x != nil {
+		return x.Already
+	}
+	return false
+}
+
 // HistoryRequest names one alert.
 type HistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1556,7 +1738,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[17]
+	mi := &file_karaula_v1_node_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1568,7 +1750,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[17]
+	mi := &file_karaula_v1_node_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1581,7 +1763,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{17}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HistoryRequest) GetAlertId() string {
@@ -1613,7 +1795,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[18]
+	mi := &file_karaula_v1_node_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1625,7 +1807,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[18]
+	mi := &file_karaula_v1_node_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1638,7 +1820,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{18}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *HistoryResponse) GetState() *AlertState {
@@ -1684,14 +1866,20 @@ type AlertState struct {
 	// Error notices.
 	Errors uint32 `protobuf:"varint,9,opt,name=errors,proto3" json:"errors,omitempty"`
 	// Requests to pass it on.
-	Consents      []*ConsentState `protobuf:"bytes,10,rep,name=consents,proto3" json:"consents,omitempty"`
+	Consents []*ConsentState `protobuf:"bytes,10,rep,name=consents,proto3" json:"consents,omitempty"`
+	// Where it comes from, if it was passed on.
+	Descent *Descent `protobuf:"bytes,11,opt,name=descent,proto3" json:"descent,omitempty"`
+	// Where it was passed on to by this node: alerts of its own.
+	Passed []*Passed `protobuf:"bytes,12,rep,name=passed,proto3" json:"passed,omitempty"`
+	// What its readers may do with the version that counts.
+	Handling      Handling `protobuf:"varint,13,opt,name=handling,proto3,enum=karaula.v1.Handling" json:"handling,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AlertState) Reset() {
 	*x = AlertState{}
-	mi := &file_karaula_v1_node_proto_msgTypes[19]
+	mi := &file_karaula_v1_node_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1703,7 +1891,7 @@ func (x *AlertState) String() string {
 func (*AlertState) ProtoMessage() {}
 
 func (x *AlertState) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[19]
+	mi := &file_karaula_v1_node_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1716,7 +1904,7 @@ func (x *AlertState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertState.ProtoReflect.Descriptor instead.
 func (*AlertState) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{19}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AlertState) GetOrigin() string {
@@ -1789,6 +1977,100 @@ func (x *AlertState) GetConsents() []*ConsentState {
 	return nil
 }
 
+func (x *AlertState) GetDescent() *Descent {
+	if x != nil {
+		return x.Descent
+	}
+	return nil
+}
+
+func (x *AlertState) GetPassed() []*Passed {
+	if x != nil {
+		return x.Passed
+	}
+	return nil
+}
+
+func (x *AlertState) GetHandling() Handling {
+	if x != nil {
+		return x.Handling
+	}
+	return Handling_HANDLING_UNSPECIFIED
+}
+
+// Passed is an alert with which this node has passed another one on.
+type Passed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Channel.
+	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Its id there, as UUID text.
+	AlertId string `protobuf:"bytes,2,opt,name=alert_id,json=alertId,proto3" json:"alert_id,omitempty"`
+	// Which version of the original it holds.
+	Version uint32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	// Where it stands: "current", "withdrawn", "expired" or "erased".
+	Status        string `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Passed) Reset() {
+	*x = Passed{}
+	mi := &file_karaula_v1_node_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Passed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Passed) ProtoMessage() {}
+
+func (x *Passed) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Passed.ProtoReflect.Descriptor instead.
+func (*Passed) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Passed) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *Passed) GetAlertId() string {
+	if x != nil {
+		return x.AlertId
+	}
+	return ""
+}
+
+func (x *Passed) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Passed) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
 // PartyDeed is what a party said last.
 type PartyDeed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1806,7 +2088,7 @@ type PartyDeed struct {
 
 func (x *PartyDeed) Reset() {
 	*x = PartyDeed{}
-	mi := &file_karaula_v1_node_proto_msgTypes[20]
+	mi := &file_karaula_v1_node_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1818,7 +2100,7 @@ func (x *PartyDeed) String() string {
 func (*PartyDeed) ProtoMessage() {}
 
 func (x *PartyDeed) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[20]
+	mi := &file_karaula_v1_node_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1831,7 +2113,7 @@ func (x *PartyDeed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartyDeed.ProtoReflect.Descriptor instead.
 func (*PartyDeed) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{20}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PartyDeed) GetParty() string {
@@ -1877,7 +2159,7 @@ type LinkedAlert struct {
 
 func (x *LinkedAlert) Reset() {
 	*x = LinkedAlert{}
-	mi := &file_karaula_v1_node_proto_msgTypes[21]
+	mi := &file_karaula_v1_node_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1889,7 +2171,7 @@ func (x *LinkedAlert) String() string {
 func (*LinkedAlert) ProtoMessage() {}
 
 func (x *LinkedAlert) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[21]
+	mi := &file_karaula_v1_node_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1902,7 +2184,7 @@ func (x *LinkedAlert) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkedAlert.ProtoReflect.Descriptor instead.
 func (*LinkedAlert) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{21}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LinkedAlert) GetParty() string {
@@ -1938,14 +2220,20 @@ type ConsentState struct {
 	// Consent, no-consent, or unspecified while it waits.
 	Answer Deed `protobuf:"varint,4,opt,name=answer,proto3,enum=karaula.v1.Deed" json:"answer,omitempty"`
 	// Leaf of the answer, 32 bytes.
-	AnsweredBy    []byte `protobuf:"bytes,5,opt,name=answered_by,json=answeredBy,proto3" json:"answered_by,omitempty"`
+	AnsweredBy []byte `protobuf:"bytes,5,opt,name=answered_by,json=answeredBy,proto3" json:"answered_by,omitempty"`
+	// Who would read it there.
+	Readers []string `protobuf:"bytes,6,rep,name=readers,proto3" json:"readers,omitempty"`
+	// What for.
+	Purpose Purpose `protobuf:"varint,7,opt,name=purpose,proto3,enum=karaula.v1.Purpose" json:"purpose,omitempty"`
+	// Until when, microseconds since 1970 UTC; zero: as long as the alert.
+	Until         int64 `protobuf:"varint,8,opt,name=until,proto3" json:"until,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ConsentState) Reset() {
 	*x = ConsentState{}
-	mi := &file_karaula_v1_node_proto_msgTypes[22]
+	mi := &file_karaula_v1_node_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1957,7 +2245,7 @@ func (x *ConsentState) String() string {
 func (*ConsentState) ProtoMessage() {}
 
 func (x *ConsentState) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[22]
+	mi := &file_karaula_v1_node_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1970,7 +2258,7 @@ func (x *ConsentState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsentState.ProtoReflect.Descriptor instead.
 func (*ConsentState) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{22}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ConsentState) GetParty() string {
@@ -2008,6 +2296,27 @@ func (x *ConsentState) GetAnsweredBy() []byte {
 	return nil
 }
 
+func (x *ConsentState) GetReaders() []string {
+	if x != nil {
+		return x.Readers
+	}
+	return nil
+}
+
+func (x *ConsentState) GetPurpose() Purpose {
+	if x != nil {
+		return x.Purpose
+	}
+	return Purpose_PURPOSE_UNSPECIFIED
+}
+
+func (x *ConsentState) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
 // HistoryEvent is one statement in the life of an alert.
 type HistoryEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2037,7 +2346,7 @@ type HistoryEvent struct {
 
 func (x *HistoryEvent) Reset() {
 	*x = HistoryEvent{}
-	mi := &file_karaula_v1_node_proto_msgTypes[23]
+	mi := &file_karaula_v1_node_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2049,7 +2358,7 @@ func (x *HistoryEvent) String() string {
 func (*HistoryEvent) ProtoMessage() {}
 
 func (x *HistoryEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[23]
+	mi := &file_karaula_v1_node_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2062,7 +2371,7 @@ func (x *HistoryEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryEvent.ProtoReflect.Descriptor instead.
 func (*HistoryEvent) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{23}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *HistoryEvent) GetAt() int64 {
@@ -2152,7 +2461,7 @@ type DueRequest struct {
 
 func (x *DueRequest) Reset() {
 	*x = DueRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[24]
+	mi := &file_karaula_v1_node_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2164,7 +2473,7 @@ func (x *DueRequest) String() string {
 func (*DueRequest) ProtoMessage() {}
 
 func (x *DueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[24]
+	mi := &file_karaula_v1_node_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2177,7 +2486,7 @@ func (x *DueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DueRequest.ProtoReflect.Descriptor instead.
 func (*DueRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{24}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DueRequest) GetChannel() string {
@@ -2223,7 +2532,7 @@ type DueResponse struct {
 
 func (x *DueResponse) Reset() {
 	*x = DueResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[25]
+	mi := &file_karaula_v1_node_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2235,7 +2544,7 @@ func (x *DueResponse) String() string {
 func (*DueResponse) ProtoMessage() {}
 
 func (x *DueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[25]
+	mi := &file_karaula_v1_node_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2248,7 +2557,7 @@ func (x *DueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DueResponse.ProtoReflect.Descriptor instead.
 func (*DueResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{25}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DueResponse) GetClocks() []*ClockRow {
@@ -2295,7 +2604,7 @@ type ClockRow struct {
 
 func (x *ClockRow) Reset() {
 	*x = ClockRow{}
-	mi := &file_karaula_v1_node_proto_msgTypes[26]
+	mi := &file_karaula_v1_node_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2307,7 +2616,7 @@ func (x *ClockRow) String() string {
 func (*ClockRow) ProtoMessage() {}
 
 func (x *ClockRow) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[26]
+	mi := &file_karaula_v1_node_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2320,7 +2629,7 @@ func (x *ClockRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClockRow.ProtoReflect.Descriptor instead.
 func (*ClockRow) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{26}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ClockRow) GetKind() ClockKind {
@@ -2387,7 +2696,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[27]
+	mi := &file_karaula_v1_node_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2399,7 +2708,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[27]
+	mi := &file_karaula_v1_node_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2412,7 +2721,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{27}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *WatchRequest) GetChannel() string {
@@ -2458,7 +2767,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[28]
+	mi := &file_karaula_v1_node_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2470,7 +2779,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[28]
+	mi := &file_karaula_v1_node_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2483,7 +2792,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{28}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *WatchResponse) GetAt() int64 {
@@ -2537,7 +2846,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[29]
+	mi := &file_karaula_v1_node_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2549,7 +2858,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[29]
+	mi := &file_karaula_v1_node_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2562,7 +2871,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{29}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{32}
 }
 
 // StatusResponse gives it.
@@ -2592,7 +2901,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[30]
+	mi := &file_karaula_v1_node_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2604,7 +2913,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[30]
+	mi := &file_karaula_v1_node_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2617,7 +2926,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{30}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *StatusResponse) GetParty() string {
@@ -2702,7 +3011,7 @@ type LinkStatus struct {
 
 func (x *LinkStatus) Reset() {
 	*x = LinkStatus{}
-	mi := &file_karaula_v1_node_proto_msgTypes[31]
+	mi := &file_karaula_v1_node_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2714,7 +3023,7 @@ func (x *LinkStatus) String() string {
 func (*LinkStatus) ProtoMessage() {}
 
 func (x *LinkStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[31]
+	mi := &file_karaula_v1_node_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2727,7 +3036,7 @@ func (x *LinkStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkStatus.ProtoReflect.Descriptor instead.
 func (*LinkStatus) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{31}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *LinkStatus) GetParty() string {
@@ -2784,7 +3093,7 @@ type ChannelStatus struct {
 
 func (x *ChannelStatus) Reset() {
 	*x = ChannelStatus{}
-	mi := &file_karaula_v1_node_proto_msgTypes[32]
+	mi := &file_karaula_v1_node_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2796,7 +3105,7 @@ func (x *ChannelStatus) String() string {
 func (*ChannelStatus) ProtoMessage() {}
 
 func (x *ChannelStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[32]
+	mi := &file_karaula_v1_node_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2809,7 +3118,7 @@ func (x *ChannelStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChannelStatus.ProtoReflect.Descriptor instead.
 func (*ChannelStatus) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{32}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ChannelStatus) GetChannel() string {
@@ -2872,7 +3181,7 @@ type PartnerStatus struct {
 
 func (x *PartnerStatus) Reset() {
 	*x = PartnerStatus{}
-	mi := &file_karaula_v1_node_proto_msgTypes[33]
+	mi := &file_karaula_v1_node_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2884,7 +3193,7 @@ func (x *PartnerStatus) String() string {
 func (*PartnerStatus) ProtoMessage() {}
 
 func (x *PartnerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[33]
+	mi := &file_karaula_v1_node_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2897,7 +3206,7 @@ func (x *PartnerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartnerStatus.ProtoReflect.Descriptor instead.
 func (*PartnerStatus) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{33}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *PartnerStatus) GetParty() string {
@@ -2973,7 +3282,7 @@ type KeyUseRequest struct {
 
 func (x *KeyUseRequest) Reset() {
 	*x = KeyUseRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[34]
+	mi := &file_karaula_v1_node_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2985,7 +3294,7 @@ func (x *KeyUseRequest) String() string {
 func (*KeyUseRequest) ProtoMessage() {}
 
 func (x *KeyUseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[34]
+	mi := &file_karaula_v1_node_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2998,7 +3307,7 @@ func (x *KeyUseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyUseRequest.ProtoReflect.Descriptor instead.
 func (*KeyUseRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{34}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *KeyUseRequest) GetKeys() [][]byte {
@@ -3045,7 +3354,7 @@ type KeyUseResponse struct {
 
 func (x *KeyUseResponse) Reset() {
 	*x = KeyUseResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[35]
+	mi := &file_karaula_v1_node_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3057,7 +3366,7 @@ func (x *KeyUseResponse) String() string {
 func (*KeyUseResponse) ProtoMessage() {}
 
 func (x *KeyUseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[35]
+	mi := &file_karaula_v1_node_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3070,7 +3379,7 @@ func (x *KeyUseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyUseResponse.ProtoReflect.Descriptor instead.
 func (*KeyUseResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{35}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *KeyUseResponse) GetUsages() []*KeyUsage {
@@ -3132,7 +3441,7 @@ type KeyUsage struct {
 
 func (x *KeyUsage) Reset() {
 	*x = KeyUsage{}
-	mi := &file_karaula_v1_node_proto_msgTypes[36]
+	mi := &file_karaula_v1_node_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3144,7 +3453,7 @@ func (x *KeyUsage) String() string {
 func (*KeyUsage) ProtoMessage() {}
 
 func (x *KeyUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[36]
+	mi := &file_karaula_v1_node_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3157,7 +3466,7 @@ func (x *KeyUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyUsage.ProtoReflect.Descriptor instead.
 func (*KeyUsage) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{36}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *KeyUsage) GetKey() []byte {
@@ -3271,7 +3580,7 @@ type WordCount struct {
 
 func (x *WordCount) Reset() {
 	*x = WordCount{}
-	mi := &file_karaula_v1_node_proto_msgTypes[37]
+	mi := &file_karaula_v1_node_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3283,7 +3592,7 @@ func (x *WordCount) String() string {
 func (*WordCount) ProtoMessage() {}
 
 func (x *WordCount) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[37]
+	mi := &file_karaula_v1_node_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3296,7 +3605,7 @@ func (x *WordCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WordCount.ProtoReflect.Descriptor instead.
 func (*WordCount) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{37}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *WordCount) GetWord() string {
@@ -3324,7 +3633,7 @@ type PruneKeysRequest struct {
 
 func (x *PruneKeysRequest) Reset() {
 	*x = PruneKeysRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[38]
+	mi := &file_karaula_v1_node_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3336,7 +3645,7 @@ func (x *PruneKeysRequest) String() string {
 func (*PruneKeysRequest) ProtoMessage() {}
 
 func (x *PruneKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[38]
+	mi := &file_karaula_v1_node_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3349,7 +3658,7 @@ func (x *PruneKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneKeysRequest.ProtoReflect.Descriptor instead.
 func (*PruneKeysRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{38}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *PruneKeysRequest) GetDryRun() bool {
@@ -3370,7 +3679,7 @@ type PruneKeysResponse struct {
 
 func (x *PruneKeysResponse) Reset() {
 	*x = PruneKeysResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[39]
+	mi := &file_karaula_v1_node_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3382,7 +3691,7 @@ func (x *PruneKeysResponse) String() string {
 func (*PruneKeysResponse) ProtoMessage() {}
 
 func (x *PruneKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[39]
+	mi := &file_karaula_v1_node_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3395,7 +3704,7 @@ func (x *PruneKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneKeysResponse.ProtoReflect.Descriptor instead.
 func (*PruneKeysResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{39}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *PruneKeysResponse) GetKeys() []*PrunedKey {
@@ -3418,7 +3727,7 @@ type PrunedKey struct {
 
 func (x *PrunedKey) Reset() {
 	*x = PrunedKey{}
-	mi := &file_karaula_v1_node_proto_msgTypes[40]
+	mi := &file_karaula_v1_node_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3430,7 +3739,7 @@ func (x *PrunedKey) String() string {
 func (*PrunedKey) ProtoMessage() {}
 
 func (x *PrunedKey) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[40]
+	mi := &file_karaula_v1_node_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3443,7 +3752,7 @@ func (x *PrunedKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrunedKey.ProtoReflect.Descriptor instead.
 func (*PrunedKey) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{40}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *PrunedKey) GetKey() []byte {
@@ -3471,7 +3780,7 @@ type CheckupRequest struct {
 
 func (x *CheckupRequest) Reset() {
 	*x = CheckupRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[41]
+	mi := &file_karaula_v1_node_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3483,7 +3792,7 @@ func (x *CheckupRequest) String() string {
 func (*CheckupRequest) ProtoMessage() {}
 
 func (x *CheckupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[41]
+	mi := &file_karaula_v1_node_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3496,7 +3805,7 @@ func (x *CheckupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckupRequest.ProtoReflect.Descriptor instead.
 func (*CheckupRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{41}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CheckupRequest) GetRoundTrips() bool {
@@ -3517,7 +3826,7 @@ type CheckupResponse struct {
 
 func (x *CheckupResponse) Reset() {
 	*x = CheckupResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[42]
+	mi := &file_karaula_v1_node_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3529,7 +3838,7 @@ func (x *CheckupResponse) String() string {
 func (*CheckupResponse) ProtoMessage() {}
 
 func (x *CheckupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[42]
+	mi := &file_karaula_v1_node_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3542,7 +3851,7 @@ func (x *CheckupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckupResponse.ProtoReflect.Descriptor instead.
 func (*CheckupResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{42}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *CheckupResponse) GetChecks() []*Check {
@@ -3571,7 +3880,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_karaula_v1_node_proto_msgTypes[43]
+	mi := &file_karaula_v1_node_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3583,7 +3892,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[43]
+	mi := &file_karaula_v1_node_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3596,7 +3905,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{43}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Check) GetId() string {
@@ -3645,7 +3954,7 @@ type TestLinkRequest struct {
 
 func (x *TestLinkRequest) Reset() {
 	*x = TestLinkRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[44]
+	mi := &file_karaula_v1_node_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3657,7 +3966,7 @@ func (x *TestLinkRequest) String() string {
 func (*TestLinkRequest) ProtoMessage() {}
 
 func (x *TestLinkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[44]
+	mi := &file_karaula_v1_node_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3670,7 +3979,7 @@ func (x *TestLinkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestLinkRequest.ProtoReflect.Descriptor instead.
 func (*TestLinkRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{44}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *TestLinkRequest) GetParty() string {
@@ -3701,7 +4010,7 @@ type TestLinkResponse struct {
 
 func (x *TestLinkResponse) Reset() {
 	*x = TestLinkResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[45]
+	mi := &file_karaula_v1_node_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3713,7 +4022,7 @@ func (x *TestLinkResponse) String() string {
 func (*TestLinkResponse) ProtoMessage() {}
 
 func (x *TestLinkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[45]
+	mi := &file_karaula_v1_node_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3726,7 +4035,7 @@ func (x *TestLinkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestLinkResponse.ProtoReflect.Descriptor instead.
 func (*TestLinkResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{45}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *TestLinkResponse) GetRoundTrip() int64 {
@@ -3782,7 +4091,7 @@ type LedgersRequest struct {
 
 func (x *LedgersRequest) Reset() {
 	*x = LedgersRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[46]
+	mi := &file_karaula_v1_node_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3794,7 +4103,7 @@ func (x *LedgersRequest) String() string {
 func (*LedgersRequest) ProtoMessage() {}
 
 func (x *LedgersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[46]
+	mi := &file_karaula_v1_node_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3807,7 +4116,7 @@ func (x *LedgersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgersRequest.ProtoReflect.Descriptor instead.
 func (*LedgersRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{46}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *LedgersRequest) GetChannel() string {
@@ -3828,7 +4137,7 @@ type LedgersResponse struct {
 
 func (x *LedgersResponse) Reset() {
 	*x = LedgersResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[47]
+	mi := &file_karaula_v1_node_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3840,7 +4149,7 @@ func (x *LedgersResponse) String() string {
 func (*LedgersResponse) ProtoMessage() {}
 
 func (x *LedgersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[47]
+	mi := &file_karaula_v1_node_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3853,7 +4162,7 @@ func (x *LedgersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgersResponse.ProtoReflect.Descriptor instead.
 func (*LedgersResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{47}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *LedgersResponse) GetLedgers() []*LedgerState {
@@ -3894,7 +4203,7 @@ type LedgerState struct {
 
 func (x *LedgerState) Reset() {
 	*x = LedgerState{}
-	mi := &file_karaula_v1_node_proto_msgTypes[48]
+	mi := &file_karaula_v1_node_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3906,7 +4215,7 @@ func (x *LedgerState) String() string {
 func (*LedgerState) ProtoMessage() {}
 
 func (x *LedgerState) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[48]
+	mi := &file_karaula_v1_node_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3919,7 +4228,7 @@ func (x *LedgerState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerState.ProtoReflect.Descriptor instead.
 func (*LedgerState) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{48}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *LedgerState) GetChannel() string {
@@ -4017,7 +4326,7 @@ type Contradiction struct {
 
 func (x *Contradiction) Reset() {
 	*x = Contradiction{}
-	mi := &file_karaula_v1_node_proto_msgTypes[49]
+	mi := &file_karaula_v1_node_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4029,7 +4338,7 @@ func (x *Contradiction) String() string {
 func (*Contradiction) ProtoMessage() {}
 
 func (x *Contradiction) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[49]
+	mi := &file_karaula_v1_node_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4042,7 +4351,7 @@ func (x *Contradiction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contradiction.ProtoReflect.Descriptor instead.
 func (*Contradiction) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{49}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Contradiction) GetEpoch() uint64 {
@@ -4092,7 +4401,7 @@ type KnownHead struct {
 
 func (x *KnownHead) Reset() {
 	*x = KnownHead{}
-	mi := &file_karaula_v1_node_proto_msgTypes[50]
+	mi := &file_karaula_v1_node_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4104,7 +4413,7 @@ func (x *KnownHead) String() string {
 func (*KnownHead) ProtoMessage() {}
 
 func (x *KnownHead) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[50]
+	mi := &file_karaula_v1_node_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4117,7 +4426,7 @@ func (x *KnownHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KnownHead.ProtoReflect.Descriptor instead.
 func (*KnownHead) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{50}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *KnownHead) GetParty() string {
@@ -4172,7 +4481,7 @@ type EpochEnd struct {
 
 func (x *EpochEnd) Reset() {
 	*x = EpochEnd{}
-	mi := &file_karaula_v1_node_proto_msgTypes[51]
+	mi := &file_karaula_v1_node_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4184,7 +4493,7 @@ func (x *EpochEnd) String() string {
 func (*EpochEnd) ProtoMessage() {}
 
 func (x *EpochEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[51]
+	mi := &file_karaula_v1_node_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4197,7 +4506,7 @@ func (x *EpochEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EpochEnd.ProtoReflect.Descriptor instead.
 func (*EpochEnd) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{51}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *EpochEnd) GetEpoch() uint64 {
@@ -4247,7 +4556,7 @@ type RepairRequest struct {
 
 func (x *RepairRequest) Reset() {
 	*x = RepairRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[52]
+	mi := &file_karaula_v1_node_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4259,7 +4568,7 @@ func (x *RepairRequest) String() string {
 func (*RepairRequest) ProtoMessage() {}
 
 func (x *RepairRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[52]
+	mi := &file_karaula_v1_node_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4272,7 +4581,7 @@ func (x *RepairRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairRequest.ProtoReflect.Descriptor instead.
 func (*RepairRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{52}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *RepairRequest) GetChannel() string {
@@ -4337,7 +4646,7 @@ type RepairResponse struct {
 
 func (x *RepairResponse) Reset() {
 	*x = RepairResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[53]
+	mi := &file_karaula_v1_node_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4349,7 +4658,7 @@ func (x *RepairResponse) String() string {
 func (*RepairResponse) ProtoMessage() {}
 
 func (x *RepairResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[53]
+	mi := &file_karaula_v1_node_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4362,7 +4671,7 @@ func (x *RepairResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairResponse.ProtoReflect.Descriptor instead.
 func (*RepairResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{53}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *RepairResponse) GetState() string {
@@ -4458,7 +4767,7 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x05limit\x18\x04 \x01(\rR\x05limit\"X\n" +
 	"\fListResponse\x12,\n" +
 	"\x06alerts\x18\x01 \x03(\v2\x14.karaula.v1.AlertRowR\x06alerts\x12\x1a\n" +
-	"\bcomplete\x18\x02 \x01(\bR\bcomplete\"\xda\x04\n" +
+	"\bcomplete\x18\x02 \x01(\bR\bcomplete\"\xbb\x05\n" +
 	"\bAlertRow\x12\x19\n" +
 	"\balert_id\x18\x01 \x01(\tR\aalertId\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\rR\aversion\x12)\n" +
@@ -4484,7 +4793,9 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\terased_at\x18\x16 \x01(\x03R\berasedAt\x12\x12\n" +
 	"\x04void\x18\x17 \x01(\bR\x04void\x12\x1f\n" +
 	"\verase_after\x18\x18 \x01(\x03R\n" +
-	"eraseAfter\"\xe3\x01\n" +
+	"eraseAfter\x120\n" +
+	"\bhandling\x18\x19 \x01(\x0e2\x14.karaula.v1.HandlingR\bhandling\x12-\n" +
+	"\adescent\x18\x1a \x01(\v2\x13.karaula.v1.DescentR\adescent\"\xe3\x01\n" +
 	"\bDelivery\x12\x14\n" +
 	"\x05party\x18\x01 \x01(\tR\x05party\x12/\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x19.karaula.v1.DeliveryStateR\x05state\x12$\n" +
@@ -4538,6 +4849,18 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x10\n" +
 	"\x03seq\x18\x03 \x01(\x04R\x03seq\x12\x18\n" +
+	"\aalready\x18\x04 \x01(\bR\aalready\"\xa4\x01\n" +
+	"\fShareRequest\x12\x19\n" +
+	"\balert_id\x18\x01 \x01(\tR\aalertId\x12\x16\n" +
+	"\x06origin\x18\x02 \x01(\tR\x06origin\x12\x18\n" +
+	"\achannel\x18\x03 \x01(\tR\achannel\x12\x16\n" +
+	"\x06onward\x18\x04 \x01(\tR\x06onward\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x17\n" +
+	"\adry_run\x18\x06 \x01(\bR\x06dryRun\"\xac\x01\n" +
+	"\rShareResponse\x12$\n" +
+	"\x04sent\x18\x01 \x01(\v2\x10.karaula.v1.SentR\x04sent\x12,\n" +
+	"\areaders\x18\x02 \x03(\v2\x12.karaula.v1.ReaderR\areaders\x12-\n" +
+	"\adescent\x18\x03 \x01(\v2\x13.karaula.v1.DescentR\adescent\x12\x18\n" +
 	"\aalready\x18\x04 \x01(\bR\aalready\"C\n" +
 	"\x0eHistoryRequest\x12\x19\n" +
 	"\balert_id\x18\x01 \x01(\tR\aalertId\x12\x16\n" +
@@ -4545,7 +4868,7 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x0fHistoryResponse\x12,\n" +
 	"\x05state\x18\x01 \x01(\v2\x16.karaula.v1.AlertStateR\x05state\x120\n" +
 	"\x06events\x18\x02 \x03(\v2\x18.karaula.v1.HistoryEventR\x06events\x12\x1a\n" +
-	"\bcomplete\x18\x03 \x01(\bR\bcomplete\"\xf2\x02\n" +
+	"\bcomplete\x18\x03 \x01(\bR\bcomplete\"\xff\x03\n" +
 	"\n" +
 	"AlertState\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x18\n" +
@@ -4558,7 +4881,15 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x04hits\x18\b \x03(\v2\x17.karaula.v1.LinkedAlertR\x04hits\x12\x16\n" +
 	"\x06errors\x18\t \x01(\rR\x06errors\x124\n" +
 	"\bconsents\x18\n" +
-	" \x03(\v2\x18.karaula.v1.ConsentStateR\bconsents\"\x83\x01\n" +
+	" \x03(\v2\x18.karaula.v1.ConsentStateR\bconsents\x12-\n" +
+	"\adescent\x18\v \x01(\v2\x13.karaula.v1.DescentR\adescent\x12*\n" +
+	"\x06passed\x18\f \x03(\v2\x12.karaula.v1.PassedR\x06passed\x120\n" +
+	"\bhandling\x18\r \x01(\x0e2\x14.karaula.v1.HandlingR\bhandling\"o\n" +
+	"\x06Passed\x12\x18\n" +
+	"\achannel\x18\x01 \x01(\tR\achannel\x12\x19\n" +
+	"\balert_id\x18\x02 \x01(\tR\aalertId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\rR\aversion\x12\x16\n" +
+	"\x06status\x18\x04 \x01(\tR\x06status\"\x83\x01\n" +
 	"\tPartyDeed\x12\x14\n" +
 	"\x05party\x18\x01 \x01(\tR\x05party\x12$\n" +
 	"\x04deed\x18\x02 \x01(\x0e2\x10.karaula.v1.DeedR\x04deed\x12*\n" +
@@ -4567,14 +4898,17 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\vLinkedAlert\x12\x14\n" +
 	"\x05party\x18\x01 \x01(\tR\x05party\x12\x19\n" +
 	"\balert_id\x18\x02 \x01(\tR\aalertId\x124\n" +
-	"\brelation\x18\x03 \x01(\x0e2\x18.karaula.v1.LinkRelationR\brelation\"\xa1\x01\n" +
+	"\brelation\x18\x03 \x01(\x0e2\x18.karaula.v1.LinkRelationR\brelation\"\x80\x02\n" +
 	"\fConsentState\x12\x14\n" +
 	"\x05party\x18\x01 \x01(\tR\x05party\x12\x16\n" +
 	"\x06onward\x18\x02 \x01(\tR\x06onward\x12\x18\n" +
 	"\arequest\x18\x03 \x01(\fR\arequest\x12(\n" +
 	"\x06answer\x18\x04 \x01(\x0e2\x10.karaula.v1.DeedR\x06answer\x12\x1f\n" +
 	"\vanswered_by\x18\x05 \x01(\fR\n" +
-	"answeredBy\"\x92\x02\n" +
+	"answeredBy\x12\x18\n" +
+	"\areaders\x18\x06 \x03(\tR\areaders\x12-\n" +
+	"\apurpose\x18\a \x01(\x0e2\x13.karaula.v1.PurposeR\apurpose\x12\x14\n" +
+	"\x05until\x18\b \x01(\x03R\x05until\"\x92\x02\n" +
 	"\fHistoryEvent\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\x03R\x02at\x12\x14\n" +
 	"\x05party\x18\x02 \x01(\tR\x05party\x12\x18\n" +
@@ -4782,7 +5116,7 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x13CLOCK_STATE_RUNNING\x10\x01\x12\x14\n" +
 	"\x10CLOCK_STATE_SOON\x10\x02\x12\x17\n" +
 	"\x13CLOCK_STATE_OVERDUE\x10\x03\x12\x13\n" +
-	"\x0fCLOCK_STATE_MET\x10\x042\xad\n" +
+	"\x0fCLOCK_STATE_MET\x10\x042\xeb\n" +
 	"\n" +
 	"\vNodeService\x129\n" +
 	"\x04Send\x12\x17.karaula.v1.SendRequest\x1a\x18.karaula.v1.SendResponse\x129\n" +
@@ -4790,7 +5124,8 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x04Show\x12\x17.karaula.v1.ShowRequest\x1a\x18.karaula.v1.ShowResponse\x12?\n" +
 	"\x06Change\x12\x19.karaula.v1.ChangeRequest\x1a\x1a.karaula.v1.ChangeResponse\x12<\n" +
 	"\x05Erase\x12\x18.karaula.v1.EraseRequest\x1a\x19.karaula.v1.EraseResponse\x12?\n" +
-	"\x06SayAct\x12\x19.karaula.v1.SayActRequest\x1a\x1a.karaula.v1.SayActResponse\x12B\n" +
+	"\x06SayAct\x12\x19.karaula.v1.SayActRequest\x1a\x1a.karaula.v1.SayActResponse\x12<\n" +
+	"\x05Share\x12\x18.karaula.v1.ShareRequest\x1a\x19.karaula.v1.ShareResponse\x12B\n" +
 	"\aHistory\x12\x1a.karaula.v1.HistoryRequest\x1a\x1b.karaula.v1.HistoryResponse\x126\n" +
 	"\x03Due\x12\x16.karaula.v1.DueRequest\x1a\x17.karaula.v1.DueResponse\x12?\n" +
 	"\x06LookUp\x12\x19.karaula.v1.LookUpRequest\x1a\x1a.karaula.v1.LookUpResponse\x12>\n" +
@@ -4823,7 +5158,7 @@ func file_karaula_v1_node_proto_rawDescGZIP() []byte {
 }
 
 var file_karaula_v1_node_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_karaula_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
+var file_karaula_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
 var file_karaula_v1_node_proto_goTypes = []any{
 	(DeliveryState)(0),         // 0: karaula.v1.DeliveryState
 	(ClockKind)(0),             // 1: karaula.v1.ClockKind
@@ -4845,163 +5180,180 @@ var file_karaula_v1_node_proto_goTypes = []any{
 	(*EraseOrder)(nil),         // 17: karaula.v1.EraseOrder
 	(*SayActRequest)(nil),      // 18: karaula.v1.SayActRequest
 	(*SayActResponse)(nil),     // 19: karaula.v1.SayActResponse
-	(*HistoryRequest)(nil),     // 20: karaula.v1.HistoryRequest
-	(*HistoryResponse)(nil),    // 21: karaula.v1.HistoryResponse
-	(*AlertState)(nil),         // 22: karaula.v1.AlertState
-	(*PartyDeed)(nil),          // 23: karaula.v1.PartyDeed
-	(*LinkedAlert)(nil),        // 24: karaula.v1.LinkedAlert
-	(*ConsentState)(nil),       // 25: karaula.v1.ConsentState
-	(*HistoryEvent)(nil),       // 26: karaula.v1.HistoryEvent
-	(*DueRequest)(nil),         // 27: karaula.v1.DueRequest
-	(*DueResponse)(nil),        // 28: karaula.v1.DueResponse
-	(*ClockRow)(nil),           // 29: karaula.v1.ClockRow
-	(*WatchRequest)(nil),       // 30: karaula.v1.WatchRequest
-	(*WatchResponse)(nil),      // 31: karaula.v1.WatchResponse
-	(*StatusRequest)(nil),      // 32: karaula.v1.StatusRequest
-	(*StatusResponse)(nil),     // 33: karaula.v1.StatusResponse
-	(*LinkStatus)(nil),         // 34: karaula.v1.LinkStatus
-	(*ChannelStatus)(nil),      // 35: karaula.v1.ChannelStatus
-	(*PartnerStatus)(nil),      // 36: karaula.v1.PartnerStatus
-	(*KeyUseRequest)(nil),      // 37: karaula.v1.KeyUseRequest
-	(*KeyUseResponse)(nil),     // 38: karaula.v1.KeyUseResponse
-	(*KeyUsage)(nil),           // 39: karaula.v1.KeyUsage
-	(*WordCount)(nil),          // 40: karaula.v1.WordCount
-	(*PruneKeysRequest)(nil),   // 41: karaula.v1.PruneKeysRequest
-	(*PruneKeysResponse)(nil),  // 42: karaula.v1.PruneKeysResponse
-	(*PrunedKey)(nil),          // 43: karaula.v1.PrunedKey
-	(*CheckupRequest)(nil),     // 44: karaula.v1.CheckupRequest
-	(*CheckupResponse)(nil),    // 45: karaula.v1.CheckupResponse
-	(*Check)(nil),              // 46: karaula.v1.Check
-	(*TestLinkRequest)(nil),    // 47: karaula.v1.TestLinkRequest
-	(*TestLinkResponse)(nil),   // 48: karaula.v1.TestLinkResponse
-	(*LedgersRequest)(nil),     // 49: karaula.v1.LedgersRequest
-	(*LedgersResponse)(nil),    // 50: karaula.v1.LedgersResponse
-	(*LedgerState)(nil),        // 51: karaula.v1.LedgerState
-	(*Contradiction)(nil),      // 52: karaula.v1.Contradiction
-	(*KnownHead)(nil),          // 53: karaula.v1.KnownHead
-	(*EpochEnd)(nil),           // 54: karaula.v1.EpochEnd
-	(*RepairRequest)(nil),      // 55: karaula.v1.RepairRequest
-	(*RepairResponse)(nil),     // 56: karaula.v1.RepairResponse
-	(*Alert)(nil),              // 57: karaula.v1.Alert
-	(AlertType)(0),             // 58: karaula.v1.AlertType
-	(VerdictClass)(0),          // 59: karaula.v1.VerdictClass
-	(Code)(0),                  // 60: karaula.v1.Code
-	(Lifecycle)(0),             // 61: karaula.v1.Lifecycle
-	(*Act)(nil),                // 62: karaula.v1.Act
-	(Deed)(0),                  // 63: karaula.v1.Deed
-	(Ground)(0),                // 64: karaula.v1.Ground
-	(LinkRelation)(0),          // 65: karaula.v1.LinkRelation
-	(KeyUse)(0),                // 66: karaula.v1.KeyUse
-	(*Contest)(nil),            // 67: karaula.v1.Contest
-	(*LookUpRequest)(nil),      // 68: karaula.v1.LookUpRequest
-	(*AuditRequest)(nil),       // 69: karaula.v1.AuditRequest
-	(*ReadLedgerRequest)(nil),  // 70: karaula.v1.ReadLedgerRequest
-	(*ReadDeskRequest)(nil),    // 71: karaula.v1.ReadDeskRequest
-	(*LookUpResponse)(nil),     // 72: karaula.v1.LookUpResponse
-	(*AuditResponse)(nil),      // 73: karaula.v1.AuditResponse
-	(*ReadLedgerResponse)(nil), // 74: karaula.v1.ReadLedgerResponse
-	(*ReadDeskResponse)(nil),   // 75: karaula.v1.ReadDeskResponse
+	(*ShareRequest)(nil),       // 20: karaula.v1.ShareRequest
+	(*ShareResponse)(nil),      // 21: karaula.v1.ShareResponse
+	(*HistoryRequest)(nil),     // 22: karaula.v1.HistoryRequest
+	(*HistoryResponse)(nil),    // 23: karaula.v1.HistoryResponse
+	(*AlertState)(nil),         // 24: karaula.v1.AlertState
+	(*Passed)(nil),             // 25: karaula.v1.Passed
+	(*PartyDeed)(nil),          // 26: karaula.v1.PartyDeed
+	(*LinkedAlert)(nil),        // 27: karaula.v1.LinkedAlert
+	(*ConsentState)(nil),       // 28: karaula.v1.ConsentState
+	(*HistoryEvent)(nil),       // 29: karaula.v1.HistoryEvent
+	(*DueRequest)(nil),         // 30: karaula.v1.DueRequest
+	(*DueResponse)(nil),        // 31: karaula.v1.DueResponse
+	(*ClockRow)(nil),           // 32: karaula.v1.ClockRow
+	(*WatchRequest)(nil),       // 33: karaula.v1.WatchRequest
+	(*WatchResponse)(nil),      // 34: karaula.v1.WatchResponse
+	(*StatusRequest)(nil),      // 35: karaula.v1.StatusRequest
+	(*StatusResponse)(nil),     // 36: karaula.v1.StatusResponse
+	(*LinkStatus)(nil),         // 37: karaula.v1.LinkStatus
+	(*ChannelStatus)(nil),      // 38: karaula.v1.ChannelStatus
+	(*PartnerStatus)(nil),      // 39: karaula.v1.PartnerStatus
+	(*KeyUseRequest)(nil),      // 40: karaula.v1.KeyUseRequest
+	(*KeyUseResponse)(nil),     // 41: karaula.v1.KeyUseResponse
+	(*KeyUsage)(nil),           // 42: karaula.v1.KeyUsage
+	(*WordCount)(nil),          // 43: karaula.v1.WordCount
+	(*PruneKeysRequest)(nil),   // 44: karaula.v1.PruneKeysRequest
+	(*PruneKeysResponse)(nil),  // 45: karaula.v1.PruneKeysResponse
+	(*PrunedKey)(nil),          // 46: karaula.v1.PrunedKey
+	(*CheckupRequest)(nil),     // 47: karaula.v1.CheckupRequest
+	(*CheckupResponse)(nil),    // 48: karaula.v1.CheckupResponse
+	(*Check)(nil),              // 49: karaula.v1.Check
+	(*TestLinkRequest)(nil),    // 50: karaula.v1.TestLinkRequest
+	(*TestLinkResponse)(nil),   // 51: karaula.v1.TestLinkResponse
+	(*LedgersRequest)(nil),     // 52: karaula.v1.LedgersRequest
+	(*LedgersResponse)(nil),    // 53: karaula.v1.LedgersResponse
+	(*LedgerState)(nil),        // 54: karaula.v1.LedgerState
+	(*Contradiction)(nil),      // 55: karaula.v1.Contradiction
+	(*KnownHead)(nil),          // 56: karaula.v1.KnownHead
+	(*EpochEnd)(nil),           // 57: karaula.v1.EpochEnd
+	(*RepairRequest)(nil),      // 58: karaula.v1.RepairRequest
+	(*RepairResponse)(nil),     // 59: karaula.v1.RepairResponse
+	(*Alert)(nil),              // 60: karaula.v1.Alert
+	(AlertType)(0),             // 61: karaula.v1.AlertType
+	(VerdictClass)(0),          // 62: karaula.v1.VerdictClass
+	(Code)(0),                  // 63: karaula.v1.Code
+	(Lifecycle)(0),             // 64: karaula.v1.Lifecycle
+	(Handling)(0),              // 65: karaula.v1.Handling
+	(*Descent)(nil),            // 66: karaula.v1.Descent
+	(*Act)(nil),                // 67: karaula.v1.Act
+	(Deed)(0),                  // 68: karaula.v1.Deed
+	(Ground)(0),                // 69: karaula.v1.Ground
+	(LinkRelation)(0),          // 70: karaula.v1.LinkRelation
+	(Purpose)(0),               // 71: karaula.v1.Purpose
+	(KeyUse)(0),                // 72: karaula.v1.KeyUse
+	(*Contest)(nil),            // 73: karaula.v1.Contest
+	(*LookUpRequest)(nil),      // 74: karaula.v1.LookUpRequest
+	(*AuditRequest)(nil),       // 75: karaula.v1.AuditRequest
+	(*ReadLedgerRequest)(nil),  // 76: karaula.v1.ReadLedgerRequest
+	(*ReadDeskRequest)(nil),    // 77: karaula.v1.ReadDeskRequest
+	(*LookUpResponse)(nil),     // 78: karaula.v1.LookUpResponse
+	(*AuditResponse)(nil),      // 79: karaula.v1.AuditResponse
+	(*ReadLedgerResponse)(nil), // 80: karaula.v1.ReadLedgerResponse
+	(*ReadDeskResponse)(nil),   // 81: karaula.v1.ReadDeskResponse
 }
 var file_karaula_v1_node_proto_depIdxs = []int32{
-	57, // 0: karaula.v1.SendRequest.alerts:type_name -> karaula.v1.Alert
+	60, // 0: karaula.v1.SendRequest.alerts:type_name -> karaula.v1.Alert
 	5,  // 1: karaula.v1.SendResponse.sent:type_name -> karaula.v1.Sent
 	6,  // 2: karaula.v1.SendResponse.readers:type_name -> karaula.v1.Reader
 	6,  // 3: karaula.v1.SendResponse.others:type_name -> karaula.v1.Reader
-	58, // 4: karaula.v1.ListRequest.type:type_name -> karaula.v1.AlertType
+	61, // 4: karaula.v1.ListRequest.type:type_name -> karaula.v1.AlertType
 	9,  // 5: karaula.v1.ListResponse.alerts:type_name -> karaula.v1.AlertRow
-	58, // 6: karaula.v1.AlertRow.type:type_name -> karaula.v1.AlertType
-	59, // 7: karaula.v1.AlertRow.class:type_name -> karaula.v1.VerdictClass
-	60, // 8: karaula.v1.AlertRow.code:type_name -> karaula.v1.Code
+	61, // 6: karaula.v1.AlertRow.type:type_name -> karaula.v1.AlertType
+	62, // 7: karaula.v1.AlertRow.class:type_name -> karaula.v1.VerdictClass
+	63, // 8: karaula.v1.AlertRow.code:type_name -> karaula.v1.Code
 	10, // 9: karaula.v1.AlertRow.deliveries:type_name -> karaula.v1.Delivery
-	61, // 10: karaula.v1.AlertRow.lifecycle:type_name -> karaula.v1.Lifecycle
-	0,  // 11: karaula.v1.Delivery.state:type_name -> karaula.v1.DeliveryState
-	60, // 12: karaula.v1.Delivery.code:type_name -> karaula.v1.Code
-	9,  // 13: karaula.v1.ShowResponse.row:type_name -> karaula.v1.AlertRow
-	57, // 14: karaula.v1.ShowResponse.alert:type_name -> karaula.v1.Alert
-	61, // 15: karaula.v1.ChangeRequest.lifecycle:type_name -> karaula.v1.Lifecycle
-	5,  // 16: karaula.v1.ChangeResponse.sent:type_name -> karaula.v1.Sent
-	6,  // 17: karaula.v1.ChangeResponse.readers:type_name -> karaula.v1.Reader
-	17, // 18: karaula.v1.EraseResponse.orders:type_name -> karaula.v1.EraseOrder
-	62, // 19: karaula.v1.SayActRequest.act:type_name -> karaula.v1.Act
-	22, // 20: karaula.v1.HistoryResponse.state:type_name -> karaula.v1.AlertState
-	26, // 21: karaula.v1.HistoryResponse.events:type_name -> karaula.v1.HistoryEvent
-	23, // 22: karaula.v1.AlertState.flags:type_name -> karaula.v1.PartyDeed
-	23, // 23: karaula.v1.AlertState.deeds:type_name -> karaula.v1.PartyDeed
-	24, // 24: karaula.v1.AlertState.links:type_name -> karaula.v1.LinkedAlert
-	24, // 25: karaula.v1.AlertState.hits:type_name -> karaula.v1.LinkedAlert
-	25, // 26: karaula.v1.AlertState.consents:type_name -> karaula.v1.ConsentState
-	63, // 27: karaula.v1.PartyDeed.deed:type_name -> karaula.v1.Deed
-	64, // 28: karaula.v1.PartyDeed.ground:type_name -> karaula.v1.Ground
-	65, // 29: karaula.v1.LinkedAlert.relation:type_name -> karaula.v1.LinkRelation
-	63, // 30: karaula.v1.ConsentState.answer:type_name -> karaula.v1.Deed
-	61, // 31: karaula.v1.HistoryEvent.lifecycle:type_name -> karaula.v1.Lifecycle
-	62, // 32: karaula.v1.HistoryEvent.act:type_name -> karaula.v1.Act
-	29, // 33: karaula.v1.DueResponse.clocks:type_name -> karaula.v1.ClockRow
-	1,  // 34: karaula.v1.ClockRow.kind:type_name -> karaula.v1.ClockKind
-	2,  // 35: karaula.v1.ClockRow.state:type_name -> karaula.v1.ClockState
-	9,  // 36: karaula.v1.ClockRow.alert:type_name -> karaula.v1.AlertRow
-	58, // 37: karaula.v1.WatchRequest.type:type_name -> karaula.v1.AlertType
-	9,  // 38: karaula.v1.WatchResponse.alert:type_name -> karaula.v1.AlertRow
-	34, // 39: karaula.v1.StatusResponse.links:type_name -> karaula.v1.LinkStatus
-	35, // 40: karaula.v1.StatusResponse.channels:type_name -> karaula.v1.ChannelStatus
-	36, // 41: karaula.v1.ChannelStatus.partners:type_name -> karaula.v1.PartnerStatus
-	39, // 42: karaula.v1.KeyUseResponse.usages:type_name -> karaula.v1.KeyUsage
-	66, // 43: karaula.v1.KeyUsage.use:type_name -> karaula.v1.KeyUse
-	40, // 44: karaula.v1.KeyUsage.types:type_name -> karaula.v1.WordCount
-	43, // 45: karaula.v1.PruneKeysResponse.keys:type_name -> karaula.v1.PrunedKey
-	66, // 46: karaula.v1.PrunedKey.use:type_name -> karaula.v1.KeyUse
-	46, // 47: karaula.v1.CheckupResponse.checks:type_name -> karaula.v1.Check
-	51, // 48: karaula.v1.LedgersResponse.ledgers:type_name -> karaula.v1.LedgerState
-	53, // 49: karaula.v1.LedgerState.known:type_name -> karaula.v1.KnownHead
-	54, // 50: karaula.v1.LedgerState.epochs:type_name -> karaula.v1.EpochEnd
-	52, // 51: karaula.v1.LedgerState.contradictions:type_name -> karaula.v1.Contradiction
-	67, // 52: karaula.v1.Contradiction.contest:type_name -> karaula.v1.Contest
-	52, // 53: karaula.v1.RepairResponse.contradiction:type_name -> karaula.v1.Contradiction
-	3,  // 54: karaula.v1.NodeService.Send:input_type -> karaula.v1.SendRequest
-	7,  // 55: karaula.v1.NodeService.List:input_type -> karaula.v1.ListRequest
-	11, // 56: karaula.v1.NodeService.Show:input_type -> karaula.v1.ShowRequest
-	13, // 57: karaula.v1.NodeService.Change:input_type -> karaula.v1.ChangeRequest
-	15, // 58: karaula.v1.NodeService.Erase:input_type -> karaula.v1.EraseRequest
-	18, // 59: karaula.v1.NodeService.SayAct:input_type -> karaula.v1.SayActRequest
-	20, // 60: karaula.v1.NodeService.History:input_type -> karaula.v1.HistoryRequest
-	27, // 61: karaula.v1.NodeService.Due:input_type -> karaula.v1.DueRequest
-	68, // 62: karaula.v1.NodeService.LookUp:input_type -> karaula.v1.LookUpRequest
-	30, // 63: karaula.v1.NodeService.Watch:input_type -> karaula.v1.WatchRequest
-	32, // 64: karaula.v1.NodeService.Status:input_type -> karaula.v1.StatusRequest
-	37, // 65: karaula.v1.NodeService.KeyUse:input_type -> karaula.v1.KeyUseRequest
-	41, // 66: karaula.v1.NodeService.PruneKeys:input_type -> karaula.v1.PruneKeysRequest
-	69, // 67: karaula.v1.NodeService.Audit:input_type -> karaula.v1.AuditRequest
-	70, // 68: karaula.v1.NodeService.ReadLedger:input_type -> karaula.v1.ReadLedgerRequest
-	71, // 69: karaula.v1.NodeService.ReadDesk:input_type -> karaula.v1.ReadDeskRequest
-	44, // 70: karaula.v1.NodeService.Checkup:input_type -> karaula.v1.CheckupRequest
-	47, // 71: karaula.v1.NodeService.TestLink:input_type -> karaula.v1.TestLinkRequest
-	49, // 72: karaula.v1.NodeService.Ledgers:input_type -> karaula.v1.LedgersRequest
-	55, // 73: karaula.v1.NodeService.Repair:input_type -> karaula.v1.RepairRequest
-	4,  // 74: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
-	8,  // 75: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
-	12, // 76: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
-	14, // 77: karaula.v1.NodeService.Change:output_type -> karaula.v1.ChangeResponse
-	16, // 78: karaula.v1.NodeService.Erase:output_type -> karaula.v1.EraseResponse
-	19, // 79: karaula.v1.NodeService.SayAct:output_type -> karaula.v1.SayActResponse
-	21, // 80: karaula.v1.NodeService.History:output_type -> karaula.v1.HistoryResponse
-	28, // 81: karaula.v1.NodeService.Due:output_type -> karaula.v1.DueResponse
-	72, // 82: karaula.v1.NodeService.LookUp:output_type -> karaula.v1.LookUpResponse
-	31, // 83: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
-	33, // 84: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
-	38, // 85: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
-	42, // 86: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
-	73, // 87: karaula.v1.NodeService.Audit:output_type -> karaula.v1.AuditResponse
-	74, // 88: karaula.v1.NodeService.ReadLedger:output_type -> karaula.v1.ReadLedgerResponse
-	75, // 89: karaula.v1.NodeService.ReadDesk:output_type -> karaula.v1.ReadDeskResponse
-	45, // 90: karaula.v1.NodeService.Checkup:output_type -> karaula.v1.CheckupResponse
-	48, // 91: karaula.v1.NodeService.TestLink:output_type -> karaula.v1.TestLinkResponse
-	50, // 92: karaula.v1.NodeService.Ledgers:output_type -> karaula.v1.LedgersResponse
-	56, // 93: karaula.v1.NodeService.Repair:output_type -> karaula.v1.RepairResponse
-	74, // [74:94] is the sub-list for method output_type
-	54, // [54:74] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	64, // 10: karaula.v1.AlertRow.lifecycle:type_name -> karaula.v1.Lifecycle
+	65, // 11: karaula.v1.AlertRow.handling:type_name -> karaula.v1.Handling
+	66, // 12: karaula.v1.AlertRow.descent:type_name -> karaula.v1.Descent
+	0,  // 13: karaula.v1.Delivery.state:type_name -> karaula.v1.DeliveryState
+	63, // 14: karaula.v1.Delivery.code:type_name -> karaula.v1.Code
+	9,  // 15: karaula.v1.ShowResponse.row:type_name -> karaula.v1.AlertRow
+	60, // 16: karaula.v1.ShowResponse.alert:type_name -> karaula.v1.Alert
+	64, // 17: karaula.v1.ChangeRequest.lifecycle:type_name -> karaula.v1.Lifecycle
+	5,  // 18: karaula.v1.ChangeResponse.sent:type_name -> karaula.v1.Sent
+	6,  // 19: karaula.v1.ChangeResponse.readers:type_name -> karaula.v1.Reader
+	17, // 20: karaula.v1.EraseResponse.orders:type_name -> karaula.v1.EraseOrder
+	67, // 21: karaula.v1.SayActRequest.act:type_name -> karaula.v1.Act
+	5,  // 22: karaula.v1.ShareResponse.sent:type_name -> karaula.v1.Sent
+	6,  // 23: karaula.v1.ShareResponse.readers:type_name -> karaula.v1.Reader
+	66, // 24: karaula.v1.ShareResponse.descent:type_name -> karaula.v1.Descent
+	24, // 25: karaula.v1.HistoryResponse.state:type_name -> karaula.v1.AlertState
+	29, // 26: karaula.v1.HistoryResponse.events:type_name -> karaula.v1.HistoryEvent
+	26, // 27: karaula.v1.AlertState.flags:type_name -> karaula.v1.PartyDeed
+	26, // 28: karaula.v1.AlertState.deeds:type_name -> karaula.v1.PartyDeed
+	27, // 29: karaula.v1.AlertState.links:type_name -> karaula.v1.LinkedAlert
+	27, // 30: karaula.v1.AlertState.hits:type_name -> karaula.v1.LinkedAlert
+	28, // 31: karaula.v1.AlertState.consents:type_name -> karaula.v1.ConsentState
+	66, // 32: karaula.v1.AlertState.descent:type_name -> karaula.v1.Descent
+	25, // 33: karaula.v1.AlertState.passed:type_name -> karaula.v1.Passed
+	65, // 34: karaula.v1.AlertState.handling:type_name -> karaula.v1.Handling
+	68, // 35: karaula.v1.PartyDeed.deed:type_name -> karaula.v1.Deed
+	69, // 36: karaula.v1.PartyDeed.ground:type_name -> karaula.v1.Ground
+	70, // 37: karaula.v1.LinkedAlert.relation:type_name -> karaula.v1.LinkRelation
+	68, // 38: karaula.v1.ConsentState.answer:type_name -> karaula.v1.Deed
+	71, // 39: karaula.v1.ConsentState.purpose:type_name -> karaula.v1.Purpose
+	64, // 40: karaula.v1.HistoryEvent.lifecycle:type_name -> karaula.v1.Lifecycle
+	67, // 41: karaula.v1.HistoryEvent.act:type_name -> karaula.v1.Act
+	32, // 42: karaula.v1.DueResponse.clocks:type_name -> karaula.v1.ClockRow
+	1,  // 43: karaula.v1.ClockRow.kind:type_name -> karaula.v1.ClockKind
+	2,  // 44: karaula.v1.ClockRow.state:type_name -> karaula.v1.ClockState
+	9,  // 45: karaula.v1.ClockRow.alert:type_name -> karaula.v1.AlertRow
+	61, // 46: karaula.v1.WatchRequest.type:type_name -> karaula.v1.AlertType
+	9,  // 47: karaula.v1.WatchResponse.alert:type_name -> karaula.v1.AlertRow
+	37, // 48: karaula.v1.StatusResponse.links:type_name -> karaula.v1.LinkStatus
+	38, // 49: karaula.v1.StatusResponse.channels:type_name -> karaula.v1.ChannelStatus
+	39, // 50: karaula.v1.ChannelStatus.partners:type_name -> karaula.v1.PartnerStatus
+	42, // 51: karaula.v1.KeyUseResponse.usages:type_name -> karaula.v1.KeyUsage
+	72, // 52: karaula.v1.KeyUsage.use:type_name -> karaula.v1.KeyUse
+	43, // 53: karaula.v1.KeyUsage.types:type_name -> karaula.v1.WordCount
+	46, // 54: karaula.v1.PruneKeysResponse.keys:type_name -> karaula.v1.PrunedKey
+	72, // 55: karaula.v1.PrunedKey.use:type_name -> karaula.v1.KeyUse
+	49, // 56: karaula.v1.CheckupResponse.checks:type_name -> karaula.v1.Check
+	54, // 57: karaula.v1.LedgersResponse.ledgers:type_name -> karaula.v1.LedgerState
+	56, // 58: karaula.v1.LedgerState.known:type_name -> karaula.v1.KnownHead
+	57, // 59: karaula.v1.LedgerState.epochs:type_name -> karaula.v1.EpochEnd
+	55, // 60: karaula.v1.LedgerState.contradictions:type_name -> karaula.v1.Contradiction
+	73, // 61: karaula.v1.Contradiction.contest:type_name -> karaula.v1.Contest
+	55, // 62: karaula.v1.RepairResponse.contradiction:type_name -> karaula.v1.Contradiction
+	3,  // 63: karaula.v1.NodeService.Send:input_type -> karaula.v1.SendRequest
+	7,  // 64: karaula.v1.NodeService.List:input_type -> karaula.v1.ListRequest
+	11, // 65: karaula.v1.NodeService.Show:input_type -> karaula.v1.ShowRequest
+	13, // 66: karaula.v1.NodeService.Change:input_type -> karaula.v1.ChangeRequest
+	15, // 67: karaula.v1.NodeService.Erase:input_type -> karaula.v1.EraseRequest
+	18, // 68: karaula.v1.NodeService.SayAct:input_type -> karaula.v1.SayActRequest
+	20, // 69: karaula.v1.NodeService.Share:input_type -> karaula.v1.ShareRequest
+	22, // 70: karaula.v1.NodeService.History:input_type -> karaula.v1.HistoryRequest
+	30, // 71: karaula.v1.NodeService.Due:input_type -> karaula.v1.DueRequest
+	74, // 72: karaula.v1.NodeService.LookUp:input_type -> karaula.v1.LookUpRequest
+	33, // 73: karaula.v1.NodeService.Watch:input_type -> karaula.v1.WatchRequest
+	35, // 74: karaula.v1.NodeService.Status:input_type -> karaula.v1.StatusRequest
+	40, // 75: karaula.v1.NodeService.KeyUse:input_type -> karaula.v1.KeyUseRequest
+	44, // 76: karaula.v1.NodeService.PruneKeys:input_type -> karaula.v1.PruneKeysRequest
+	75, // 77: karaula.v1.NodeService.Audit:input_type -> karaula.v1.AuditRequest
+	76, // 78: karaula.v1.NodeService.ReadLedger:input_type -> karaula.v1.ReadLedgerRequest
+	77, // 79: karaula.v1.NodeService.ReadDesk:input_type -> karaula.v1.ReadDeskRequest
+	47, // 80: karaula.v1.NodeService.Checkup:input_type -> karaula.v1.CheckupRequest
+	50, // 81: karaula.v1.NodeService.TestLink:input_type -> karaula.v1.TestLinkRequest
+	52, // 82: karaula.v1.NodeService.Ledgers:input_type -> karaula.v1.LedgersRequest
+	58, // 83: karaula.v1.NodeService.Repair:input_type -> karaula.v1.RepairRequest
+	4,  // 84: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
+	8,  // 85: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
+	12, // 86: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
+	14, // 87: karaula.v1.NodeService.Change:output_type -> karaula.v1.ChangeResponse
+	16, // 88: karaula.v1.NodeService.Erase:output_type -> karaula.v1.EraseResponse
+	19, // 89: karaula.v1.NodeService.SayAct:output_type -> karaula.v1.SayActResponse
+	21, // 90: karaula.v1.NodeService.Share:output_type -> karaula.v1.ShareResponse
+	23, // 91: karaula.v1.NodeService.History:output_type -> karaula.v1.HistoryResponse
+	31, // 92: karaula.v1.NodeService.Due:output_type -> karaula.v1.DueResponse
+	78, // 93: karaula.v1.NodeService.LookUp:output_type -> karaula.v1.LookUpResponse
+	34, // 94: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
+	36, // 95: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
+	41, // 96: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
+	45, // 97: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
+	79, // 98: karaula.v1.NodeService.Audit:output_type -> karaula.v1.AuditResponse
+	80, // 99: karaula.v1.NodeService.ReadLedger:output_type -> karaula.v1.ReadLedgerResponse
+	81, // 100: karaula.v1.NodeService.ReadDesk:output_type -> karaula.v1.ReadDeskResponse
+	48, // 101: karaula.v1.NodeService.Checkup:output_type -> karaula.v1.CheckupResponse
+	51, // 102: karaula.v1.NodeService.TestLink:output_type -> karaula.v1.TestLinkResponse
+	53, // 103: karaula.v1.NodeService.Ledgers:output_type -> karaula.v1.LedgersResponse
+	59, // 104: karaula.v1.NodeService.Repair:output_type -> karaula.v1.RepairResponse
+	84, // [84:105] is the sub-list for method output_type
+	63, // [63:84] is the sub-list for method input_type
+	63, // [63:63] is the sub-list for extension type_name
+	63, // [63:63] is the sub-list for extension extendee
+	0,  // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_karaula_v1_node_proto_init() }
@@ -5022,7 +5374,7 @@ func file_karaula_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_karaula_v1_node_proto_rawDesc), len(file_karaula_v1_node_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   54,
+			NumMessages:   57,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -171,6 +171,9 @@ const (
 	Code_CODE_BAD_BODY Code = 37
 	// An algorithm that the agreement does not admit.
 	Code_CODE_WEAK_ALGORITHM Code = 38
+	// Another party's alert, passed on without a consent that covers it (held while
+	// the originator's root is not known here).
+	Code_CODE_CONSENT Code = 39
 )
 
 // Enum value maps for Code.
@@ -215,6 +218,7 @@ var (
 		36: "CODE_HISTORY_INCOMPLETE",
 		37: "CODE_BAD_BODY",
 		38: "CODE_WEAK_ALGORITHM",
+		39: "CODE_CONSENT",
 	}
 	Code_value = map[string]int32{
 		"CODE_UNSPECIFIED":            0,
@@ -256,6 +260,7 @@ var (
 		"CODE_HISTORY_INCOMPLETE":     36,
 		"CODE_BAD_BODY":               37,
 		"CODE_WEAK_ALGORITHM":         38,
+		"CODE_CONSENT":                39,
 	}
 )
 
@@ -702,7 +707,7 @@ const file_karaula_v1_receipt_proto_rawDesc = "" +
 	"\x15VERDICT_CLASS_REFUSED\x10\x02\x12\x16\n" +
 	"\x12VERDICT_CLASS_HELD\x10\x03\x12\x18\n" +
 	"\x14VERDICT_CLASS_ERASED\x10\x04\x12\x19\n" +
-	"\x15VERDICT_CLASS_EXPIRED\x10\x05*\x9f\a\n" +
+	"\x15VERDICT_CLASS_EXPIRED\x10\x05*\xb1\a\n" +
 	"\x04Code\x12\x14\n" +
 	"\x10CODE_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eCODE_TOO_LARGE\x10\x01\x12\x12\n" +
@@ -743,7 +748,8 @@ const file_karaula_v1_receipt_proto_rawDesc = "" +
 	"\x0eCODE_SUSPENDED\x10#\x12\x1b\n" +
 	"\x17CODE_HISTORY_INCOMPLETE\x10$\x12\x11\n" +
 	"\rCODE_BAD_BODY\x10%\x12\x17\n" +
-	"\x13CODE_WEAK_ALGORITHM\x10&B\x8f\x01\n" +
+	"\x13CODE_WEAK_ALGORITHM\x10&\x12\x10\n" +
+	"\fCODE_CONSENT\x10'B\x8f\x01\n" +
 	"\x0ecom.karaula.v1B\fReceiptProtoP\x01Z&karaula/proto/gen/karaula/v1;karaulav1\xa2\x02\x03KXX\xaa\x02\n" +
 	"Karaula.V1\xca\x02\n" +
 	"Karaula\\V1\xe2\x02\x16Karaula\\V1\\GPBMetadata\xea\x02\vKaraula::V1b\x06proto3"

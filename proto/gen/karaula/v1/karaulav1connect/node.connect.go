@@ -47,6 +47,8 @@ const (
 	NodeServiceEraseProcedure = "/karaula.v1.NodeService/Erase"
 	// NodeServiceSayActProcedure is the fully-qualified name of the NodeService's SayAct RPC.
 	NodeServiceSayActProcedure = "/karaula.v1.NodeService/SayAct"
+	// NodeServiceShareProcedure is the fully-qualified name of the NodeService's Share RPC.
+	NodeServiceShareProcedure = "/karaula.v1.NodeService/Share"
 	// NodeServiceHistoryProcedure is the fully-qualified name of the NodeService's History RPC.
 	NodeServiceHistoryProcedure = "/karaula.v1.NodeService/History"
 	// NodeServiceDueProcedure is the fully-qualified name of the NodeService's Due RPC.
@@ -91,6 +93,8 @@ type NodeServiceClient interface {
 	Erase(context.Context, *connect.Request[v1.EraseRequest]) (*connect.Response[v1.EraseResponse], error)
 	// SayAct says what people did, or have to say, about a partner's alert.
 	SayAct(context.Context, *connect.Request[v1.SayActRequest]) (*connect.Response[v1.SayActResponse], error)
+	// Share passes a partner's alert on to another channel, with the originator's consent.
+	Share(context.Context, *connect.Request[v1.ShareRequest]) (*connect.Response[v1.ShareResponse], error)
 	// History tells the life of an alert: versions, acts, hits. No content; the look is recorded.
 	History(context.Context, *connect.Request[v1.HistoryRequest]) (*connect.Response[v1.HistoryResponse], error)
 	// Due gives the clocks that run: what is owed to whom until when.
@@ -166,6 +170,12 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			httpClient,
 			baseURL+NodeServiceSayActProcedure,
 			connect.WithSchema(nodeServiceMethods.ByName("SayAct")),
+			connect.WithClientOptions(opts...),
+		),
+		share: connect.NewClient[v1.ShareRequest, v1.ShareResponse](
+			httpClient,
+			baseURL+NodeServiceShareProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("Share")),
 			connect.WithClientOptions(opts...),
 		),
 		history: connect.NewClient[v1.HistoryRequest, v1.HistoryResponse](
@@ -263,6 +273,7 @@ type nodeServiceClient struct {
 	change     *connect.Client[v1.ChangeRequest, v1.ChangeResponse]
 	erase      *connect.Client[v1.EraseRequest, v1.EraseResponse]
 	sayAct     *connect.Client[v1.SayActRequest, v1.SayActResponse]
+	share      *connect.Client[v1.ShareRequest, v1.ShareResponse]
 	history    *connect.Client[v1.HistoryRequest, v1.HistoryResponse]
 	due        *connect.Client[v1.DueRequest, v1.DueResponse]
 	lookUp     *connect.Client[v1.LookUpRequest, v1.LookUpResponse]
@@ -307,6 +318,11 @@ func (c *nodeServiceClient) Erase(ctx context.Context, req *connect.Request[v1.E
 // SayAct calls karaula.v1.NodeService.SayAct.
 func (c *nodeServiceClient) SayAct(ctx context.Context, req *connect.Request[v1.SayActRequest]) (*connect.Response[v1.SayActResponse], error) {
 	return c.sayAct.CallUnary(ctx, req)
+}
+
+// Share calls karaula.v1.NodeService.Share.
+func (c *nodeServiceClient) Share(ctx context.Context, req *connect.Request[v1.ShareRequest]) (*connect.Response[v1.ShareResponse], error) {
+	return c.share.CallUnary(ctx, req)
 }
 
 // History calls karaula.v1.NodeService.History.
@@ -393,6 +409,8 @@ type NodeServiceHandler interface {
 	Erase(context.Context, *connect.Request[v1.EraseRequest]) (*connect.Response[v1.EraseResponse], error)
 	// SayAct says what people did, or have to say, about a partner's alert.
 	SayAct(context.Context, *connect.Request[v1.SayActRequest]) (*connect.Response[v1.SayActResponse], error)
+	// Share passes a partner's alert on to another channel, with the originator's consent.
+	Share(context.Context, *connect.Request[v1.ShareRequest]) (*connect.Response[v1.ShareResponse], error)
 	// History tells the life of an alert: versions, acts, hits. No content; the look is recorded.
 	History(context.Context, *connect.Request[v1.HistoryRequest]) (*connect.Response[v1.HistoryResponse], error)
 	// Due gives the clocks that run: what is owed to whom until when.
@@ -464,6 +482,12 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 		NodeServiceSayActProcedure,
 		svc.SayAct,
 		connect.WithSchema(nodeServiceMethods.ByName("SayAct")),
+		connect.WithHandlerOptions(opts...),
+	)
+	nodeServiceShareHandler := connect.NewUnaryHandler(
+		NodeServiceShareProcedure,
+		svc.Share,
+		connect.WithSchema(nodeServiceMethods.ByName("Share")),
 		connect.WithHandlerOptions(opts...),
 	)
 	nodeServiceHistoryHandler := connect.NewUnaryHandler(
@@ -564,6 +588,8 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 			nodeServiceEraseHandler.ServeHTTP(w, r)
 		case NodeServiceSayActProcedure:
 			nodeServiceSayActHandler.ServeHTTP(w, r)
+		case NodeServiceShareProcedure:
+			nodeServiceShareHandler.ServeHTTP(w, r)
 		case NodeServiceHistoryProcedure:
 			nodeServiceHistoryHandler.ServeHTTP(w, r)
 		case NodeServiceDueProcedure:
@@ -623,6 +649,10 @@ func (UnimplementedNodeServiceHandler) Erase(context.Context, *connect.Request[v
 
 func (UnimplementedNodeServiceHandler) SayAct(context.Context, *connect.Request[v1.SayActRequest]) (*connect.Response[v1.SayActResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.SayAct is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) Share(context.Context, *connect.Request[v1.ShareRequest]) (*connect.Response[v1.ShareResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.Share is not implemented"))
 }
 
 func (UnimplementedNodeServiceHandler) History(context.Context, *connect.Request[v1.HistoryRequest]) (*connect.Response[v1.HistoryResponse], error) {
