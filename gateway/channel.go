@@ -40,6 +40,7 @@ type channel struct {
 	first   [32]byte
 	joined  [32]byte // the text with which self came in; zero: the first one
 	parties []string
+	origins map[ledger.ID]string // of the channel's ledgers
 	out     *stream.Log
 	writer  *outbox.Writer
 	ears    map[string]*inbox.Inbox
@@ -87,10 +88,11 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 		epochs: map[string][]*karaulav1.EpochEnd{}, compared: map[string]bool{}, openedAt: g.o.Now(), attended: newAttention(),
 		judged: make(chan struct{}, 1),
 		lists:  map[string]*erase.List{}, erasing: make(chan struct{}, 1),
-		sights: map[witness]*sight{},
+		sights: map[witness]*sight{}, origins: map[ledger.ID]string{},
 		stored: map[string]*stock.Stored{}, shelves: map[string]*stock.Shelf{},
 	}
 	for _, p := range c.parties {
+		c.origins[c.ledger(p)] = p
 		c.lists[p], c.stored[p] = erase.NewList(), stock.NewStored()
 		c.shelves[p] = stock.NewShelf(c.log(p), c.stored[p])
 	}

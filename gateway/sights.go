@@ -8,9 +8,12 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"karaula/gateway/bus"
 	"karaula/gateway/inbox"
 	"karaula/internal/envelope"
+	"karaula/internal/ledger"
 	"karaula/internal/problem"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
@@ -39,6 +42,7 @@ type witness struct{ by, of string }
 // head beyond what is here and the last one are enough.
 type sight struct {
 	waits  []*karaulav1.Head // ascending
+	same   *karaulav1.Head   // the last one that agreed
 	unlike *unlike           // the last difference, told once in an epoch
 }
 
@@ -116,14 +120,14 @@ func (c *channel) rootOf(of string, epoch, size uint64) ([32]byte, bool) {
 // sighted takes in what a partner has signed of a ledger, if that is one of the
 // channel. What is read back is compared at the end only, see [channel.settleSights].
 func (c *channel) sighted(by string, h *karaulav1.Head, replayed bool) {
-	i := slices.IndexFunc(c.parties, func(p string) bool {
-		id := c.ledger(p)
-		return string(id[:]) == string(h.GetLedger())
-	})
-	if i < 0 || c.parties[i] == by {
+	if len(h.GetLedger()) != 32 {
 		return
 	}
-	w := witness{by, c.parties[i]}
+	of, ok := c.origins[ledger.ID(h.GetLedger())]
+	if !ok || of == by {
+		return
+	}
+	w := witness{by, of}
 	if replayed {
 		c.sightMu.Lock()
 		defer c.sightMu.Unlock()
@@ -133,7 +137,18 @@ func (c *channel) sighted(by string, h *karaulav1.Head, replayed bool) {
 		}
 		return
 	}
-	c.weigh(w, h, c.relate(w.of, h))
+	if !c.isAgain(w, h) {
+		c.weigh(w, h, c.relate(of, h))
+	}
+}
+
+// isAgain reports whether a head is the one that agreed last: receipts and heads of
+// one statement mostly name the same.
+func (c *channel) isAgain(w witness, h *karaulav1.Head) bool {
+	c.sightMu.Lock()
+	defer c.sightMu.Unlock()
+	s := c.sightOf(w)
+	return proto.Equal(s.same, h) && (s.unlike == nil || s.unlike.agreed)
 }
 
 // later reports whether a head is of a later epoch, or size, than another.
@@ -164,6 +179,7 @@ func (c *channel) weigh(w witness, h *karaulav1.Head, r relation) {
 	case beyond:
 		s.wait(h)
 	case same:
+		s.same = h
 		if u := s.unlike; u != nil && (u.head.GetEpoch() > in || !later(u.head, h)) {
 			u.agreed = true
 		}
