@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -31,6 +32,8 @@ type historyResult struct {
 	Passed   []passedLine   `json:"passed,omitempty"`    // where this node has passed it on to
 	Events   []historyEvent `json:"events"`              // in the order of their times
 	Complete bool           `json:"complete"`
+
+	in lang
 }
 
 type deedLine struct {
@@ -75,9 +78,15 @@ type historyEvent struct {
 	Hit     string    `json:"hit,omitempty"`
 	Other   string    `json:"other,omitempty"`
 	Digest  string    `json:"digest"`
+
+	act *karaulav1.Act // of acts
 }
 
 func (r historyResult) page(p *page) {
+	if !r.in.none() {
+		r.pageIn(p)
+		return
+	}
 	fields := []field{
 		{"alert", fmt.Sprintf("%s of %s", r.ID, r.Origin)},
 		{"status", fmt.Sprintf("%s, version %d", r.Status, r.Version)},
@@ -114,6 +123,45 @@ func (r historyResult) page(p *page) {
 	p.table([]string{"said", "by", "channel", "number", "version", "what"}, rows)
 }
 
+// pageIn shows in a language what has terms there.
+func (r historyResult) pageIn(p *page) {
+	in, parties := r.in, map[string]bool{r.Origin: true}
+	fields := []field{
+		{in.label("alert"), r.ID},
+		{in.label("from"), in.party(r.Origin)},
+		{in.label("state"), in.label(r.Status)},
+		{in.label("version"), fmt.Sprint(r.Version)},
+	}
+	if r.Handling != "" {
+		fields = append(fields, field{in.label("handling"), handlingText(in, r.Handling)})
+	}
+	fields = append(fields, r.PassedOn.fields(in)...)
+	for _, f := range r.Flags {
+		parties[f.Party] = true
+		flag := in.Term(karaulav1.Deed(0).Descriptor(), karaulav1.Deed_DEED_FLAG.Number())
+		fields = append(fields, field{in.party(f.Party), flag + ": " + in.word(karaulav1.Ground(0), f.Ground)})
+	}
+	p.fields(fields...)
+	p.blank()
+	rows := make([][]string, 0, len(r.Events))
+	for _, e := range r.Events {
+		parties[e.Party] = true
+		what := in.word(karaulav1.Lifecycle(0), e.What)
+		switch {
+		case e.act != nil:
+			what = in.act(e.act)
+		case e.Hit != "":
+			what = in.word(karaulav1.AlertType(0), e.What)
+		}
+		rows = append(rows, []string{
+			e.At.Format(shortTime), in.party(e.Party), e.Channel, fmt.Sprint(e.Number), fmt.Sprint(e.Version),
+			strings.TrimSpace(what + " " + e.Other),
+		})
+	}
+	p.table(in.labels("said", "from", "channel", "number", "version", "what"), rows)
+	in.footnote(p, parties)
+}
+
 func (c consentLine) text() string {
 	text := fmt.Sprintf("%s wants to pass it on to %s, where %s read it, for %s", c.Party, c.Onward, list(c.Readers), c.Purpose)
 	if c.Until != nil {
@@ -123,18 +171,26 @@ func (c consentLine) text() string {
 }
 
 func newAlertHistory(a *app) *cobra.Command {
-	var dir, from string
+	var dir, from, tag string
 	c := &cobra.Command{
 		Use:   "history ID --dir DIR",
 		Short: "show the life of an alert: versions, acts, hits",
 		Long: `Shows what was said about an alert by its originator and by everybody else, in the
-order of time, and where it stands. No content is shown; the look is recorded.`,
+order of time, and where it stands. No content is shown; the look is recorded.
+
+In a language the page has what there are terms for; without one it says more, of
+consents and links.`,
 		Example: `  karaula alert history 01920000-0000-7000-8000-000000000000 --dir al`,
 		Args:    positional("ID"),
 	}
 	c.Flags().StringVar(&from, "from", "", "the party that said it, where several have used the same id")
+	languageFlag(c, &tag)
 	dirFlag(c, &dir)
 	c.RunE = func(c *cobra.Command, args []string) error {
+		in, err := language(c, dir, tag)
+		if err != nil {
+			return err
+		}
 		node, err := client(dir)
 		if err != nil {
 			return err
@@ -144,6 +200,7 @@ order of time, and where it stands. No content is shown; the look is recorded.`,
 			return desk.FromConnect(err)
 		}
 		r := newHistory(args[0], resp.Msg)
+		r.in = in
 		if !r.Complete {
 			a.note("history is still being read after the start; this is not complete")
 		}
@@ -180,7 +237,7 @@ func newHistory(id string, m *karaulav1.HistoryResponse) historyResult {
 		}
 		switch {
 		case e.GetAct() != nil:
-			line.What = alert.ActText(e.GetAct())
+			line.What, line.act = alert.ActText(e.GetAct()), e.GetAct()
 			if other := e.GetAct().GetOther(); len(other) == 16 {
 				line.Other = book.IDText([16]byte(other))
 			}

@@ -10,6 +10,7 @@ import (
 	"karaula/internal/lexicon"
 	"karaula/internal/node"
 	"karaula/internal/terms"
+	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
 // lang is the language of a page. The zero value leaves every word as files and
@@ -65,6 +66,21 @@ func (l lang) word(e protoreflect.Enum, word string) string {
 		return s
 	}
 	return word
+}
+
+// act gives what an act says in the terms of its coded values.
+func (l lang) act(a *karaulav1.Act) string {
+	var text strings.Builder
+	text.WriteString(l.Term(a.GetDeed().Descriptor(), a.GetDeed().Number()))
+	for _, e := range []protoreflect.Enum{a.GetGround(), a.GetRelation()} {
+		if term := l.Term(e.Descriptor(), e.Number()); term != "" {
+			text.WriteString(" (" + term + ")")
+		}
+	}
+	if a.GetOnward() != "" {
+		text.WriteString(": " + a.GetOnward())
+	}
+	return text.String()
 }
 
 // party gives the name of a party; its code where there is none.

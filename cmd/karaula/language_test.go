@@ -9,6 +9,7 @@ import (
 
 	"karaula/internal/lexicon"
 	"karaula/internal/terms"
+	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
 // TestPagesInALanguage: heads, coded words and names of parties are in it; ids,
@@ -72,6 +73,31 @@ vehicle: {}
 уште       -       -                              -               -                                  има уште погодоци
 
 ` + terms.KosovoFootnote + "\n",
+		},
+		{
+			name: "history",
+			r: historyResult{
+				in: lang{lexicon.SerbianLatin}, ID: "ID", Origin: "mk", Version: 2, Status: "current",
+				Flags: []deedLine{{Party: "rs", Ground: "national-law"}},
+				Events: []historyEvent{
+					{At: at, Party: "mk", Channel: "c", Number: 7, Version: 2, What: "update"},
+					{At: at, Party: "rs", Channel: "c", Number: 8, Version: 2, act: &karaulav1.Act{
+						Deed: karaulav1.Deed_DEED_FLAG, Ground: karaulav1.Ground_GROUND_NATIONAL_LAW,
+					}},
+					{At: at, Party: "rs", Channel: "c", Number: 9, What: "hit", Hit: "OTHER", Other: "OTHER"},
+				},
+			},
+			want: `upozorenje  ID
+od          Severna Makedonija
+stanje      važi
+verzija     2
+Srbija      označeno: neizvršivo ovde: nacionalno pravo
+
+DATO                  OD                  KANAL  BROJ  VERZIJA  ŠTA
+2026-03-01 12:00:00Z  Severna Makedonija  c      7     2        izmenjeno
+2026-03-01 12:00:00Z  Srbija              c      8     2        označeno: neizvršivo ovde (nacionalno pravo)
+2026-03-01 12:00:00Z  Srbija              c      9     0        izveštaj o pogotku OTHER
+`,
 		},
 		{
 			name: "no hit",
