@@ -198,7 +198,7 @@ func (c *channel) hearNotice(origin string, body []byte) {
 		return
 	}
 	if err := c.g.takeNotice(origin, b.GetNotice()); err != nil {
-		c.g.log.Info("a notice was not taken in", "party", origin, "why", err.Error())
+		c.g.log.Info("a notice was not taken in", "party", origin, "why", unquoted(err))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"regexp"
 	"slices"
 
 	"karaula/gateway/bus"
@@ -99,9 +100,16 @@ func (p *partner) hasMore(view *register.View, a *karaulav1.AgreementStanding) b
 
 func (p *partner) try(what string, err error) {
 	if err != nil && p.news(what, err) {
-		p.g.log.Info("could not be taken in", "party", p.code, "what", what, "why", err.Error())
+		p.g.log.Info("could not be taken in", "party", p.code, "what", what, "why", unquoted(err))
 	}
 }
+
+// quoted finds what an error quotes.
+var quoted = regexp.MustCompile(`"[^"]*"`)
+
+// unquoted says why a partner's signed text was not taken in, without what stands
+// in it: a partner that means harm can write a name there, and this ends in logs.
+func unquoted(err error) string { return quoted.ReplaceAllString(err.Error(), "…") }
 
 func (p *partner) fetchNotices(ctx context.Context, after uint64) {
 	client := p.asker()

@@ -2,6 +2,7 @@ package hostile
 
 import (
 	"bytes"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -180,6 +181,12 @@ func lies() map[string]answer {
 				}}
 			})}
 		},
+		"a refusal with a name": func(w *World, req *karaulav1.LinkRequest) [][]byte {
+			return [][]byte{w.signed(req, func(r *karaulav1.LinkReply) {
+				r.Answer = &karaulav1.LinkReply_Refusal{Refusal: &karaulav1.LinkRefusal{Code: "KANAROVIC"}}
+			})}
+		},
+		"texts with names": textsWithNames,
 		"texts of half a megabyte": func(w *World, req *karaulav1.LinkRequest) [][]byte {
 			s := w.standing()
 			s.CardSerial, s.NoticeSerial = 99, 99
@@ -193,6 +200,23 @@ func lies() map[string]answer {
 		},
 	}
 	return out
+}
+
+// textsWithNames answers with a card or notice that has a name in every line.
+func textsWithNames(w *World, req *karaulav1.LinkRequest) [][]byte {
+	s := w.standing()
+	s.CardSerial, s.NoticeSerial = 99, 99
+	if req.GetHello() != nil {
+		return [][]byte{w.signed(req, hello(s))}
+	}
+	head := "karaula card v1\n"
+	if req.GetGet().GetNotices() != nil {
+		head = "karaula notice v1\n"
+	}
+	return [][]byte{w.signed(req, func(r *karaulav1.LinkReply) {
+		text := head + "KANAROVIC QX 777 XQ\nparty Kanarovic\n\n— xk " + strings.Repeat("A", 91) + "=\n"
+		r.Answer = &karaulav1.LinkReply_Get{Get: &karaulav1.GetReply{Texts: [][]byte{[]byte(text)}}}
+	})}
 }
 
 func repeated(b []byte, n int) [][]byte {

@@ -150,6 +150,7 @@ func TestHostilePartner(t *testing.T) {
 		do   func()
 	}{
 		{"says", c.says},
+		{"names", c.quotesNothing},
 		{"stream", c.floodsItsStream},
 		{"asks", c.asksEverything},
 		{"broker", c.floodsTheBroker},
@@ -158,6 +159,7 @@ func TestHostilePartner(t *testing.T) {
 		{"contradicts", c.contradictsItself},
 		{"server", c.isAServer},
 		{"agree", c.meAndAlAgree},
+		{"names", c.quotesNothing},
 	} {
 		if only == "" || strings.Contains(only, step.name) {
 			step.do()

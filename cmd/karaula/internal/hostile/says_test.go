@@ -24,6 +24,10 @@ func aside(want string) string {
 // says says everything that must be refused, each for its reason.
 func (c *campaign) says() {
 	tries := append(testworld.Tries(), texts()...)
+	for i := range tries {
+		tries[i] = named(tries[i])
+	}
+	tries = append(tries, names()...)
 	want, before := Counts{}, c.counts()
 	grown := c.tryOut("says what it may not", len(tries), func() {
 		for _, t := range tries {
@@ -67,6 +71,9 @@ func texts() []testworld.Try {
 		"parties":  []byte("karaula agreement v1\nid x\n" + strings.Repeat("party xk \"x\"\n", 4000)),
 		"card":     []byte("karaula card v1\n" + strings.Repeat("key sign ed25519\n", 3000)),
 		"notice":   []byte("karaula notice v1\n" + strings.Repeat("reason \"x\"\n", 4000)),
+		"names":    []byte("karaula notice v1\nparty KANAROVIC\nKANAROVIC QX 777 XQ\n\n— KANAROVIC QX777XQ\n"),
+		"named":    []byte("karaula card v1\nparty kanarovic\nname \"KANAROVIC\"\nKanarovic QX 777 XQ\n"),
+		"titled":   []byte("karaula agreement v1\nid kanarovic\ntitle \"KANAROVIC\"\nKANAROVIC x\n"),
 		"brackets": []byte("karaula card v1\n" + strings.Repeat("[{(", 20_000)),
 	}
 	var out []testworld.Try

@@ -107,7 +107,7 @@ func (w *World) makeNode(dir, bin, party string) {
 	metrics, err := faults.FreePort()
 	w.must(err)
 	n, proxy, made, err := faults.MakeNode(dir, bin, party, func(c *node.Config) error {
-		c.Metrics = metrics
+		c.Metrics, c.Log.Level = metrics, "debug"
 		return nil
 	})
 	w.must(err)
