@@ -45,9 +45,9 @@ faults: ## break real nodes at length: KARAULA_KILLS=300 kills, damaged files, f
 	KARAULA_KILLS=$(KARAULA_KILLS) go test -count=1 -timeout=2h -v ./cmd/karaula/internal/faults
 
 .PHONY: cluster
-cluster: KARAULA_KILLS ?= 100
-cluster: ## kill the processes of a node with three servers at length: KARAULA_KILLS=100
-	KARAULA_KILLS=$(KARAULA_KILLS) go test -count=1 -timeout=2h -v -run Cluster ./cmd/karaula/internal/faults
+cluster: KARAULA_CLUSTER ?= 100
+cluster: ## kill, split, stop and upgrade a node with three servers at length: KARAULA_CLUSTER=100 kills
+	KARAULA_KILLS=1 KARAULA_CLUSTER=$(KARAULA_CLUSTER) go test -count=1 -timeout=2h -v -run Cluster ./cmd/karaula/internal/faults
 
 .PHONY: hostile
 hostile: KARAULA_HOSTILE ?= 20

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"karaula/gateway/diary"
 	"karaula/internal/agreement"
 	"karaula/internal/register"
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -30,7 +31,7 @@ func (g *Gateway) status(context.Context) *karaulav1.StatusResponse {
 		s.Warnings = append(s.Warnings, "history is still being read after the start; lists are not complete")
 	}
 	if g.begun.Load() && g.diary.Trouble() != "" {
-		s.Warnings = append(s.Warnings, "the own broker does not show what officers did as it was kept: "+g.diary.Trouble()+
+		s.Warnings = append(s.Warnings, diary.Missing+": "+g.diary.Trouble()+
 			"; karaula audit desk shows all of it")
 	}
 	if err := g.o.Keys.Err(); err != nil {

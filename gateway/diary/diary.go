@@ -38,6 +38,9 @@ type Config struct {
 	Logger  *slog.Logger
 }
 
+// Missing begins what a node's status warns of while [Diary.Trouble] gives something.
+const Missing = "the own broker does not show what officers did as it was kept"
+
 // Diary writes the ledger of the desk. It is safe for concurrent use.
 type Diary struct {
 	cfg  Config

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -231,10 +232,8 @@ func (l *Log) Read(ctx context.Context, from uint64, subject string, fn func(Sto
 		if tries++; tries > lagTries {
 			return fmt.Errorf("stream %s: read from %d to %d: %w", l.name, next, last, errLag)
 		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("stream %s: read from %d to %d: %w", l.name, next, last, ctx.Err())
-		case <-time.After(lagPause):
+		if err := l.lagged(ctx); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -325,20 +324,42 @@ func (l *Log) readFrom(
 	return seen, nil
 }
 
-// Get gives one message; false if it is not there (erased, or never was).
+// Get gives one message; false if it is not there (erased, or never was). What a
+// server of a cluster does not have, because it lags behind, the leader is asked for.
 func (l *Log) Get(ctx context.Context, seq uint64) (Stored, bool, error) {
 	s, err := l.js.Stream(ctx, l.name)
 	if err != nil {
 		return Stored{}, false, fmt.Errorf("stream %s: %w", l.name, err)
 	}
-	m, err := s.GetMsg(ctx, seq)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return Stored{}, false, nil
+	for tries := 1; ; tries++ {
+		m, err := s.GetMsg(ctx, seq)
+		if err == nil {
+			return Stored{Seq: m.Sequence, Subject: m.Subject, Data: m.Data, Header: m.Header, Time: m.Time}, true, nil
+		}
+		if !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return Stored{}, false, fmt.Errorf("stream %s: message %d: %w", l.name, seq, err)
+		}
+		gone, err := l.nothingIn(ctx, "", seq, seq)
+		if err != nil || gone {
+			return Stored{}, false, err
+		}
+		if tries > lagTries {
+			return Stored{}, false, fmt.Errorf("stream %s: message %d: %w", l.name, seq, errLag)
+		}
+		if err := l.lagged(ctx); err != nil {
+			return Stored{}, false, err
+		}
 	}
-	if err != nil {
-		return Stored{}, false, fmt.Errorf("stream %s: message %d: %w", l.name, seq, err)
+}
+
+// lagged waits for a server that lags behind.
+func (l *Log) lagged(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("stream %s: %w: %w", l.name, errLag, ctx.Err())
+	case <-time.After(lagPause):
+		return nil
 	}
-	return Stored{Seq: m.Sequence, Subject: m.Subject, Data: m.Data, Header: m.Header, Time: m.Time}, true, nil
 }
 
 // Look compares what stands behind the known end of the stream with the bytes
@@ -372,20 +393,32 @@ func (l *Log) Look(
 	return at, newEnd, err
 }
 
-// Last gives the last message of a subject; false if there is none.
+// Last gives the last message of a subject; false if there is none. A server of a
+// cluster that lags behind may give an older one, but none only if the leader has none.
 func (l *Log) Last(ctx context.Context, subject string) (Stored, bool, error) {
 	s, err := l.js.Stream(ctx, l.name)
 	if err != nil {
 		return Stored{}, false, fmt.Errorf("stream %s: %w", l.name, err)
 	}
-	m, err := s.GetLastMsgForSubject(ctx, subject)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return Stored{}, false, nil
+	for tries := 1; ; tries++ {
+		m, err := s.GetLastMsgForSubject(ctx, subject)
+		if err == nil {
+			return Stored{Seq: m.Sequence, Subject: m.Subject, Data: m.Data, Header: m.Header, Time: m.Time}, true, nil
+		}
+		if !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return Stored{}, false, fmt.Errorf("stream %s: last of %s: %w", l.name, subject, err)
+		}
+		none, err := l.nothingIn(ctx, subject, 1, math.MaxUint64)
+		if err != nil || none {
+			return Stored{}, false, err
+		}
+		if tries > lagTries {
+			return Stored{}, false, fmt.Errorf("stream %s: last of %s: %w", l.name, subject, errLag)
+		}
+		if err := l.lagged(ctx); err != nil {
+			return Stored{}, false, err
+		}
 	}
-	if err != nil {
-		return Stored{}, false, fmt.Errorf("stream %s: last of %s: %w", l.name, subject, err)
-	}
-	return Stored{Seq: m.Sequence, Subject: m.Subject, Data: m.Data, Header: m.Header, Time: m.Time}, true, nil
 }
 
 // Erase overwrites one message and takes it out. One that is not there is no error.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -37,7 +39,7 @@ func makeClusterAt(t *testing.T, pair bool, hosts *Hosts, in func(machine int) [
 		w.Clean()
 		if t.Failed() {
 			for _, n := range append(slices.Clone(w.Cluster.Machines), w.ME) {
-				t.Logf("log of %s:\n%s", n.Dir, n.Tail(6000))
+				t.Logf("log of %s:\n%s", n.Dir, quiet(n.Tail(1<<20)))
 			}
 		}
 	})
@@ -50,14 +52,26 @@ func makeClusterAt(t *testing.T, pair bool, hosts *Hosts, in func(machine int) [
 	return w
 }
 
+// quiet gives the end of a log without what a server says all the time.
+func quiet(log string) string {
+	lines := slices.DeleteFunc(strings.Split(log, "\n"), func(l string) bool {
+		return strings.Contains(l, "[INF]") || strings.Contains(l, "trying to connect to route") || strings.Contains(l, "quorum")
+	})
+	return strings.Join(lines[max(0, len(lines)-60):], "\n")
+}
+
 // finish settles, walks both sides, and stops the servers.
 func finish(t *testing.T, w *World, r map[string]*Record) *Findings {
 	t.Helper()
 	must(t, w.Cluster.Whole(patient(t)))
-	f := settleAndWalk(t, w, r, Expect{})
+	f := settleAndWalk(t, w, r, Expect{Copies: true}) // two gateways may both have stored what arrived
 	must(t, w.Cluster.Stop())
 	return f
 }
+
+// electionTime is how long nats-server's followers wait for a leader before one of
+// them stands for election (minElectionTimeout and maxElectionTimeout, server/raft.go).
+const electionTime = "4 to 9 s"
 
 // outages measures for how long nothing was acknowledged around each event.
 type outages struct {
@@ -133,14 +147,22 @@ func killOne(t *testing.T, w *World, r *Record, rng *rand.Rand, o *outages) {
 	must(t, w.Cluster.Whole(ctx))
 }
 
-// clusterKills is how many kills a cluster has to stand: fewer in the short form,
-// because each is followed by an election.
+// clusterKills is how many kills a cluster has to stand: few, because each is
+// followed by an election, and as many as KARAULA_CLUSTER says.
 func clusterKills(t *testing.T) int {
 	t.Helper()
-	if !long() {
+	switch text := os.Getenv("KARAULA_CLUSTER"); {
+	case text != "":
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			t.Fatalf("KARAULA_CLUSTER=%q is no number of kills", text)
+		}
+		return n
+	case long():
+		return 20
+	default:
 		return 4
 	}
-	return kills(t)
 }
 
 // Whatever one process of a node with three servers is killed, nothing that was
@@ -155,7 +177,8 @@ func TestClusterKills(t *testing.T) {
 	}
 	endLoad(t, loads...)
 	f := finish(t, w, r)
-	t.Logf("%d kills: %s; al's commands ended with %s", count, o.longest(r["al"]), r["al"].Exits())
+	tell(t, "%d kills: %s (NATS elects after %s); al's commands ended with %s; %s", count, o.longest(r["al"]), electionTime,
+		r["al"].Exits(), f)
 	if f.Acked["al"] == 0 || f.Acked["me"] == 0 {
 		t.Error("nothing was sent: the campaign has shown nothing")
 	}
@@ -182,8 +205,8 @@ func TestClusterRollingRestart(t *testing.T) {
 	_, acked := r["al"].Count()
 	must(t, r["al"].Await(patient(t), acked+3))
 	endLoad(t, load)
-	finish(t, w, r)
-	t.Logf("%s; al's commands ended with %s", o.longest(r["al"]), r["al"].Exits())
+	f := finish(t, w, r)
+	tell(t, "%s (NATS elects after %s); al's commands ended with %s; %s", o.longest(r["al"]), electionTime, r["al"].Exits(), f)
 }
 
 // step waits until one of two gateways speaks and the other one could take over.
@@ -264,7 +287,8 @@ func TestClusterPairKills(t *testing.T) {
 	}
 	endLoad(t, loads...)
 	f := finish(t, w, r)
-	t.Logf("%d kills: %s; al's commands ended with %s", count, o.longest(r["al"]), r["al"].Exits())
+	tell(t, "%d kills: %s (NATS elects after %s); al's commands ended with %s; %s", count, o.longest(r["al"]), electionTime,
+		r["al"].Exits(), f)
 	if f.Acked["al"] == 0 || f.Acked["me"] == 0 {
 		t.Error("nothing was sent: the campaign has shown nothing")
 	}

@@ -64,7 +64,7 @@ func TestLinksAreCutDuringTraffic(t *testing.T) {
 		must(t, p.Mend())
 	}
 	f := settleAndWalk(t, w, r, Expect{})
-	t.Logf("%d cuts; %d bytes went through", rounds+2, passed)
+	tell(t, "%d cuts in the middle of %d bytes: %s", rounds+2, passed, f)
 	if f.Acked["al"] < 15*rounds {
 		t.Errorf("only %d alerts", f.Acked["al"])
 	}

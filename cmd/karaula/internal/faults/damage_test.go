@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"karaula/gateway/diary"
 	"karaula/internal/node"
 )
 
@@ -223,7 +224,7 @@ func (x *ruin) asks(t *testing.T) string {
 			return didTakeIn
 		case strings.Contains(w, "is halted"):
 			return didRepair
-		case strings.HasPrefix(w, deskWarning):
+		case strings.HasPrefix(w, diary.Missing):
 			out = didTell
 		}
 	}

@@ -77,6 +77,8 @@ type Node struct {
 	Listen string
 	// Log collects what its processes write to standard error.
 	Log string
+	// Env is added to the environment of every process and command.
+	Env []string
 	// In is put before the command line of every process, to run it on another host.
 	In []string
 	// Before is put before the command line of a part, such as a tracer.
@@ -130,6 +132,7 @@ func (n *Node) startOne(ctx context.Context, part Part, wait bool) error {
 	c := exec.Command(bin, args...)                        //nolint:noctx // it outlives the call; Kill and Stop end it
 	fmt.Fprintf(log, "--- %s %s\n", n.Party, string(part)) //nolint:errcheck // for people
 	c.Stderr = log
+	c.Env = append(os.Environ(), n.Env...)
 	out, err := c.StdoutPipe()
 	if err != nil {
 		return err
@@ -289,6 +292,7 @@ func (n *Node) Offline(ctx context.Context, args ...string) (Answer, error) {
 func (n *Node) run(ctx context.Context, stdin string, args ...string) (Answer, error) {
 	c := exec.CommandContext(ctx, n.Bin, args...)
 	var out, errs bytes.Buffer
+	c.Env = append(os.Environ(), n.Env...)
 	c.Stdin, c.Stdout, c.Stderr = strings.NewReader(stdin), &out, &errs
 	err := startTied(c)
 	if err == nil {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"karaula/gateway/diary"
 )
 
 // look is the pause between two looks at a condition.
@@ -30,13 +32,10 @@ func Until(ctx context.Context, ok func() string) error {
 	}
 }
 
-// deskWarning begins the warning that the broker has lost records of the desk: a
-// test that takes a broker's disk away or sets it back has done just that, and it
-// stays told until the next start.
-const deskWarning = "the own broker does not show what officers did as it was kept"
-
 // Settle waits until both nodes have heard and answered everything that the
-// other one said, with nothing held, put aside or warned of but the desk.
+// other one said, with nothing held, put aside or warned of but the desk: a test that
+// takes a broker's disk away or sets it back has taken its records, too, and that stays
+// told until the next start.
 func (w *World) Settle(ctx context.Context) error {
 	before := ""
 	return Until(ctx, func() string {
@@ -72,7 +71,7 @@ func (w *World) Settle(ctx context.Context) error {
 // lacks says what keeps a node from being at rest, and notes its numbers.
 func (s *Status) lacks(party, partner string, said, received map[string]uint64) string {
 	for _, w := range s.Warnings {
-		if !strings.HasPrefix(w, deskWarning) {
+		if !strings.HasPrefix(w, diary.Missing) {
 			return party + " warns: " + w
 		}
 	}

@@ -16,10 +16,6 @@ import (
 	"karaula/internal/subject"
 )
 
-// electionTime is how long nats-server's followers wait for a leader before one of
-// them stands for election (minElectionTimeout and maxElectionTimeout, server/raft.go).
-const electionTime = "4 to 9 s"
-
 // leader gives the machine whose server leads the stream of what is sent.
 func leader(t *testing.T, c *Cluster) int {
 	t.Helper()

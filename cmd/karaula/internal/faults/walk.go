@@ -43,6 +43,8 @@ type Findings struct {
 	Acked map[string]int
 	// Signed counts the places of ledgers for which signed bytes were compared.
 	Signed int
+	// Copies counts messages that a stream holds again in the same bytes.
+	Copies int
 	// Wrong is everything that should not be.
 	Wrong []string
 }
@@ -54,7 +56,11 @@ func (f *Findings) String() string {
 		fmt.Fprintf(&b, "%s said %d statements, %d alerts (%d acknowledged), %d receipts; ",
 			p, f.Statements[p], f.Alerts[p], f.Acked[p], f.Receipts[p])
 	}
-	fmt.Fprintf(&b, "%d places compared; %d wrong", f.Signed, len(f.Wrong))
+	fmt.Fprintf(&b, "%d places compared; ", f.Signed)
+	if f.Copies > 0 {
+		fmt.Fprintf(&b, "%d stored again in the same bytes; ", f.Copies)
+	}
+	fmt.Fprintf(&b, "%d wrong", len(f.Wrong))
 	return b.String()
 }
 
@@ -97,9 +103,9 @@ func Walk(ctx context.Context, w *World, records map[string]*Record, x Expect) (
 			return nil, fmt.Errorf("the store of %s: %w", n.Party, err)
 		}
 		if x.Copies {
-			s.Out = inOrder(s.Out)
+			s.Out = k.inOrder(s.Out)
 			for origin, list := range s.In {
-				s.In[origin] = inOrder(list)
+				s.In[origin] = k.inOrder(list)
 			}
 		}
 		k.stores[n.Party] = s
@@ -121,12 +127,13 @@ func Walk(ctx context.Context, w *World, records map[string]*Record, x Expect) (
 
 // inOrder gives the messages of a stream in the order of their numbers, without
 // those that are there again in the same bytes.
-func inOrder(list []stream.Stored) []stream.Stored {
+func (k *walker) inOrder(list []stream.Stored) []stream.Stored {
 	var out []stream.Stored
 	seen := map[string]bool{}
 	at := map[string]uint64{}
 	for _, m := range list {
 		if seen[string(m.Data)] {
+			k.f.Copies++
 			continue
 		}
 		seen[string(m.Data)] = true

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -18,8 +19,9 @@ import (
 )
 
 // The file: a head of 64 bytes (magic, key), then records of 64 bytes, each with a
-// checksum. The last record of a row counts. What follows the first record that is
-// not whole was not synced, and is cut off.
+// checksum. The last record of a row counts. What a loss of power leaves of records
+// that were not synced is a short end or zeros up to the end, and is cut off: no
+// record lies across sectors. Anything else is damage.
 const (
 	recordSize = 64
 	magic      = "karaula import 1\n"
@@ -98,8 +100,7 @@ func (s *State) load() error {
 	case n == 0 || (n < recordSize && bytes.Equal(head[:n], make([]byte, n))):
 		return s.begin()
 	case err != nil || string(head[:len(magic)]) != magic || !whole(head):
-		return problem.New(problem.Verification, "%s is not the state of an import, or is damaged; nothing was sent", s.path).
-			WithHint("put it back from a copy: without it every row would become a second alert")
+		return s.damaged("at its beginning")
 	}
 	s.key = bytes.Clone(head[len(magic) : len(magic)+keySize])
 	end := int64(recordSize)
@@ -108,7 +109,7 @@ func (s *State) load() error {
 		for at := 0; at+recordSize <= n; at += recordSize {
 			b := block[at : at+recordSize]
 			if !whole(b) {
-				return s.cut(end)
+				return s.unsynced(end)
 			}
 			s.take(b)
 			end += recordSize
@@ -120,6 +121,31 @@ func (s *State) load() error {
 			return problem.Wrap(problem.Failed, err, "the state of the import cannot be read; nothing was sent")
 		}
 	}
+}
+
+// unsynced cuts off what begins with a record that is not whole, if it never reached
+// the disk: then there are zeros up to the end.
+func (s *State) unsynced(end int64) error {
+	rest := io.NewSectionReader(s.f, end, 1<<62)
+	for block := make([]byte, recordSize*1024); ; {
+		n, err := io.ReadFull(rest, block)
+		if !bytes.Equal(block[:n], make([]byte, n)) {
+			return s.damaged("at byte " + strconv.FormatInt(end, 10))
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return s.cut(end)
+		}
+		if err != nil {
+			return problem.Wrap(problem.Failed, err, "the state of the import cannot be read; nothing was sent")
+		}
+	}
+}
+
+// damaged says that the file cannot be relied on: rows that it has forgotten would
+// become second alerts.
+func (s *State) damaged(where string) error {
+	return problem.New(problem.Verification, "%s is not the state of an import, or is damaged %s; nothing was sent", s.path, where).
+		WithHint("put it back from a copy: without it every row would become a second alert")
 }
 
 // begin makes the head, with a new key.
