@@ -4,6 +4,10 @@ import (
 	"errors"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"karaula/gateway/bus"
+	"karaula/internal/terms"
+	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
 // metrics are the gateway's counters. Labels hold ids, words and codes only.
@@ -78,4 +82,16 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		errs = append(errs, reg.Register(c))
 	}
 	return m, errors.Join(errs...)
+}
+
+// begin has the counters of what alarms wait for begin at 0: of a series whose
+// first value is 1, Prometheus sees no increase.
+func (m *metrics) begin(channel, party string) {
+	codes := karaulav1.Code(0).Descriptor().Values()
+	for i := 1; i < codes.Len(); i++ {
+		code := terms.CodeWord(karaulav1.Code(codes.Get(i).Number()))
+		m.judged.WithLabelValues(channel, terms.ClassWord(karaulav1.VerdictClass_VERDICT_CLASS_REFUSED), code).Add(0)
+		m.quarantined.WithLabelValues(channel, party, code).Add(0)
+	}
+	m.quarantined.WithLabelValues(channel, party, bus.Replayed).Add(0)
 }
