@@ -228,7 +228,7 @@ func TestOwnRoles(t *testing.T) {
 		"gateway": {
 			"k1.b01-al-me.al.trafficking", "k1.b01-al-me.me.vehicle", "k1.b99-al-rs.al.vehicle", "$JS.API.STREAM.CREATE.X",
 			"$JS.API.STREAM.UPDATE.OUT_b01-al-me", "$JS.API.STREAM.DELETE.OUT_b01-al-me", "$JS.API.STREAM.PURGE.OUT_b01-al-me",
-			"$JS.API.STREAM.MSG.DELETE.DESK", "$JS.API.STREAM.MSG.DELETE.VERDICT", "$JS.API.STREAM.MSG.DELETE.STUB",
+			"$JS.API.STREAM.MSG.DELETE.VERDICT", "$JS.API.STREAM.MSG.DELETE.STUB",
 			"$JS.API.STREAM.SNAPSHOT.DESK", "$JS.API.STREAM.RESTORE.X", "$SYS.REQ.SERVER.PING", "$JS.API.ACCOUNT.PURGE.AL",
 		},
 		"keeper": {

@@ -116,6 +116,7 @@ func gatewayRights(p Plan, inbox right) rights {
 	for _, name := range append(s.out, s.in...) {
 		r.publish = append(r.publish, right{api("STREAM.MSG.DELETE." + name), "erase one statement's content"})
 	}
+	r.publish = append(r.publish, right{api("STREAM.MSG.DELETE." + subject.DeskStream), "take out a record of the desk at its end"})
 	r.subscribe = []right{inbox, {subject.Link("*"), "the link service"}}
 	r.respond = true
 	if p.Pair {

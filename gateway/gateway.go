@@ -202,6 +202,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		return err
 	}
 	g.work.Go(func() { g.checkDiary(inner) })
+	g.work.Go(func() { g.pruneDiary(inner) })
 	g.work.Go(func() { g.mindStock(inner) })
 	err = g.mind(ctx, inner, stopDesk, deskDone)
 	stopInner() // also what is being opened; what is queued is said under a time limit of its own

@@ -8,7 +8,9 @@ import (
 	"karaula/gateway/diary"
 	"karaula/internal/envelope"
 	"karaula/internal/evidence"
+	"karaula/internal/node"
 	"karaula/internal/problem"
+	"karaula/internal/subject"
 	"karaula/internal/wire"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
@@ -23,7 +25,7 @@ const (
 func (g *Gateway) openDiary(ctx context.Context) (err error) {
 	keys := g.o.Keys.Keys()
 	g.diary, err = diary.Open(ctx, diary.Config{
-		Log: g.deskLog, Records: diary.NewRecords(g.o.Keys.Keys, deskKey(keys)), Path: g.o.Layout.DeskHead(), Now: g.o.Now, Logger: g.log,
+		Log: g.deskLog, Stubs: g.stubs, Records: diary.NewRecords(g.o.Keys.Keys, deskKey(keys)), Path: g.o.Layout.DeskHead(), Now: g.o.Now, Logger: g.log,
 	})
 	return err
 }
@@ -42,6 +44,40 @@ func (g *Gateway) checkDiary(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-time.After(wait):
+		}
+	}
+}
+
+// deskPruneEvery is how often it is looked for records at their end.
+const deskPruneEvery = time.Hour
+
+// pruneDiary takes out the records of the desk that are past their term.
+func (g *Gateway) pruneDiary(ctx context.Context) {
+	for {
+		if err := g.pruneDesk(ctx); err != nil && ctx.Err() == nil {
+			g.log.Warn("records of the desk past their term are still there; in an hour again", "why", err.Error())
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(deskPruneEvery):
+		}
+	}
+}
+
+// pruneDesk takes out all that are due. Stock is not taken meanwhile, and is told
+// what is missing now.
+func (g *Gateway) pruneDesk(ctx context.Context) error {
+	before := g.o.Now().Add(-max(g.o.Config.DeskRetention, node.DeskRetention))
+	for {
+		g.stocking.Lock()
+		tried, err := g.diary.Prune(ctx, before)
+		if s := g.shelves[subject.DeskStream]; s != nil {
+			s.Excuse(uint64(tried)) //nolint:gosec // a count
+		}
+		g.stocking.Unlock()
+		if err != nil || !diary.Full(tried) {
+			return err
 		}
 	}
 }

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 
 	"karaula/gateway/desk"
 	"karaula/internal/evidence"
+	"karaula/internal/node"
 	"karaula/internal/problem"
 	"karaula/internal/subject"
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -141,4 +143,43 @@ func FuzzVerifyDesk(f *testing.F) {
 			t.Errorf("shows other deeds: %v", got)
 		}
 	})
+}
+
+// Records of who looked at what go after their term, and the export still verifies
+// from the first one to the head; the stocktaking does not take it for a loss.
+func TestWhoLookedGoesAfterItsTerm(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.start()
+	a := route()
+	_, err := h.send(h.ctx, a)
+	must(t, err)
+	_, err = h.desk.Show(h.ctx, connect.NewRequest(&karaulav1.ShowRequest{AlertId: a.GetId(), Reason: "case 12 (invented)"}))
+	must(t, err)
+	h.exportDesk()
+	h.gateway.takeStock(h.ctx)
+	if r, _, err := h.verifyDesk(h.exportDesk()); err != nil || r.Records != 4 {
+		t.Fatal(r, err)
+	}
+	h.ahead(node.DeskRetention - time.Minute)
+	must(t, h.gateway.pruneDesk(h.ctx))
+	if r, _, err := h.verifyDesk(h.exportDesk()); err != nil || r.Closed != 0 {
+		t.Errorf("before the term: %+v %v", r, err)
+	}
+	h.ahead(time.Hour)
+	must(t, h.gateway.pruneDesk(h.ctx))
+	h.gateway.takeStock(h.ctx)
+	if faults := h.gateway.stockFaults(); len(faults) > 0 {
+		t.Errorf("the stocktaking says %v", faults)
+	}
+	file := h.exportDesk()
+	r, entries, err := h.verifyDesk(file)
+	if err != nil || !r.Verified() || r.Closed < 4 || r.Head.GetNumber() != r.Closed+r.Records || r.Before.GetNumber() != 0 {
+		t.Errorf("after it: %+v %v", r, err)
+	}
+	for _, e := range entries {
+		if e.GetReason() == "case 12 (invented)" {
+			t.Error("who looked is still there")
+		}
+	}
 }

@@ -241,7 +241,7 @@ func (l *law) streams() []stream {
 	list := []stream{
 		{subject.VerdictStream, "", own},
 		{subject.StubStream, "", own},
-		{subject.DeskStream, "", own},
+		{subject.DeskStream, "", desk},
 		{subject.QuarantineStream, "", quarantine},
 		{"STRAY", "", stray},
 	}

@@ -69,11 +69,12 @@ type kind int
 const (
 	out        kind = 1 << iota // what the owner says on a channel
 	in                          // what another party said
-	own                         // verdicts, stubs, desk
+	own                         // verdicts, stubs
+	desk                        // who did what
 	quarantine                  // bytes without a signature
 	stray                       // a stream that there should not be
-	every      = out | in | own | quarantine | stray
-	known      = out | in | own | quarantine
+	every      = out | in | own | desk | quarantine | stray
+	known      = out | in | own | desk | quarantine
 )
 
 // stream is one stream of a broker's owner.
@@ -126,14 +127,14 @@ var verbs = []verb{
 	{name: "STREAM.PURGE", names: aStream},
 	{name: "STREAM.SNAPSHOT", names: aStream},
 	{name: "STREAM.RESTORE", names: aStream},
-	{name: "STREAM.MSG.DELETE", names: aStream, gateway: out | in},
+	{name: "STREAM.MSG.DELETE", names: aStream, gateway: out | in | desk},
 	{name: "STREAM.MSG.GET", names: aStream, gateway: every},
 	{name: "STREAM.PEER.REMOVE", names: aStream},
 	{name: "STREAM.PEER.EVACUATE", names: aStream},
 	{name: "STREAM.CANCEL_MOVE", names: aStream},
 	{name: "STREAM.LEADER.STEPDOWN", names: aStream},
-	{name: "DIRECT.GET", names: aStream, gateway: every, audit: out | in | own, auditor: out | in},
-	{name: "DIRECT.GET", names: aSubject, gateway: every, audit: out | in | own},
+	{name: "DIRECT.GET", names: aStream, gateway: every, audit: out | in | own | desk, auditor: out | in},
+	{name: "DIRECT.GET", names: aSubject, gateway: every, audit: out | in | own | desk},
 
 	{name: "CONSUMER.CREATE", names: aStream},
 	{name: "CONSUMER.NAMES", names: aStream},

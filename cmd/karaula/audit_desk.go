@@ -37,7 +37,7 @@ func (r deskResult) page(p *page) {
 		field{"records", fmt.Sprintf("%d, numbers %d to %d", r.Records+r.Closed, r.First, r.Last)},
 		field{"head", fmt.Sprintf("%d %s", r.Head, r.Link)})
 	if r.Closed > 0 {
-		p.line("Of %d of them only the commitment is there: the key that they were sealed to is gone.", r.Closed)
+		p.line("Of %d of them only the commitment is there: they are past their end, or their key is gone.", r.Closed)
 	}
 	pageFindings(p, r.Findings, 0)
 }

@@ -6,8 +6,8 @@
 //
 // Records that come at the same time go to the broker in one batch, and the head
 // to the disk once for all of them. The package must never let a deed be done
-// whose record and head are not both stored, never take a record out, and never
-// put what an officer did into a log or an error.
+// whose record and head are not both stored, never take a record out but the
+// oldest at their end, never without its stub, and never put what an officer did into a log or an error.
 package diary
 
 import (
@@ -32,6 +32,7 @@ const (
 // Config is what a diary needs.
 type Config struct {
 	Log     *stream.Log
+	Stubs   *stream.Log // of what was taken out at its end; nil: nothing ever is
 	Records *Records
 	Path    string // of the file of the head
 	Now     func() time.Time
@@ -215,6 +216,11 @@ func (d *Diary) look(ctx context.Context) error {
 		return err
 	}
 	at := d.head
+	if d.lost && at == (head{}) {
+		if at.Place, err = d.pruned(ctx, func(*karaulav1.DeskRecord) error { return nil }); err != nil {
+			return err
+		}
+	}
 	strangers := 0
 	err = d.cfg.Log.Read(ctx, d.head.seq+1, "", func(m stream.Stored) error {
 		rec, err := d.cfg.Records.Parse(m.Data)

@@ -24,6 +24,7 @@ type house struct {
 	t       testing.TB
 	broker  *testbroker.Broker
 	log     *stream.Log
+	stubs   *stream.Log
 	records *diary.Records
 	path    string
 	d       *diary.Diary
@@ -60,7 +61,7 @@ func (h *house) open() {
 
 func (h *house) openAt(path string) (*diary.Diary, error) {
 	return diary.Open(context.Background(), diary.Config{
-		Log: h.log, Records: h.records, Path: path, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+		Log: h.log, Stubs: h.stubs, Records: h.records, Path: path, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
 	})
 }
 

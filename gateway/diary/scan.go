@@ -31,6 +31,10 @@ func (d *Diary) Read(
 	ctx context.Context, from, to time.Time, put func(*karaulav1.DeskPiece) error,
 ) (Slice, error) {
 	r := &reader{d: d, from: from, to: to, put: put, until: d.Head()}
+	var err error
+	if r.pruned, err = d.pruned(ctx, r.follow); err != nil {
+		return Slice{}, err
+	}
 	if err := d.cfg.Log.Read(ctx, 1, "", r.take); err != nil {
 		if problem.KindOf(err) == problem.Failed && ctx.Err() == nil {
 			err = problem.Wrap(problem.Unreachable, err, "the desk stream cannot be read to its end")
@@ -50,8 +54,8 @@ type reader struct {
 	put      func(*karaulav1.DeskPiece) error
 	until    Place // the head when it began
 
-	at           Place
-	begun, ended bool // pieces were given; no more are
+	at, pruned   Place // pruned: of the last record of which only the stub is there
+	begun, ended bool  // pieces were given; no more are
 	before, last Place
 }
 
@@ -60,11 +64,21 @@ func (r *reader) take(m stream.Stored) error {
 	switch {
 	case err != nil:
 		return r.find("message %d of the stream was not written by this gateway", m.Seq)
+	case rec.GetNumber() <= r.pruned.Number:
+		if r.at == r.pruned {
+			return nil // it was being taken out when the gateway died
+		}
+		return r.find("message %d of the stream is record %d, which was taken out at its end", m.Seq, rec.GetNumber())
 	case rec.GetNumber() <= r.at.Number:
 		return r.find("message %d of the stream is record %d, for a second time or out of its order", m.Seq, rec.GetNumber())
 	case r.at.Number >= r.until.Number:
 		return nil // written since
 	}
+	return r.follow(rec)
+}
+
+// follow takes the next record, or what is left of it.
+func (r *reader) follow(rec *karaulav1.DeskRecord) error {
 	previous := Place{rec.GetNumber() - 1, [32]byte(rec.GetPrevious())}
 	jump := previous != r.at
 	if jump {
@@ -89,6 +103,9 @@ func (r *reader) give(rec *karaulav1.DeskRecord, previous Place, jump bool) erro
 		return nil
 	}
 	frame, e, err := r.d.cfg.Records.open(rec)
+	if len(rec.GetSealed()) == 0 { // a stub
+		err = problem.New(problem.Locked, "it was taken out at its end")
+	}
 	if problem.Is(err, problem.Verification) {
 		if err := r.find("record %d was changed: it does not hold what it commits to", rec.GetNumber()); err != nil {
 			return err

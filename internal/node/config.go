@@ -51,6 +51,12 @@ type Config struct {
 	// that there are no backups. At most 8760h.
 	BackupHorizon time.Duration `yaml:"backup-horizon"`
 
+	// How long a record of who looked at what is kept: then who, what and why are
+	// taken out, and its place in the ledger stays. At least three years
+	// (Regulation (EU) 2018/1862, Art. 12; Regulation (EU) 2024/982, Art. 18); longer,
+	// up to ten years, only where national law orders it.
+	DeskRetention time.Duration `yaml:"desk-retention"`
+
 	// Copies of every stream: 1, or 3 or 5 where the broker is a cluster.
 	Replicas int `yaml:"replicas"`
 
@@ -210,6 +216,10 @@ const (
 	TakeoverManual    = "manual"
 )
 
+// DeskRetention is how long records of who looked at what are kept, unless
+// national law orders more: three years.
+const DeskRetention = 3 * 8766 * time.Hour
+
 // Default gives a configuration in which every field that has a default has it.
 func Default() *Config {
 	return &Config{
@@ -217,6 +227,7 @@ func Default() *Config {
 		Heartbeat:     time.Hour,
 		Silence:       2 * time.Hour,
 		BackupHorizon: 30 * 24 * time.Hour,
+		DeskRetention: DeskRetention,
 		Replicas:      1,
 		SocketMode:    "0600",
 		Pair:          PairConfig{Takeover: TakeoverAutomatic, Lease: 5 * time.Second},

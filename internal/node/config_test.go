@@ -19,7 +19,7 @@ func full() *Config {
 	return &Config{
 		Party: "al", Name: "Policia e Shtetit – test", Listen: "0.0.0.0:4222",
 		Advertise: []string{"al.example.org:4222", "192.0.2.1:4222"}, Metrics: "127.0.0.1:9222",
-		ClockSkew: 90 * time.Second, Heartbeat: 30 * time.Minute, Silence: 3 * time.Hour, BackupHorizon: 48 * time.Hour, Replicas: 3,
+		ClockSkew: 90 * time.Second, Heartbeat: 30 * time.Minute, Silence: 3 * time.Hour, BackupHorizon: 48 * time.Hour, DeskRetention: 5 * 8766 * time.Hour, Replicas: 3,
 		SocketMode: "0660",
 		Officers: []Officer{
 			{UID: 1000, ID: "desk-1", Role: RoleOfficer}, {UID: 1001, ID: "on", Role: RoleSupervisor},
@@ -94,7 +94,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := &Config{
 		Party: "al", Name: "Test", Listen: "127.0.0.1:4222", ClockSkew: 5 * time.Minute, Heartbeat: time.Hour, Silence: 2 * time.Hour,
-		BackupHorizon: 720 * time.Hour, Replicas: 1, SocketMode: "0600",
+		BackupHorizon: 720 * time.Hour, DeskRetention: DeskRetention, Replicas: 1, SocketMode: "0600",
 		Pair:  PairConfig{Takeover: "automatic", Lease: 5 * time.Second},
 		Store: StoreConfig{MaxBytes: 32 << 30, Quota: 1 << 30}, Log: LogConfig{Level: "info", Format: "text"},
 	}

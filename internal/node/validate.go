@@ -78,6 +78,7 @@ func (v *validator) config(c *Config) {
 	v.span("heartbeat", c.Heartbeat, time.Second, time.Hour)
 	v.span("silence", c.Silence, 2*time.Second, 168*time.Hour)
 	v.span("backup-horizon", c.BackupHorizon, 0, 8760*time.Hour)
+	v.span("desk-retention", c.DeskRetention, DeskRetention, 10*8766*time.Hour)
 	if !slices.Contains([]int{1, 3, 5}, c.Replicas) {
 		v.fault("replicas", "not 1, 3 or 5")
 	}

@@ -100,6 +100,13 @@ func ChannelStubs(channel string) string { return "stub." + channel + ".>" }
 // Stubs covers all of them of one ledger.
 func Stubs(channel, origin string) string { return "stub." + channel + "." + origin + ".>" }
 
+// DeskStub is the subject of what stays of a record of the desk. No channel has an
+// id with an underscore.
+func DeskStub(number uint64) string { return "stub._desk." + strconv.FormatUint(number, 10) }
+
+// DeskStubs covers all of them.
+const DeskStubs = "stub._desk.>"
+
 // Quarantine is the subject of bytes that no valid signature covers.
 func Quarantine(channel, origin string) string { return "quarantine." + channel + "." + origin }
 
