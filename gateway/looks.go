@@ -25,7 +25,8 @@ const (
 func (g *Gateway) openDiary(ctx context.Context) (err error) {
 	keys := g.o.Keys.Keys()
 	g.diary, err = diary.Open(ctx, diary.Config{
-		Log: g.deskLog, Stubs: g.stubs, Records: diary.NewRecords(g.o.Keys.Keys, deskKey(keys)), Path: g.o.Layout.DeskHead(), Now: g.o.Now, Logger: g.log,
+		Log: g.deskLog, Stubs: g.stubs, Records: diary.NewRecords(g.o.Keys.Keys, deskKey(keys)),
+		Path: g.o.Layout.DeskHead(), Now: g.o.Now, Logger: g.log,
 	})
 	return err
 }

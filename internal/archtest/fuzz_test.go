@@ -36,6 +36,7 @@ var targets = map[string]string{
 	"internal/backup/backup.go":           "internal/backup FuzzUnpack",
 	"internal/backup/open.go":             "internal/backup FuzzUnpack",
 	"internal/border/join.go":             "internal/border FuzzPlace",
+	"internal/evidence/bareproof.go":      "internal/evidence FuzzProof",
 	"internal/evidence/tar.go":            "internal/evidence FuzzOpenBundle",
 	"internal/node/restored.go":           "internal/node FuzzLoadRestored",
 	"broker/remote.go":                    "none: answers of our own servers to the account of operation",

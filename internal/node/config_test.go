@@ -19,7 +19,8 @@ func full() *Config {
 	return &Config{
 		Party: "al", Name: "Policia e Shtetit – test", Listen: "0.0.0.0:4222",
 		Advertise: []string{"al.example.org:4222", "192.0.2.1:4222"}, Metrics: "127.0.0.1:9222",
-		ClockSkew: 90 * time.Second, Heartbeat: 30 * time.Minute, Silence: 3 * time.Hour, BackupHorizon: 48 * time.Hour, DeskRetention: 5 * 8766 * time.Hour, Replicas: 3,
+		ClockSkew: 90 * time.Second, Heartbeat: 30 * time.Minute, Silence: 3 * time.Hour, BackupHorizon: 48 * time.Hour,
+		DeskRetention: 5 * 8766 * time.Hour, Replicas: 3,
 		SocketMode: "0660",
 		Officers: []Officer{
 			{UID: 1000, ID: "desk-1", Role: RoleOfficer}, {UID: 1001, ID: "on", Role: RoleSupervisor},
