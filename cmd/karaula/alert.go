@@ -30,7 +30,7 @@ func newAlert(a *app) *cobra.Command {
 	return group("alert", "send, list, show, watch, change and answer alerts",
 		"These commands talk to the running node of a folder, over its socket.",
 		newAlertSend(a), newAlertList(a), newAlertShow(a), newAlertWatch(a), newAlertHistory(a), newAlertDue(a), newAlertAct(a), newAlertShare(a),
-		newAlertExtend(a), newAlertWithdraw(a), newAlertErase(a), newAlertImport(a))
+		newAlertExtend(a), newAlertWithdraw(a), newAlertErase(a), newAlertImport(a), newAlertExport(a))
 }
 
 // client gives the node of a folder; an error if nothing runs there.

@@ -165,7 +165,8 @@ type lookLine struct {
 	Epoch   uint64    `json:"epoch,omitempty"`
 	Seq     uint64    `json:"seq,omitempty"`
 	Type    string    `json:"type,omitempty"`
-	Asked   int       `json:"asked,omitempty"` // questions of a look-up
+	Asked   int       `json:"asked,omitempty"`  // questions of a look-up
+	Leaves  []string  `json:"leaves,omitempty"` // of the statements whose content an export holds
 	Reason  string    `json:"reason"`
 }
 
@@ -177,6 +178,9 @@ func newLookLine(number uint64, e *karaulav1.DeskEntry) lookLine {
 	if len(e.GetLedger()) > 0 {
 		l.Ledger = fmt.Sprintf("%x", e.GetLedger())
 	}
+	for _, leaf := range e.GetLeaves() {
+		l.Leaves = append(l.Leaves, fmt.Sprintf("%x", leaf))
+	}
 	if e.GetType() != 0 {
 		l.Type = terms.TypeWord(e.GetType())
 	}
@@ -187,6 +191,9 @@ func (l lookLine) page(p *page) {
 	what := []string{l.Deed}
 	if l.Asked > 0 {
 		what = append(what, fmt.Sprintf("of %d", l.Asked))
+	}
+	if n := len(l.Leaves); n > 0 {
+		what = append(what, fmt.Sprintf("of %d alerts", n))
 	}
 	for _, word := range []string{l.Type, l.Channel} {
 		if word != "" {

@@ -75,6 +75,7 @@ var results = map[string]result{
 	"karaula api client remove": clientRemoveResult{},
 	"karaula alert send":        sendResult{},
 	"karaula alert share":       shareResult{},
+	"karaula alert export":      alertExportResult{},
 	"karaula alert list":        alertListResult{},
 	"karaula alert show":        alertShowResult{},
 	"karaula lookup":            lookUpResult{},

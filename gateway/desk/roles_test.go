@@ -64,7 +64,40 @@ func ask(t *testing.T, path string) map[string]error {
 		err = watch.Err()
 		_ = watch.Close()
 	}
-	return map[string]error{"list": list, "show": show, "send": send, "watch": err}
+	return map[string]error{"list": list, "show": show, "send": send, "watch": err, "export": export(t, path, 0)}
+}
+
+// export tries to export alerts up to a handling code.
+func export(t *testing.T, path string, upTo karaulav1.Handling) error {
+	t.Helper()
+	stream, err := desk.Dial(path).Export(t.Context(), connect.NewRequest(&karaulav1.ExportRequest{Handling: upTo}))
+	if err != nil {
+		return err
+	}
+	defer stream.Close() //nolint:errcheck // the error is the stream's
+	stream.Receive()
+	return stream.Err()
+}
+
+// Bulk is for systems and supervisors, and what must not be passed on for supervisors.
+func TestWhoMayExport(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		role string
+		upTo karaulav1.Handling
+		want problem.Kind
+	}{
+		{node.RoleOfficer, 0, problem.Locked},
+		{node.RoleAuditor, 0, problem.Locked},
+		{node.RoleSystem, 0, problem.Invalid},
+		{node.RoleSystem, karaulav1.Handling_HANDLING_H2, problem.Locked},
+		{node.RoleSupervisor, karaulav1.Handling_HANDLING_H3, problem.Invalid}, // it says no purpose
+	} {
+		path := serve(t, node.Officer{UID: os.Getuid(), ID: "somebody", Role: c.role})
+		if err := desk.FromConnect(export(t, path, c.upTo)); !problem.Is(err, c.want) {
+			t.Errorf("%s, %v: %v", c.role, c.upTo, err)
+		}
+	}
 }
 
 func TestTheAdminSeesTheStateAndNothingElse(t *testing.T) {

@@ -702,8 +702,12 @@ type DeskEntry struct {
 	// each. Whoever has the key can tell whether a given plate was asked for; it
 	// cannot be read off.
 	Asked [][]byte `protobuf:"bytes,12,rep,name=asked,proto3" json:"asked,omitempty"`
-	// How many alerts each question matched.
-	Matched       []uint32 `protobuf:"varint,13,rep,packed,name=matched,proto3" json:"matched,omitempty"`
+	// How many alerts each question matched; of an export of alerts, in its first
+	// record: how many are exported, and how many are withheld.
+	Matched []uint32 `protobuf:"varint,13,rep,packed,name=matched,proto3" json:"matched,omitempty"`
+	// In the further records of an export of alerts: the leaves of the statements
+	// whose content it holds, 32 bytes each.
+	Leaves        [][]byte `protobuf:"bytes,14,rep,name=leaves,proto3" json:"leaves,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -825,6 +829,13 @@ func (x *DeskEntry) GetAsked() [][]byte {
 func (x *DeskEntry) GetMatched() []uint32 {
 	if x != nil {
 		return x.Matched
+	}
+	return nil
+}
+
+func (x *DeskEntry) GetLeaves() [][]byte {
+	if x != nil {
+		return x.Leaves
 	}
 	return nil
 }
@@ -1141,7 +1152,7 @@ const file_karaula_v1_local_proto_rawDesc = "" +
 	"\n" +
 	"commitment\x18\x05 \x01(\fR\n" +
 	"commitment\x12\x10\n" +
-	"\x03mac\x18\x06 \x01(\fR\x03mac\"\xd9\x02\n" +
+	"\x03mac\x18\x06 \x01(\fR\x03mac\"\xf1\x02\n" +
 	"\tDeskEntry\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\x03R\x02at\x12\x18\n" +
 	"\aofficer\x18\x02 \x01(\tR\aofficer\x12\x12\n" +
@@ -1156,7 +1167,8 @@ const file_karaula_v1_local_proto_rawDesc = "" +
 	" \x01(\x0e2\x15.karaula.v1.AlertTypeR\x04type\x12-\n" +
 	"\apurpose\x18\v \x01(\x0e2\x13.karaula.v1.PurposeR\apurpose\x12\x14\n" +
 	"\x05asked\x18\f \x03(\fR\x05asked\x12\x18\n" +
-	"\amatched\x18\r \x03(\rR\amatched\"\x87\x05\n" +
+	"\amatched\x18\r \x03(\rR\amatched\x12\x16\n" +
+	"\x06leaves\x18\x0e \x03(\fR\x06leaves\"\x87\x05\n" +
 	"\vIndexRecord\x12\x16\n" +
 	"\x06ledger\x18\x01 \x01(\fR\x06ledger\x12\x12\n" +
 	"\x04leaf\x18\x02 \x01(\fR\x04leaf\x12\x19\n" +

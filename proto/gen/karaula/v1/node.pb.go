@@ -1561,6 +1561,290 @@ func (x *SayActResponse) GetAlready() bool {
 	return false
 }
 
+// ExportRequest chooses alerts, of which the version that counts is exported.
+type ExportRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only this channel; empty: all that are no exercise.
+	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Only this type.
+	Type AlertType `protobuf:"varint,2,opt,name=type,proto3,enum=karaula.v1.AlertType" json:"type,omitempty"`
+	// Only said at or after, microseconds since 1970 UTC.
+	From int64 `protobuf:"varint,3,opt,name=from,proto3" json:"from,omitempty"`
+	// Only said before, likewise; zero: no end.
+	To int64 `protobuf:"varint,4,opt,name=to,proto3" json:"to,omitempty"`
+	// Also own alerts.
+	Own bool `protobuf:"varint,5,opt,name=own,proto3" json:"own,omitempty"`
+	// What for; recorded.
+	Purpose Purpose `protobuf:"varint,6,opt,name=purpose,proto3,enum=karaula.v1.Purpose" json:"purpose,omitempty"`
+	// Why; recorded.
+	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	// A partner's alerts up to this handling code; zero: H1. Beyond H1 only supervisors
+	// may ask.
+	Handling      Handling `protobuf:"varint,8,opt,name=handling,proto3,enum=karaula.v1.Handling" json:"handling,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportRequest) Reset() {
+	*x = ExportRequest{}
+	mi := &file_karaula_v1_node_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportRequest) ProtoMessage() {}
+
+func (x *ExportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
+func (*ExportRequest) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ExportRequest) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *ExportRequest) GetType() AlertType {
+	if x != nil {
+		return x.Type
+	}
+	return AlertType_ALERT_TYPE_UNSPECIFIED
+}
+
+func (x *ExportRequest) GetFrom() int64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *ExportRequest) GetTo() int64 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+func (x *ExportRequest) GetOwn() bool {
+	if x != nil {
+		return x.Own
+	}
+	return false
+}
+
+func (x *ExportRequest) GetPurpose() Purpose {
+	if x != nil {
+		return x.Purpose
+	}
+	return Purpose_PURPOSE_UNSPECIFIED
+}
+
+func (x *ExportRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ExportRequest) GetHandling() Handling {
+	if x != nil {
+		return x.Handling
+	}
+	return Handling_HANDLING_UNSPECIFIED
+}
+
+// ExportResponse gives some of them, and at the end what was left out.
+type ExportResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The alerts.
+	Alerts []*Exported `protobuf:"bytes,1,rep,name=alerts,proto3" json:"alerts,omitempty"`
+	// Only in the last one.
+	Summary       *ExportSummary `protobuf:"bytes,2,opt,name=summary,proto3" json:"summary,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportResponse) Reset() {
+	*x = ExportResponse{}
+	mi := &file_karaula_v1_node_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportResponse) ProtoMessage() {}
+
+func (x *ExportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
+func (*ExportResponse) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ExportResponse) GetAlerts() []*Exported {
+	if x != nil {
+		return x.Alerts
+	}
+	return nil
+}
+
+func (x *ExportResponse) GetSummary() *ExportSummary {
+	if x != nil {
+		return x.Summary
+	}
+	return nil
+}
+
+// Exported is one alert with its content.
+type Exported struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its row.
+	Row *AlertRow `protobuf:"bytes,1,opt,name=row,proto3" json:"row,omitempty"`
+	// Its content.
+	Alert         *Alert `protobuf:"bytes,2,opt,name=alert,proto3" json:"alert,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Exported) Reset() {
+	*x = Exported{}
+	mi := &file_karaula_v1_node_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Exported) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Exported) ProtoMessage() {}
+
+func (x *Exported) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Exported.ProtoReflect.Descriptor instead.
+func (*Exported) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Exported) GetRow() *AlertRow {
+	if x != nil {
+		return x.Row
+	}
+	return nil
+}
+
+func (x *Exported) GetAlert() *Alert {
+	if x != nil {
+		return x.Alert
+	}
+	return nil
+}
+
+// ExportSummary says what became of the alerts that were chosen.
+type ExportSummary struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many were given.
+	Given uint32 `protobuf:"varint,1,opt,name=given,proto3" json:"given,omitempty"`
+	// How many were left out because of their handling code.
+	Withheld uint32 `protobuf:"varint,2,opt,name=withheld,proto3" json:"withheld,omitempty"`
+	// How many were erased while the export went on.
+	Erased        uint32 `protobuf:"varint,3,opt,name=erased,proto3" json:"erased,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportSummary) Reset() {
+	*x = ExportSummary{}
+	mi := &file_karaula_v1_node_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportSummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportSummary) ProtoMessage() {}
+
+func (x *ExportSummary) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportSummary.ProtoReflect.Descriptor instead.
+func (*ExportSummary) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ExportSummary) GetGiven() uint32 {
+	if x != nil {
+		return x.Given
+	}
+	return 0
+}
+
+func (x *ExportSummary) GetWithheld() uint32 {
+	if x != nil {
+		return x.Withheld
+	}
+	return 0
+}
+
+func (x *ExportSummary) GetErased() uint32 {
+	if x != nil {
+		return x.Erased
+	}
+	return 0
+}
+
 // ShareRequest passes a partner's alert on, or its next version.
 type ShareRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1582,7 +1866,7 @@ type ShareRequest struct {
 
 func (x *ShareRequest) Reset() {
 	*x = ShareRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[17]
+	mi := &file_karaula_v1_node_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1594,7 +1878,7 @@ func (x *ShareRequest) String() string {
 func (*ShareRequest) ProtoMessage() {}
 
 func (x *ShareRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[17]
+	mi := &file_karaula_v1_node_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1607,7 +1891,7 @@ func (x *ShareRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShareRequest.ProtoReflect.Descriptor instead.
 func (*ShareRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{17}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ShareRequest) GetAlertId() string {
@@ -1669,7 +1953,7 @@ type ShareResponse struct {
 
 func (x *ShareResponse) Reset() {
 	*x = ShareResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[18]
+	mi := &file_karaula_v1_node_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1681,7 +1965,7 @@ func (x *ShareResponse) String() string {
 func (*ShareResponse) ProtoMessage() {}
 
 func (x *ShareResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[18]
+	mi := &file_karaula_v1_node_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1694,7 +1978,7 @@ func (x *ShareResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShareResponse.ProtoReflect.Descriptor instead.
 func (*ShareResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{18}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ShareResponse) GetSent() *Sent {
@@ -1738,7 +2022,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[19]
+	mi := &file_karaula_v1_node_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1750,7 +2034,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[19]
+	mi := &file_karaula_v1_node_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1763,7 +2047,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{19}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *HistoryRequest) GetAlertId() string {
@@ -1795,7 +2079,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[20]
+	mi := &file_karaula_v1_node_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1807,7 +2091,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[20]
+	mi := &file_karaula_v1_node_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1820,7 +2104,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{20}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *HistoryResponse) GetState() *AlertState {
@@ -1879,7 +2163,7 @@ type AlertState struct {
 
 func (x *AlertState) Reset() {
 	*x = AlertState{}
-	mi := &file_karaula_v1_node_proto_msgTypes[21]
+	mi := &file_karaula_v1_node_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1891,7 +2175,7 @@ func (x *AlertState) String() string {
 func (*AlertState) ProtoMessage() {}
 
 func (x *AlertState) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[21]
+	mi := &file_karaula_v1_node_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1904,7 +2188,7 @@ func (x *AlertState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertState.ProtoReflect.Descriptor instead.
 func (*AlertState) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{21}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *AlertState) GetOrigin() string {
@@ -2015,7 +2299,7 @@ type Passed struct {
 
 func (x *Passed) Reset() {
 	*x = Passed{}
-	mi := &file_karaula_v1_node_proto_msgTypes[22]
+	mi := &file_karaula_v1_node_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2027,7 +2311,7 @@ func (x *Passed) String() string {
 func (*Passed) ProtoMessage() {}
 
 func (x *Passed) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[22]
+	mi := &file_karaula_v1_node_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2040,7 +2324,7 @@ func (x *Passed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Passed.ProtoReflect.Descriptor instead.
 func (*Passed) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{22}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Passed) GetChannel() string {
@@ -2088,7 +2372,7 @@ type PartyDeed struct {
 
 func (x *PartyDeed) Reset() {
 	*x = PartyDeed{}
-	mi := &file_karaula_v1_node_proto_msgTypes[23]
+	mi := &file_karaula_v1_node_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2100,7 +2384,7 @@ func (x *PartyDeed) String() string {
 func (*PartyDeed) ProtoMessage() {}
 
 func (x *PartyDeed) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[23]
+	mi := &file_karaula_v1_node_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2113,7 +2397,7 @@ func (x *PartyDeed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartyDeed.ProtoReflect.Descriptor instead.
 func (*PartyDeed) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{23}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PartyDeed) GetParty() string {
@@ -2159,7 +2443,7 @@ type LinkedAlert struct {
 
 func (x *LinkedAlert) Reset() {
 	*x = LinkedAlert{}
-	mi := &file_karaula_v1_node_proto_msgTypes[24]
+	mi := &file_karaula_v1_node_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2171,7 +2455,7 @@ func (x *LinkedAlert) String() string {
 func (*LinkedAlert) ProtoMessage() {}
 
 func (x *LinkedAlert) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[24]
+	mi := &file_karaula_v1_node_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2184,7 +2468,7 @@ func (x *LinkedAlert) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkedAlert.ProtoReflect.Descriptor instead.
 func (*LinkedAlert) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{24}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *LinkedAlert) GetParty() string {
@@ -2233,7 +2517,7 @@ type ConsentState struct {
 
 func (x *ConsentState) Reset() {
 	*x = ConsentState{}
-	mi := &file_karaula_v1_node_proto_msgTypes[25]
+	mi := &file_karaula_v1_node_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2245,7 +2529,7 @@ func (x *ConsentState) String() string {
 func (*ConsentState) ProtoMessage() {}
 
 func (x *ConsentState) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[25]
+	mi := &file_karaula_v1_node_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2258,7 +2542,7 @@ func (x *ConsentState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsentState.ProtoReflect.Descriptor instead.
 func (*ConsentState) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{25}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ConsentState) GetParty() string {
@@ -2346,7 +2630,7 @@ type HistoryEvent struct {
 
 func (x *HistoryEvent) Reset() {
 	*x = HistoryEvent{}
-	mi := &file_karaula_v1_node_proto_msgTypes[26]
+	mi := &file_karaula_v1_node_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2358,7 +2642,7 @@ func (x *HistoryEvent) String() string {
 func (*HistoryEvent) ProtoMessage() {}
 
 func (x *HistoryEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[26]
+	mi := &file_karaula_v1_node_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2371,7 +2655,7 @@ func (x *HistoryEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryEvent.ProtoReflect.Descriptor instead.
 func (*HistoryEvent) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{26}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *HistoryEvent) GetAt() int64 {
@@ -2461,7 +2745,7 @@ type DueRequest struct {
 
 func (x *DueRequest) Reset() {
 	*x = DueRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[27]
+	mi := &file_karaula_v1_node_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2473,7 +2757,7 @@ func (x *DueRequest) String() string {
 func (*DueRequest) ProtoMessage() {}
 
 func (x *DueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[27]
+	mi := &file_karaula_v1_node_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2486,7 +2770,7 @@ func (x *DueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DueRequest.ProtoReflect.Descriptor instead.
 func (*DueRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{27}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DueRequest) GetChannel() string {
@@ -2532,7 +2816,7 @@ type DueResponse struct {
 
 func (x *DueResponse) Reset() {
 	*x = DueResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[28]
+	mi := &file_karaula_v1_node_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2544,7 +2828,7 @@ func (x *DueResponse) String() string {
 func (*DueResponse) ProtoMessage() {}
 
 func (x *DueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[28]
+	mi := &file_karaula_v1_node_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2557,7 +2841,7 @@ func (x *DueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DueResponse.ProtoReflect.Descriptor instead.
 func (*DueResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{28}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *DueResponse) GetClocks() []*ClockRow {
@@ -2604,7 +2888,7 @@ type ClockRow struct {
 
 func (x *ClockRow) Reset() {
 	*x = ClockRow{}
-	mi := &file_karaula_v1_node_proto_msgTypes[29]
+	mi := &file_karaula_v1_node_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2616,7 +2900,7 @@ func (x *ClockRow) String() string {
 func (*ClockRow) ProtoMessage() {}
 
 func (x *ClockRow) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[29]
+	mi := &file_karaula_v1_node_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2629,7 +2913,7 @@ func (x *ClockRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClockRow.ProtoReflect.Descriptor instead.
 func (*ClockRow) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{29}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ClockRow) GetKind() ClockKind {
@@ -2696,7 +2980,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[30]
+	mi := &file_karaula_v1_node_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2708,7 +2992,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[30]
+	mi := &file_karaula_v1_node_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2721,7 +3005,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{30}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *WatchRequest) GetChannel() string {
@@ -2767,7 +3051,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[31]
+	mi := &file_karaula_v1_node_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2779,7 +3063,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[31]
+	mi := &file_karaula_v1_node_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2792,7 +3076,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{31}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *WatchResponse) GetAt() int64 {
@@ -2846,7 +3130,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[32]
+	mi := &file_karaula_v1_node_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2858,7 +3142,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[32]
+	mi := &file_karaula_v1_node_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2871,7 +3155,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{32}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{36}
 }
 
 // StatusResponse gives it.
@@ -2901,7 +3185,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[33]
+	mi := &file_karaula_v1_node_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2913,7 +3197,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[33]
+	mi := &file_karaula_v1_node_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2926,7 +3210,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{33}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *StatusResponse) GetParty() string {
@@ -3011,7 +3295,7 @@ type LinkStatus struct {
 
 func (x *LinkStatus) Reset() {
 	*x = LinkStatus{}
-	mi := &file_karaula_v1_node_proto_msgTypes[34]
+	mi := &file_karaula_v1_node_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3023,7 +3307,7 @@ func (x *LinkStatus) String() string {
 func (*LinkStatus) ProtoMessage() {}
 
 func (x *LinkStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[34]
+	mi := &file_karaula_v1_node_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3036,7 +3320,7 @@ func (x *LinkStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkStatus.ProtoReflect.Descriptor instead.
 func (*LinkStatus) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{34}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *LinkStatus) GetParty() string {
@@ -3093,7 +3377,7 @@ type ChannelStatus struct {
 
 func (x *ChannelStatus) Reset() {
 	*x = ChannelStatus{}
-	mi := &file_karaula_v1_node_proto_msgTypes[35]
+	mi := &file_karaula_v1_node_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3105,7 +3389,7 @@ func (x *ChannelStatus) String() string {
 func (*ChannelStatus) ProtoMessage() {}
 
 func (x *ChannelStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[35]
+	mi := &file_karaula_v1_node_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3118,7 +3402,7 @@ func (x *ChannelStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChannelStatus.ProtoReflect.Descriptor instead.
 func (*ChannelStatus) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{35}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ChannelStatus) GetChannel() string {
@@ -3181,7 +3465,7 @@ type PartnerStatus struct {
 
 func (x *PartnerStatus) Reset() {
 	*x = PartnerStatus{}
-	mi := &file_karaula_v1_node_proto_msgTypes[36]
+	mi := &file_karaula_v1_node_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3193,7 +3477,7 @@ func (x *PartnerStatus) String() string {
 func (*PartnerStatus) ProtoMessage() {}
 
 func (x *PartnerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[36]
+	mi := &file_karaula_v1_node_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3206,7 +3490,7 @@ func (x *PartnerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartnerStatus.ProtoReflect.Descriptor instead.
 func (*PartnerStatus) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{36}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PartnerStatus) GetParty() string {
@@ -3282,7 +3566,7 @@ type KeyUseRequest struct {
 
 func (x *KeyUseRequest) Reset() {
 	*x = KeyUseRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[37]
+	mi := &file_karaula_v1_node_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3294,7 +3578,7 @@ func (x *KeyUseRequest) String() string {
 func (*KeyUseRequest) ProtoMessage() {}
 
 func (x *KeyUseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[37]
+	mi := &file_karaula_v1_node_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3307,7 +3591,7 @@ func (x *KeyUseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyUseRequest.ProtoReflect.Descriptor instead.
 func (*KeyUseRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{37}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *KeyUseRequest) GetKeys() [][]byte {
@@ -3354,7 +3638,7 @@ type KeyUseResponse struct {
 
 func (x *KeyUseResponse) Reset() {
 	*x = KeyUseResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[38]
+	mi := &file_karaula_v1_node_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3366,7 +3650,7 @@ func (x *KeyUseResponse) String() string {
 func (*KeyUseResponse) ProtoMessage() {}
 
 func (x *KeyUseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[38]
+	mi := &file_karaula_v1_node_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3379,7 +3663,7 @@ func (x *KeyUseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyUseResponse.ProtoReflect.Descriptor instead.
 func (*KeyUseResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{38}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *KeyUseResponse) GetUsages() []*KeyUsage {
@@ -3441,7 +3725,7 @@ type KeyUsage struct {
 
 func (x *KeyUsage) Reset() {
 	*x = KeyUsage{}
-	mi := &file_karaula_v1_node_proto_msgTypes[39]
+	mi := &file_karaula_v1_node_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3453,7 +3737,7 @@ func (x *KeyUsage) String() string {
 func (*KeyUsage) ProtoMessage() {}
 
 func (x *KeyUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[39]
+	mi := &file_karaula_v1_node_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3466,7 +3750,7 @@ func (x *KeyUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyUsage.ProtoReflect.Descriptor instead.
 func (*KeyUsage) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{39}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *KeyUsage) GetKey() []byte {
@@ -3580,7 +3864,7 @@ type WordCount struct {
 
 func (x *WordCount) Reset() {
 	*x = WordCount{}
-	mi := &file_karaula_v1_node_proto_msgTypes[40]
+	mi := &file_karaula_v1_node_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3592,7 +3876,7 @@ func (x *WordCount) String() string {
 func (*WordCount) ProtoMessage() {}
 
 func (x *WordCount) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[40]
+	mi := &file_karaula_v1_node_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3605,7 +3889,7 @@ func (x *WordCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WordCount.ProtoReflect.Descriptor instead.
 func (*WordCount) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{40}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *WordCount) GetWord() string {
@@ -3633,7 +3917,7 @@ type PruneKeysRequest struct {
 
 func (x *PruneKeysRequest) Reset() {
 	*x = PruneKeysRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[41]
+	mi := &file_karaula_v1_node_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3645,7 +3929,7 @@ func (x *PruneKeysRequest) String() string {
 func (*PruneKeysRequest) ProtoMessage() {}
 
 func (x *PruneKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[41]
+	mi := &file_karaula_v1_node_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3658,7 +3942,7 @@ func (x *PruneKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneKeysRequest.ProtoReflect.Descriptor instead.
 func (*PruneKeysRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{41}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *PruneKeysRequest) GetDryRun() bool {
@@ -3679,7 +3963,7 @@ type PruneKeysResponse struct {
 
 func (x *PruneKeysResponse) Reset() {
 	*x = PruneKeysResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[42]
+	mi := &file_karaula_v1_node_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3691,7 +3975,7 @@ func (x *PruneKeysResponse) String() string {
 func (*PruneKeysResponse) ProtoMessage() {}
 
 func (x *PruneKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[42]
+	mi := &file_karaula_v1_node_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3704,7 +3988,7 @@ func (x *PruneKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneKeysResponse.ProtoReflect.Descriptor instead.
 func (*PruneKeysResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{42}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *PruneKeysResponse) GetKeys() []*PrunedKey {
@@ -3727,7 +4011,7 @@ type PrunedKey struct {
 
 func (x *PrunedKey) Reset() {
 	*x = PrunedKey{}
-	mi := &file_karaula_v1_node_proto_msgTypes[43]
+	mi := &file_karaula_v1_node_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3739,7 +4023,7 @@ func (x *PrunedKey) String() string {
 func (*PrunedKey) ProtoMessage() {}
 
 func (x *PrunedKey) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[43]
+	mi := &file_karaula_v1_node_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3752,7 +4036,7 @@ func (x *PrunedKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrunedKey.ProtoReflect.Descriptor instead.
 func (*PrunedKey) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{43}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *PrunedKey) GetKey() []byte {
@@ -3780,7 +4064,7 @@ type CheckupRequest struct {
 
 func (x *CheckupRequest) Reset() {
 	*x = CheckupRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[44]
+	mi := &file_karaula_v1_node_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3792,7 +4076,7 @@ func (x *CheckupRequest) String() string {
 func (*CheckupRequest) ProtoMessage() {}
 
 func (x *CheckupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[44]
+	mi := &file_karaula_v1_node_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3805,7 +4089,7 @@ func (x *CheckupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckupRequest.ProtoReflect.Descriptor instead.
 func (*CheckupRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{44}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *CheckupRequest) GetRoundTrips() bool {
@@ -3826,7 +4110,7 @@ type CheckupResponse struct {
 
 func (x *CheckupResponse) Reset() {
 	*x = CheckupResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[45]
+	mi := &file_karaula_v1_node_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3838,7 +4122,7 @@ func (x *CheckupResponse) String() string {
 func (*CheckupResponse) ProtoMessage() {}
 
 func (x *CheckupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[45]
+	mi := &file_karaula_v1_node_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3851,7 +4135,7 @@ func (x *CheckupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckupResponse.ProtoReflect.Descriptor instead.
 func (*CheckupResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{45}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *CheckupResponse) GetChecks() []*Check {
@@ -3880,7 +4164,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_karaula_v1_node_proto_msgTypes[46]
+	mi := &file_karaula_v1_node_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3892,7 +4176,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[46]
+	mi := &file_karaula_v1_node_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3905,7 +4189,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{46}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Check) GetId() string {
@@ -3954,7 +4238,7 @@ type TestLinkRequest struct {
 
 func (x *TestLinkRequest) Reset() {
 	*x = TestLinkRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[47]
+	mi := &file_karaula_v1_node_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3966,7 +4250,7 @@ func (x *TestLinkRequest) String() string {
 func (*TestLinkRequest) ProtoMessage() {}
 
 func (x *TestLinkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[47]
+	mi := &file_karaula_v1_node_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3979,7 +4263,7 @@ func (x *TestLinkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestLinkRequest.ProtoReflect.Descriptor instead.
 func (*TestLinkRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{47}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *TestLinkRequest) GetParty() string {
@@ -4010,7 +4294,7 @@ type TestLinkResponse struct {
 
 func (x *TestLinkResponse) Reset() {
 	*x = TestLinkResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[48]
+	mi := &file_karaula_v1_node_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4022,7 +4306,7 @@ func (x *TestLinkResponse) String() string {
 func (*TestLinkResponse) ProtoMessage() {}
 
 func (x *TestLinkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[48]
+	mi := &file_karaula_v1_node_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4035,7 +4319,7 @@ func (x *TestLinkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestLinkResponse.ProtoReflect.Descriptor instead.
 func (*TestLinkResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{48}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *TestLinkResponse) GetRoundTrip() int64 {
@@ -4091,7 +4375,7 @@ type LedgersRequest struct {
 
 func (x *LedgersRequest) Reset() {
 	*x = LedgersRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[49]
+	mi := &file_karaula_v1_node_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4103,7 +4387,7 @@ func (x *LedgersRequest) String() string {
 func (*LedgersRequest) ProtoMessage() {}
 
 func (x *LedgersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[49]
+	mi := &file_karaula_v1_node_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4116,7 +4400,7 @@ func (x *LedgersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgersRequest.ProtoReflect.Descriptor instead.
 func (*LedgersRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{49}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *LedgersRequest) GetChannel() string {
@@ -4137,7 +4421,7 @@ type LedgersResponse struct {
 
 func (x *LedgersResponse) Reset() {
 	*x = LedgersResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[50]
+	mi := &file_karaula_v1_node_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4149,7 +4433,7 @@ func (x *LedgersResponse) String() string {
 func (*LedgersResponse) ProtoMessage() {}
 
 func (x *LedgersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[50]
+	mi := &file_karaula_v1_node_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4162,7 +4446,7 @@ func (x *LedgersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgersResponse.ProtoReflect.Descriptor instead.
 func (*LedgersResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{50}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *LedgersResponse) GetLedgers() []*LedgerState {
@@ -4203,7 +4487,7 @@ type LedgerState struct {
 
 func (x *LedgerState) Reset() {
 	*x = LedgerState{}
-	mi := &file_karaula_v1_node_proto_msgTypes[51]
+	mi := &file_karaula_v1_node_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4215,7 +4499,7 @@ func (x *LedgerState) String() string {
 func (*LedgerState) ProtoMessage() {}
 
 func (x *LedgerState) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[51]
+	mi := &file_karaula_v1_node_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4228,7 +4512,7 @@ func (x *LedgerState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerState.ProtoReflect.Descriptor instead.
 func (*LedgerState) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{51}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *LedgerState) GetChannel() string {
@@ -4326,7 +4610,7 @@ type Contradiction struct {
 
 func (x *Contradiction) Reset() {
 	*x = Contradiction{}
-	mi := &file_karaula_v1_node_proto_msgTypes[52]
+	mi := &file_karaula_v1_node_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4338,7 +4622,7 @@ func (x *Contradiction) String() string {
 func (*Contradiction) ProtoMessage() {}
 
 func (x *Contradiction) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[52]
+	mi := &file_karaula_v1_node_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4351,7 +4635,7 @@ func (x *Contradiction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contradiction.ProtoReflect.Descriptor instead.
 func (*Contradiction) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{52}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Contradiction) GetEpoch() uint64 {
@@ -4401,7 +4685,7 @@ type KnownHead struct {
 
 func (x *KnownHead) Reset() {
 	*x = KnownHead{}
-	mi := &file_karaula_v1_node_proto_msgTypes[53]
+	mi := &file_karaula_v1_node_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4413,7 +4697,7 @@ func (x *KnownHead) String() string {
 func (*KnownHead) ProtoMessage() {}
 
 func (x *KnownHead) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[53]
+	mi := &file_karaula_v1_node_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4426,7 +4710,7 @@ func (x *KnownHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KnownHead.ProtoReflect.Descriptor instead.
 func (*KnownHead) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{53}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *KnownHead) GetParty() string {
@@ -4481,7 +4765,7 @@ type EpochEnd struct {
 
 func (x *EpochEnd) Reset() {
 	*x = EpochEnd{}
-	mi := &file_karaula_v1_node_proto_msgTypes[54]
+	mi := &file_karaula_v1_node_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4493,7 +4777,7 @@ func (x *EpochEnd) String() string {
 func (*EpochEnd) ProtoMessage() {}
 
 func (x *EpochEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[54]
+	mi := &file_karaula_v1_node_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4506,7 +4790,7 @@ func (x *EpochEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EpochEnd.ProtoReflect.Descriptor instead.
 func (*EpochEnd) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{54}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *EpochEnd) GetEpoch() uint64 {
@@ -4556,7 +4840,7 @@ type RepairRequest struct {
 
 func (x *RepairRequest) Reset() {
 	*x = RepairRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[55]
+	mi := &file_karaula_v1_node_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4568,7 +4852,7 @@ func (x *RepairRequest) String() string {
 func (*RepairRequest) ProtoMessage() {}
 
 func (x *RepairRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[55]
+	mi := &file_karaula_v1_node_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4581,7 +4865,7 @@ func (x *RepairRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairRequest.ProtoReflect.Descriptor instead.
 func (*RepairRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{55}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *RepairRequest) GetChannel() string {
@@ -4646,7 +4930,7 @@ type RepairResponse struct {
 
 func (x *RepairResponse) Reset() {
 	*x = RepairResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[56]
+	mi := &file_karaula_v1_node_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4658,7 +4942,7 @@ func (x *RepairResponse) String() string {
 func (*RepairResponse) ProtoMessage() {}
 
 func (x *RepairResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[56]
+	mi := &file_karaula_v1_node_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4671,7 +4955,7 @@ func (x *RepairResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairResponse.ProtoReflect.Descriptor instead.
 func (*RepairResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{56}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *RepairResponse) GetState() string {
@@ -4849,7 +5133,26 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x10\n" +
 	"\x03seq\x18\x03 \x01(\x04R\x03seq\x12\x18\n" +
-	"\aalready\x18\x04 \x01(\bR\aalready\"\xa4\x01\n" +
+	"\aalready\x18\x04 \x01(\bR\aalready\"\x83\x02\n" +
+	"\rExportRequest\x12\x18\n" +
+	"\achannel\x18\x01 \x01(\tR\achannel\x12)\n" +
+	"\x04type\x18\x02 \x01(\x0e2\x15.karaula.v1.AlertTypeR\x04type\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\x03R\x04from\x12\x0e\n" +
+	"\x02to\x18\x04 \x01(\x03R\x02to\x12\x10\n" +
+	"\x03own\x18\x05 \x01(\bR\x03own\x12-\n" +
+	"\apurpose\x18\x06 \x01(\x0e2\x13.karaula.v1.PurposeR\apurpose\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x120\n" +
+	"\bhandling\x18\b \x01(\x0e2\x14.karaula.v1.HandlingR\bhandling\"s\n" +
+	"\x0eExportResponse\x12,\n" +
+	"\x06alerts\x18\x01 \x03(\v2\x14.karaula.v1.ExportedR\x06alerts\x123\n" +
+	"\asummary\x18\x02 \x01(\v2\x19.karaula.v1.ExportSummaryR\asummary\"[\n" +
+	"\bExported\x12&\n" +
+	"\x03row\x18\x01 \x01(\v2\x14.karaula.v1.AlertRowR\x03row\x12'\n" +
+	"\x05alert\x18\x02 \x01(\v2\x11.karaula.v1.AlertR\x05alert\"Y\n" +
+	"\rExportSummary\x12\x14\n" +
+	"\x05given\x18\x01 \x01(\rR\x05given\x12\x1a\n" +
+	"\bwithheld\x18\x02 \x01(\rR\bwithheld\x12\x16\n" +
+	"\x06erased\x18\x03 \x01(\rR\x06erased\"\xa4\x01\n" +
 	"\fShareRequest\x12\x19\n" +
 	"\balert_id\x18\x01 \x01(\tR\aalertId\x12\x16\n" +
 	"\x06origin\x18\x02 \x01(\tR\x06origin\x12\x18\n" +
@@ -5116,8 +5419,7 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x13CLOCK_STATE_RUNNING\x10\x01\x12\x14\n" +
 	"\x10CLOCK_STATE_SOON\x10\x02\x12\x17\n" +
 	"\x13CLOCK_STATE_OVERDUE\x10\x03\x12\x13\n" +
-	"\x0fCLOCK_STATE_MET\x10\x042\xeb\n" +
-	"\n" +
+	"\x0fCLOCK_STATE_MET\x10\x042\xae\v\n" +
 	"\vNodeService\x129\n" +
 	"\x04Send\x12\x17.karaula.v1.SendRequest\x1a\x18.karaula.v1.SendResponse\x129\n" +
 	"\x04List\x12\x17.karaula.v1.ListRequest\x1a\x18.karaula.v1.ListResponse\x129\n" +
@@ -5128,7 +5430,8 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x05Share\x12\x18.karaula.v1.ShareRequest\x1a\x19.karaula.v1.ShareResponse\x12B\n" +
 	"\aHistory\x12\x1a.karaula.v1.HistoryRequest\x1a\x1b.karaula.v1.HistoryResponse\x126\n" +
 	"\x03Due\x12\x16.karaula.v1.DueRequest\x1a\x17.karaula.v1.DueResponse\x12?\n" +
-	"\x06LookUp\x12\x19.karaula.v1.LookUpRequest\x1a\x1a.karaula.v1.LookUpResponse\x12>\n" +
+	"\x06LookUp\x12\x19.karaula.v1.LookUpRequest\x1a\x1a.karaula.v1.LookUpResponse\x12A\n" +
+	"\x06Export\x12\x19.karaula.v1.ExportRequest\x1a\x1a.karaula.v1.ExportResponse0\x01\x12>\n" +
 	"\x05Watch\x12\x18.karaula.v1.WatchRequest\x1a\x19.karaula.v1.WatchResponse0\x01\x12?\n" +
 	"\x06Status\x12\x19.karaula.v1.StatusRequest\x1a\x1a.karaula.v1.StatusResponse\x12?\n" +
 	"\x06KeyUse\x12\x19.karaula.v1.KeyUseRequest\x1a\x1a.karaula.v1.KeyUseResponse\x12H\n" +
@@ -5158,7 +5461,7 @@ func file_karaula_v1_node_proto_rawDescGZIP() []byte {
 }
 
 var file_karaula_v1_node_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_karaula_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
+var file_karaula_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_karaula_v1_node_proto_goTypes = []any{
 	(DeliveryState)(0),         // 0: karaula.v1.DeliveryState
 	(ClockKind)(0),             // 1: karaula.v1.ClockKind
@@ -5180,180 +5483,193 @@ var file_karaula_v1_node_proto_goTypes = []any{
 	(*EraseOrder)(nil),         // 17: karaula.v1.EraseOrder
 	(*SayActRequest)(nil),      // 18: karaula.v1.SayActRequest
 	(*SayActResponse)(nil),     // 19: karaula.v1.SayActResponse
-	(*ShareRequest)(nil),       // 20: karaula.v1.ShareRequest
-	(*ShareResponse)(nil),      // 21: karaula.v1.ShareResponse
-	(*HistoryRequest)(nil),     // 22: karaula.v1.HistoryRequest
-	(*HistoryResponse)(nil),    // 23: karaula.v1.HistoryResponse
-	(*AlertState)(nil),         // 24: karaula.v1.AlertState
-	(*Passed)(nil),             // 25: karaula.v1.Passed
-	(*PartyDeed)(nil),          // 26: karaula.v1.PartyDeed
-	(*LinkedAlert)(nil),        // 27: karaula.v1.LinkedAlert
-	(*ConsentState)(nil),       // 28: karaula.v1.ConsentState
-	(*HistoryEvent)(nil),       // 29: karaula.v1.HistoryEvent
-	(*DueRequest)(nil),         // 30: karaula.v1.DueRequest
-	(*DueResponse)(nil),        // 31: karaula.v1.DueResponse
-	(*ClockRow)(nil),           // 32: karaula.v1.ClockRow
-	(*WatchRequest)(nil),       // 33: karaula.v1.WatchRequest
-	(*WatchResponse)(nil),      // 34: karaula.v1.WatchResponse
-	(*StatusRequest)(nil),      // 35: karaula.v1.StatusRequest
-	(*StatusResponse)(nil),     // 36: karaula.v1.StatusResponse
-	(*LinkStatus)(nil),         // 37: karaula.v1.LinkStatus
-	(*ChannelStatus)(nil),      // 38: karaula.v1.ChannelStatus
-	(*PartnerStatus)(nil),      // 39: karaula.v1.PartnerStatus
-	(*KeyUseRequest)(nil),      // 40: karaula.v1.KeyUseRequest
-	(*KeyUseResponse)(nil),     // 41: karaula.v1.KeyUseResponse
-	(*KeyUsage)(nil),           // 42: karaula.v1.KeyUsage
-	(*WordCount)(nil),          // 43: karaula.v1.WordCount
-	(*PruneKeysRequest)(nil),   // 44: karaula.v1.PruneKeysRequest
-	(*PruneKeysResponse)(nil),  // 45: karaula.v1.PruneKeysResponse
-	(*PrunedKey)(nil),          // 46: karaula.v1.PrunedKey
-	(*CheckupRequest)(nil),     // 47: karaula.v1.CheckupRequest
-	(*CheckupResponse)(nil),    // 48: karaula.v1.CheckupResponse
-	(*Check)(nil),              // 49: karaula.v1.Check
-	(*TestLinkRequest)(nil),    // 50: karaula.v1.TestLinkRequest
-	(*TestLinkResponse)(nil),   // 51: karaula.v1.TestLinkResponse
-	(*LedgersRequest)(nil),     // 52: karaula.v1.LedgersRequest
-	(*LedgersResponse)(nil),    // 53: karaula.v1.LedgersResponse
-	(*LedgerState)(nil),        // 54: karaula.v1.LedgerState
-	(*Contradiction)(nil),      // 55: karaula.v1.Contradiction
-	(*KnownHead)(nil),          // 56: karaula.v1.KnownHead
-	(*EpochEnd)(nil),           // 57: karaula.v1.EpochEnd
-	(*RepairRequest)(nil),      // 58: karaula.v1.RepairRequest
-	(*RepairResponse)(nil),     // 59: karaula.v1.RepairResponse
-	(*Alert)(nil),              // 60: karaula.v1.Alert
-	(AlertType)(0),             // 61: karaula.v1.AlertType
-	(VerdictClass)(0),          // 62: karaula.v1.VerdictClass
-	(Code)(0),                  // 63: karaula.v1.Code
-	(Lifecycle)(0),             // 64: karaula.v1.Lifecycle
-	(Handling)(0),              // 65: karaula.v1.Handling
-	(*Descent)(nil),            // 66: karaula.v1.Descent
-	(*Act)(nil),                // 67: karaula.v1.Act
-	(Deed)(0),                  // 68: karaula.v1.Deed
-	(Ground)(0),                // 69: karaula.v1.Ground
-	(LinkRelation)(0),          // 70: karaula.v1.LinkRelation
-	(Purpose)(0),               // 71: karaula.v1.Purpose
-	(KeyUse)(0),                // 72: karaula.v1.KeyUse
-	(*Contest)(nil),            // 73: karaula.v1.Contest
-	(*LookUpRequest)(nil),      // 74: karaula.v1.LookUpRequest
-	(*AuditRequest)(nil),       // 75: karaula.v1.AuditRequest
-	(*ReadLedgerRequest)(nil),  // 76: karaula.v1.ReadLedgerRequest
-	(*ReadDeskRequest)(nil),    // 77: karaula.v1.ReadDeskRequest
-	(*LookUpResponse)(nil),     // 78: karaula.v1.LookUpResponse
-	(*AuditResponse)(nil),      // 79: karaula.v1.AuditResponse
-	(*ReadLedgerResponse)(nil), // 80: karaula.v1.ReadLedgerResponse
-	(*ReadDeskResponse)(nil),   // 81: karaula.v1.ReadDeskResponse
+	(*ExportRequest)(nil),      // 20: karaula.v1.ExportRequest
+	(*ExportResponse)(nil),     // 21: karaula.v1.ExportResponse
+	(*Exported)(nil),           // 22: karaula.v1.Exported
+	(*ExportSummary)(nil),      // 23: karaula.v1.ExportSummary
+	(*ShareRequest)(nil),       // 24: karaula.v1.ShareRequest
+	(*ShareResponse)(nil),      // 25: karaula.v1.ShareResponse
+	(*HistoryRequest)(nil),     // 26: karaula.v1.HistoryRequest
+	(*HistoryResponse)(nil),    // 27: karaula.v1.HistoryResponse
+	(*AlertState)(nil),         // 28: karaula.v1.AlertState
+	(*Passed)(nil),             // 29: karaula.v1.Passed
+	(*PartyDeed)(nil),          // 30: karaula.v1.PartyDeed
+	(*LinkedAlert)(nil),        // 31: karaula.v1.LinkedAlert
+	(*ConsentState)(nil),       // 32: karaula.v1.ConsentState
+	(*HistoryEvent)(nil),       // 33: karaula.v1.HistoryEvent
+	(*DueRequest)(nil),         // 34: karaula.v1.DueRequest
+	(*DueResponse)(nil),        // 35: karaula.v1.DueResponse
+	(*ClockRow)(nil),           // 36: karaula.v1.ClockRow
+	(*WatchRequest)(nil),       // 37: karaula.v1.WatchRequest
+	(*WatchResponse)(nil),      // 38: karaula.v1.WatchResponse
+	(*StatusRequest)(nil),      // 39: karaula.v1.StatusRequest
+	(*StatusResponse)(nil),     // 40: karaula.v1.StatusResponse
+	(*LinkStatus)(nil),         // 41: karaula.v1.LinkStatus
+	(*ChannelStatus)(nil),      // 42: karaula.v1.ChannelStatus
+	(*PartnerStatus)(nil),      // 43: karaula.v1.PartnerStatus
+	(*KeyUseRequest)(nil),      // 44: karaula.v1.KeyUseRequest
+	(*KeyUseResponse)(nil),     // 45: karaula.v1.KeyUseResponse
+	(*KeyUsage)(nil),           // 46: karaula.v1.KeyUsage
+	(*WordCount)(nil),          // 47: karaula.v1.WordCount
+	(*PruneKeysRequest)(nil),   // 48: karaula.v1.PruneKeysRequest
+	(*PruneKeysResponse)(nil),  // 49: karaula.v1.PruneKeysResponse
+	(*PrunedKey)(nil),          // 50: karaula.v1.PrunedKey
+	(*CheckupRequest)(nil),     // 51: karaula.v1.CheckupRequest
+	(*CheckupResponse)(nil),    // 52: karaula.v1.CheckupResponse
+	(*Check)(nil),              // 53: karaula.v1.Check
+	(*TestLinkRequest)(nil),    // 54: karaula.v1.TestLinkRequest
+	(*TestLinkResponse)(nil),   // 55: karaula.v1.TestLinkResponse
+	(*LedgersRequest)(nil),     // 56: karaula.v1.LedgersRequest
+	(*LedgersResponse)(nil),    // 57: karaula.v1.LedgersResponse
+	(*LedgerState)(nil),        // 58: karaula.v1.LedgerState
+	(*Contradiction)(nil),      // 59: karaula.v1.Contradiction
+	(*KnownHead)(nil),          // 60: karaula.v1.KnownHead
+	(*EpochEnd)(nil),           // 61: karaula.v1.EpochEnd
+	(*RepairRequest)(nil),      // 62: karaula.v1.RepairRequest
+	(*RepairResponse)(nil),     // 63: karaula.v1.RepairResponse
+	(*Alert)(nil),              // 64: karaula.v1.Alert
+	(AlertType)(0),             // 65: karaula.v1.AlertType
+	(VerdictClass)(0),          // 66: karaula.v1.VerdictClass
+	(Code)(0),                  // 67: karaula.v1.Code
+	(Lifecycle)(0),             // 68: karaula.v1.Lifecycle
+	(Handling)(0),              // 69: karaula.v1.Handling
+	(*Descent)(nil),            // 70: karaula.v1.Descent
+	(*Act)(nil),                // 71: karaula.v1.Act
+	(Purpose)(0),               // 72: karaula.v1.Purpose
+	(Deed)(0),                  // 73: karaula.v1.Deed
+	(Ground)(0),                // 74: karaula.v1.Ground
+	(LinkRelation)(0),          // 75: karaula.v1.LinkRelation
+	(KeyUse)(0),                // 76: karaula.v1.KeyUse
+	(*Contest)(nil),            // 77: karaula.v1.Contest
+	(*LookUpRequest)(nil),      // 78: karaula.v1.LookUpRequest
+	(*AuditRequest)(nil),       // 79: karaula.v1.AuditRequest
+	(*ReadLedgerRequest)(nil),  // 80: karaula.v1.ReadLedgerRequest
+	(*ReadDeskRequest)(nil),    // 81: karaula.v1.ReadDeskRequest
+	(*LookUpResponse)(nil),     // 82: karaula.v1.LookUpResponse
+	(*AuditResponse)(nil),      // 83: karaula.v1.AuditResponse
+	(*ReadLedgerResponse)(nil), // 84: karaula.v1.ReadLedgerResponse
+	(*ReadDeskResponse)(nil),   // 85: karaula.v1.ReadDeskResponse
 }
 var file_karaula_v1_node_proto_depIdxs = []int32{
-	60, // 0: karaula.v1.SendRequest.alerts:type_name -> karaula.v1.Alert
+	64, // 0: karaula.v1.SendRequest.alerts:type_name -> karaula.v1.Alert
 	5,  // 1: karaula.v1.SendResponse.sent:type_name -> karaula.v1.Sent
 	6,  // 2: karaula.v1.SendResponse.readers:type_name -> karaula.v1.Reader
 	6,  // 3: karaula.v1.SendResponse.others:type_name -> karaula.v1.Reader
-	61, // 4: karaula.v1.ListRequest.type:type_name -> karaula.v1.AlertType
+	65, // 4: karaula.v1.ListRequest.type:type_name -> karaula.v1.AlertType
 	9,  // 5: karaula.v1.ListResponse.alerts:type_name -> karaula.v1.AlertRow
-	61, // 6: karaula.v1.AlertRow.type:type_name -> karaula.v1.AlertType
-	62, // 7: karaula.v1.AlertRow.class:type_name -> karaula.v1.VerdictClass
-	63, // 8: karaula.v1.AlertRow.code:type_name -> karaula.v1.Code
+	65, // 6: karaula.v1.AlertRow.type:type_name -> karaula.v1.AlertType
+	66, // 7: karaula.v1.AlertRow.class:type_name -> karaula.v1.VerdictClass
+	67, // 8: karaula.v1.AlertRow.code:type_name -> karaula.v1.Code
 	10, // 9: karaula.v1.AlertRow.deliveries:type_name -> karaula.v1.Delivery
-	64, // 10: karaula.v1.AlertRow.lifecycle:type_name -> karaula.v1.Lifecycle
-	65, // 11: karaula.v1.AlertRow.handling:type_name -> karaula.v1.Handling
-	66, // 12: karaula.v1.AlertRow.descent:type_name -> karaula.v1.Descent
+	68, // 10: karaula.v1.AlertRow.lifecycle:type_name -> karaula.v1.Lifecycle
+	69, // 11: karaula.v1.AlertRow.handling:type_name -> karaula.v1.Handling
+	70, // 12: karaula.v1.AlertRow.descent:type_name -> karaula.v1.Descent
 	0,  // 13: karaula.v1.Delivery.state:type_name -> karaula.v1.DeliveryState
-	63, // 14: karaula.v1.Delivery.code:type_name -> karaula.v1.Code
+	67, // 14: karaula.v1.Delivery.code:type_name -> karaula.v1.Code
 	9,  // 15: karaula.v1.ShowResponse.row:type_name -> karaula.v1.AlertRow
-	60, // 16: karaula.v1.ShowResponse.alert:type_name -> karaula.v1.Alert
-	64, // 17: karaula.v1.ChangeRequest.lifecycle:type_name -> karaula.v1.Lifecycle
+	64, // 16: karaula.v1.ShowResponse.alert:type_name -> karaula.v1.Alert
+	68, // 17: karaula.v1.ChangeRequest.lifecycle:type_name -> karaula.v1.Lifecycle
 	5,  // 18: karaula.v1.ChangeResponse.sent:type_name -> karaula.v1.Sent
 	6,  // 19: karaula.v1.ChangeResponse.readers:type_name -> karaula.v1.Reader
 	17, // 20: karaula.v1.EraseResponse.orders:type_name -> karaula.v1.EraseOrder
-	67, // 21: karaula.v1.SayActRequest.act:type_name -> karaula.v1.Act
-	5,  // 22: karaula.v1.ShareResponse.sent:type_name -> karaula.v1.Sent
-	6,  // 23: karaula.v1.ShareResponse.readers:type_name -> karaula.v1.Reader
-	66, // 24: karaula.v1.ShareResponse.descent:type_name -> karaula.v1.Descent
-	24, // 25: karaula.v1.HistoryResponse.state:type_name -> karaula.v1.AlertState
-	29, // 26: karaula.v1.HistoryResponse.events:type_name -> karaula.v1.HistoryEvent
-	26, // 27: karaula.v1.AlertState.flags:type_name -> karaula.v1.PartyDeed
-	26, // 28: karaula.v1.AlertState.deeds:type_name -> karaula.v1.PartyDeed
-	27, // 29: karaula.v1.AlertState.links:type_name -> karaula.v1.LinkedAlert
-	27, // 30: karaula.v1.AlertState.hits:type_name -> karaula.v1.LinkedAlert
-	28, // 31: karaula.v1.AlertState.consents:type_name -> karaula.v1.ConsentState
-	66, // 32: karaula.v1.AlertState.descent:type_name -> karaula.v1.Descent
-	25, // 33: karaula.v1.AlertState.passed:type_name -> karaula.v1.Passed
-	65, // 34: karaula.v1.AlertState.handling:type_name -> karaula.v1.Handling
-	68, // 35: karaula.v1.PartyDeed.deed:type_name -> karaula.v1.Deed
-	69, // 36: karaula.v1.PartyDeed.ground:type_name -> karaula.v1.Ground
-	70, // 37: karaula.v1.LinkedAlert.relation:type_name -> karaula.v1.LinkRelation
-	68, // 38: karaula.v1.ConsentState.answer:type_name -> karaula.v1.Deed
-	71, // 39: karaula.v1.ConsentState.purpose:type_name -> karaula.v1.Purpose
-	64, // 40: karaula.v1.HistoryEvent.lifecycle:type_name -> karaula.v1.Lifecycle
-	67, // 41: karaula.v1.HistoryEvent.act:type_name -> karaula.v1.Act
-	32, // 42: karaula.v1.DueResponse.clocks:type_name -> karaula.v1.ClockRow
-	1,  // 43: karaula.v1.ClockRow.kind:type_name -> karaula.v1.ClockKind
-	2,  // 44: karaula.v1.ClockRow.state:type_name -> karaula.v1.ClockState
-	9,  // 45: karaula.v1.ClockRow.alert:type_name -> karaula.v1.AlertRow
-	61, // 46: karaula.v1.WatchRequest.type:type_name -> karaula.v1.AlertType
-	9,  // 47: karaula.v1.WatchResponse.alert:type_name -> karaula.v1.AlertRow
-	37, // 48: karaula.v1.StatusResponse.links:type_name -> karaula.v1.LinkStatus
-	38, // 49: karaula.v1.StatusResponse.channels:type_name -> karaula.v1.ChannelStatus
-	39, // 50: karaula.v1.ChannelStatus.partners:type_name -> karaula.v1.PartnerStatus
-	42, // 51: karaula.v1.KeyUseResponse.usages:type_name -> karaula.v1.KeyUsage
-	72, // 52: karaula.v1.KeyUsage.use:type_name -> karaula.v1.KeyUse
-	43, // 53: karaula.v1.KeyUsage.types:type_name -> karaula.v1.WordCount
-	46, // 54: karaula.v1.PruneKeysResponse.keys:type_name -> karaula.v1.PrunedKey
-	72, // 55: karaula.v1.PrunedKey.use:type_name -> karaula.v1.KeyUse
-	49, // 56: karaula.v1.CheckupResponse.checks:type_name -> karaula.v1.Check
-	54, // 57: karaula.v1.LedgersResponse.ledgers:type_name -> karaula.v1.LedgerState
-	56, // 58: karaula.v1.LedgerState.known:type_name -> karaula.v1.KnownHead
-	57, // 59: karaula.v1.LedgerState.epochs:type_name -> karaula.v1.EpochEnd
-	55, // 60: karaula.v1.LedgerState.contradictions:type_name -> karaula.v1.Contradiction
-	73, // 61: karaula.v1.Contradiction.contest:type_name -> karaula.v1.Contest
-	55, // 62: karaula.v1.RepairResponse.contradiction:type_name -> karaula.v1.Contradiction
-	3,  // 63: karaula.v1.NodeService.Send:input_type -> karaula.v1.SendRequest
-	7,  // 64: karaula.v1.NodeService.List:input_type -> karaula.v1.ListRequest
-	11, // 65: karaula.v1.NodeService.Show:input_type -> karaula.v1.ShowRequest
-	13, // 66: karaula.v1.NodeService.Change:input_type -> karaula.v1.ChangeRequest
-	15, // 67: karaula.v1.NodeService.Erase:input_type -> karaula.v1.EraseRequest
-	18, // 68: karaula.v1.NodeService.SayAct:input_type -> karaula.v1.SayActRequest
-	20, // 69: karaula.v1.NodeService.Share:input_type -> karaula.v1.ShareRequest
-	22, // 70: karaula.v1.NodeService.History:input_type -> karaula.v1.HistoryRequest
-	30, // 71: karaula.v1.NodeService.Due:input_type -> karaula.v1.DueRequest
-	74, // 72: karaula.v1.NodeService.LookUp:input_type -> karaula.v1.LookUpRequest
-	33, // 73: karaula.v1.NodeService.Watch:input_type -> karaula.v1.WatchRequest
-	35, // 74: karaula.v1.NodeService.Status:input_type -> karaula.v1.StatusRequest
-	40, // 75: karaula.v1.NodeService.KeyUse:input_type -> karaula.v1.KeyUseRequest
-	44, // 76: karaula.v1.NodeService.PruneKeys:input_type -> karaula.v1.PruneKeysRequest
-	75, // 77: karaula.v1.NodeService.Audit:input_type -> karaula.v1.AuditRequest
-	76, // 78: karaula.v1.NodeService.ReadLedger:input_type -> karaula.v1.ReadLedgerRequest
-	77, // 79: karaula.v1.NodeService.ReadDesk:input_type -> karaula.v1.ReadDeskRequest
-	47, // 80: karaula.v1.NodeService.Checkup:input_type -> karaula.v1.CheckupRequest
-	50, // 81: karaula.v1.NodeService.TestLink:input_type -> karaula.v1.TestLinkRequest
-	52, // 82: karaula.v1.NodeService.Ledgers:input_type -> karaula.v1.LedgersRequest
-	58, // 83: karaula.v1.NodeService.Repair:input_type -> karaula.v1.RepairRequest
-	4,  // 84: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
-	8,  // 85: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
-	12, // 86: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
-	14, // 87: karaula.v1.NodeService.Change:output_type -> karaula.v1.ChangeResponse
-	16, // 88: karaula.v1.NodeService.Erase:output_type -> karaula.v1.EraseResponse
-	19, // 89: karaula.v1.NodeService.SayAct:output_type -> karaula.v1.SayActResponse
-	21, // 90: karaula.v1.NodeService.Share:output_type -> karaula.v1.ShareResponse
-	23, // 91: karaula.v1.NodeService.History:output_type -> karaula.v1.HistoryResponse
-	31, // 92: karaula.v1.NodeService.Due:output_type -> karaula.v1.DueResponse
-	78, // 93: karaula.v1.NodeService.LookUp:output_type -> karaula.v1.LookUpResponse
-	34, // 94: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
-	36, // 95: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
-	41, // 96: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
-	45, // 97: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
-	79, // 98: karaula.v1.NodeService.Audit:output_type -> karaula.v1.AuditResponse
-	80, // 99: karaula.v1.NodeService.ReadLedger:output_type -> karaula.v1.ReadLedgerResponse
-	81, // 100: karaula.v1.NodeService.ReadDesk:output_type -> karaula.v1.ReadDeskResponse
-	48, // 101: karaula.v1.NodeService.Checkup:output_type -> karaula.v1.CheckupResponse
-	51, // 102: karaula.v1.NodeService.TestLink:output_type -> karaula.v1.TestLinkResponse
-	53, // 103: karaula.v1.NodeService.Ledgers:output_type -> karaula.v1.LedgersResponse
-	59, // 104: karaula.v1.NodeService.Repair:output_type -> karaula.v1.RepairResponse
-	84, // [84:105] is the sub-list for method output_type
-	63, // [63:84] is the sub-list for method input_type
-	63, // [63:63] is the sub-list for extension type_name
-	63, // [63:63] is the sub-list for extension extendee
-	0,  // [0:63] is the sub-list for field type_name
+	71, // 21: karaula.v1.SayActRequest.act:type_name -> karaula.v1.Act
+	65, // 22: karaula.v1.ExportRequest.type:type_name -> karaula.v1.AlertType
+	72, // 23: karaula.v1.ExportRequest.purpose:type_name -> karaula.v1.Purpose
+	69, // 24: karaula.v1.ExportRequest.handling:type_name -> karaula.v1.Handling
+	22, // 25: karaula.v1.ExportResponse.alerts:type_name -> karaula.v1.Exported
+	23, // 26: karaula.v1.ExportResponse.summary:type_name -> karaula.v1.ExportSummary
+	9,  // 27: karaula.v1.Exported.row:type_name -> karaula.v1.AlertRow
+	64, // 28: karaula.v1.Exported.alert:type_name -> karaula.v1.Alert
+	5,  // 29: karaula.v1.ShareResponse.sent:type_name -> karaula.v1.Sent
+	6,  // 30: karaula.v1.ShareResponse.readers:type_name -> karaula.v1.Reader
+	70, // 31: karaula.v1.ShareResponse.descent:type_name -> karaula.v1.Descent
+	28, // 32: karaula.v1.HistoryResponse.state:type_name -> karaula.v1.AlertState
+	33, // 33: karaula.v1.HistoryResponse.events:type_name -> karaula.v1.HistoryEvent
+	30, // 34: karaula.v1.AlertState.flags:type_name -> karaula.v1.PartyDeed
+	30, // 35: karaula.v1.AlertState.deeds:type_name -> karaula.v1.PartyDeed
+	31, // 36: karaula.v1.AlertState.links:type_name -> karaula.v1.LinkedAlert
+	31, // 37: karaula.v1.AlertState.hits:type_name -> karaula.v1.LinkedAlert
+	32, // 38: karaula.v1.AlertState.consents:type_name -> karaula.v1.ConsentState
+	70, // 39: karaula.v1.AlertState.descent:type_name -> karaula.v1.Descent
+	29, // 40: karaula.v1.AlertState.passed:type_name -> karaula.v1.Passed
+	69, // 41: karaula.v1.AlertState.handling:type_name -> karaula.v1.Handling
+	73, // 42: karaula.v1.PartyDeed.deed:type_name -> karaula.v1.Deed
+	74, // 43: karaula.v1.PartyDeed.ground:type_name -> karaula.v1.Ground
+	75, // 44: karaula.v1.LinkedAlert.relation:type_name -> karaula.v1.LinkRelation
+	73, // 45: karaula.v1.ConsentState.answer:type_name -> karaula.v1.Deed
+	72, // 46: karaula.v1.ConsentState.purpose:type_name -> karaula.v1.Purpose
+	68, // 47: karaula.v1.HistoryEvent.lifecycle:type_name -> karaula.v1.Lifecycle
+	71, // 48: karaula.v1.HistoryEvent.act:type_name -> karaula.v1.Act
+	36, // 49: karaula.v1.DueResponse.clocks:type_name -> karaula.v1.ClockRow
+	1,  // 50: karaula.v1.ClockRow.kind:type_name -> karaula.v1.ClockKind
+	2,  // 51: karaula.v1.ClockRow.state:type_name -> karaula.v1.ClockState
+	9,  // 52: karaula.v1.ClockRow.alert:type_name -> karaula.v1.AlertRow
+	65, // 53: karaula.v1.WatchRequest.type:type_name -> karaula.v1.AlertType
+	9,  // 54: karaula.v1.WatchResponse.alert:type_name -> karaula.v1.AlertRow
+	41, // 55: karaula.v1.StatusResponse.links:type_name -> karaula.v1.LinkStatus
+	42, // 56: karaula.v1.StatusResponse.channels:type_name -> karaula.v1.ChannelStatus
+	43, // 57: karaula.v1.ChannelStatus.partners:type_name -> karaula.v1.PartnerStatus
+	46, // 58: karaula.v1.KeyUseResponse.usages:type_name -> karaula.v1.KeyUsage
+	76, // 59: karaula.v1.KeyUsage.use:type_name -> karaula.v1.KeyUse
+	47, // 60: karaula.v1.KeyUsage.types:type_name -> karaula.v1.WordCount
+	50, // 61: karaula.v1.PruneKeysResponse.keys:type_name -> karaula.v1.PrunedKey
+	76, // 62: karaula.v1.PrunedKey.use:type_name -> karaula.v1.KeyUse
+	53, // 63: karaula.v1.CheckupResponse.checks:type_name -> karaula.v1.Check
+	58, // 64: karaula.v1.LedgersResponse.ledgers:type_name -> karaula.v1.LedgerState
+	60, // 65: karaula.v1.LedgerState.known:type_name -> karaula.v1.KnownHead
+	61, // 66: karaula.v1.LedgerState.epochs:type_name -> karaula.v1.EpochEnd
+	59, // 67: karaula.v1.LedgerState.contradictions:type_name -> karaula.v1.Contradiction
+	77, // 68: karaula.v1.Contradiction.contest:type_name -> karaula.v1.Contest
+	59, // 69: karaula.v1.RepairResponse.contradiction:type_name -> karaula.v1.Contradiction
+	3,  // 70: karaula.v1.NodeService.Send:input_type -> karaula.v1.SendRequest
+	7,  // 71: karaula.v1.NodeService.List:input_type -> karaula.v1.ListRequest
+	11, // 72: karaula.v1.NodeService.Show:input_type -> karaula.v1.ShowRequest
+	13, // 73: karaula.v1.NodeService.Change:input_type -> karaula.v1.ChangeRequest
+	15, // 74: karaula.v1.NodeService.Erase:input_type -> karaula.v1.EraseRequest
+	18, // 75: karaula.v1.NodeService.SayAct:input_type -> karaula.v1.SayActRequest
+	24, // 76: karaula.v1.NodeService.Share:input_type -> karaula.v1.ShareRequest
+	26, // 77: karaula.v1.NodeService.History:input_type -> karaula.v1.HistoryRequest
+	34, // 78: karaula.v1.NodeService.Due:input_type -> karaula.v1.DueRequest
+	78, // 79: karaula.v1.NodeService.LookUp:input_type -> karaula.v1.LookUpRequest
+	20, // 80: karaula.v1.NodeService.Export:input_type -> karaula.v1.ExportRequest
+	37, // 81: karaula.v1.NodeService.Watch:input_type -> karaula.v1.WatchRequest
+	39, // 82: karaula.v1.NodeService.Status:input_type -> karaula.v1.StatusRequest
+	44, // 83: karaula.v1.NodeService.KeyUse:input_type -> karaula.v1.KeyUseRequest
+	48, // 84: karaula.v1.NodeService.PruneKeys:input_type -> karaula.v1.PruneKeysRequest
+	79, // 85: karaula.v1.NodeService.Audit:input_type -> karaula.v1.AuditRequest
+	80, // 86: karaula.v1.NodeService.ReadLedger:input_type -> karaula.v1.ReadLedgerRequest
+	81, // 87: karaula.v1.NodeService.ReadDesk:input_type -> karaula.v1.ReadDeskRequest
+	51, // 88: karaula.v1.NodeService.Checkup:input_type -> karaula.v1.CheckupRequest
+	54, // 89: karaula.v1.NodeService.TestLink:input_type -> karaula.v1.TestLinkRequest
+	56, // 90: karaula.v1.NodeService.Ledgers:input_type -> karaula.v1.LedgersRequest
+	62, // 91: karaula.v1.NodeService.Repair:input_type -> karaula.v1.RepairRequest
+	4,  // 92: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
+	8,  // 93: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
+	12, // 94: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
+	14, // 95: karaula.v1.NodeService.Change:output_type -> karaula.v1.ChangeResponse
+	16, // 96: karaula.v1.NodeService.Erase:output_type -> karaula.v1.EraseResponse
+	19, // 97: karaula.v1.NodeService.SayAct:output_type -> karaula.v1.SayActResponse
+	25, // 98: karaula.v1.NodeService.Share:output_type -> karaula.v1.ShareResponse
+	27, // 99: karaula.v1.NodeService.History:output_type -> karaula.v1.HistoryResponse
+	35, // 100: karaula.v1.NodeService.Due:output_type -> karaula.v1.DueResponse
+	82, // 101: karaula.v1.NodeService.LookUp:output_type -> karaula.v1.LookUpResponse
+	21, // 102: karaula.v1.NodeService.Export:output_type -> karaula.v1.ExportResponse
+	38, // 103: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
+	40, // 104: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
+	45, // 105: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
+	49, // 106: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
+	83, // 107: karaula.v1.NodeService.Audit:output_type -> karaula.v1.AuditResponse
+	84, // 108: karaula.v1.NodeService.ReadLedger:output_type -> karaula.v1.ReadLedgerResponse
+	85, // 109: karaula.v1.NodeService.ReadDesk:output_type -> karaula.v1.ReadDeskResponse
+	52, // 110: karaula.v1.NodeService.Checkup:output_type -> karaula.v1.CheckupResponse
+	55, // 111: karaula.v1.NodeService.TestLink:output_type -> karaula.v1.TestLinkResponse
+	57, // 112: karaula.v1.NodeService.Ledgers:output_type -> karaula.v1.LedgersResponse
+	63, // 113: karaula.v1.NodeService.Repair:output_type -> karaula.v1.RepairResponse
+	92, // [92:114] is the sub-list for method output_type
+	70, // [70:92] is the sub-list for method input_type
+	70, // [70:70] is the sub-list for extension type_name
+	70, // [70:70] is the sub-list for extension extendee
+	0,  // [0:70] is the sub-list for field type_name
 }
 
 func init() { file_karaula_v1_node_proto_init() }
@@ -5374,7 +5690,7 @@ func file_karaula_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_karaula_v1_node_proto_rawDesc), len(file_karaula_v1_node_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   57,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

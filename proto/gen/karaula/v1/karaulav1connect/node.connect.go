@@ -55,6 +55,8 @@ const (
 	NodeServiceDueProcedure = "/karaula.v1.NodeService/Due"
 	// NodeServiceLookUpProcedure is the fully-qualified name of the NodeService's LookUp RPC.
 	NodeServiceLookUpProcedure = "/karaula.v1.NodeService/LookUp"
+	// NodeServiceExportProcedure is the fully-qualified name of the NodeService's Export RPC.
+	NodeServiceExportProcedure = "/karaula.v1.NodeService/Export"
 	// NodeServiceWatchProcedure is the fully-qualified name of the NodeService's Watch RPC.
 	NodeServiceWatchProcedure = "/karaula.v1.NodeService/Watch"
 	// NodeServiceStatusProcedure is the fully-qualified name of the NodeService's Status RPC.
@@ -101,6 +103,8 @@ type NodeServiceClient interface {
 	Due(context.Context, *connect.Request[v1.DueRequest]) (*connect.Response[v1.DueResponse], error)
 	// LookUp says whether there is anything about plates, documents, persons; each look-up is recorded.
 	LookUp(context.Context, *connect.Request[v1.LookUpRequest]) (*connect.Response[v1.LookUpResponse], error)
+	// Export gives the content of all current alerts that are chosen, for a national system; recorded.
+	Export(context.Context, *connect.Request[v1.ExportRequest]) (*connect.ServerStreamForClient[v1.ExportResponse], error)
 	// Watch streams what happens until the caller leaves.
 	Watch(context.Context, *connect.Request[v1.WatchRequest]) (*connect.ServerStreamForClient[v1.WatchResponse], error)
 	// Status gives the state of node, links and channels.
@@ -196,6 +200,12 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(nodeServiceMethods.ByName("LookUp")),
 			connect.WithClientOptions(opts...),
 		),
+		export: connect.NewClient[v1.ExportRequest, v1.ExportResponse](
+			httpClient,
+			baseURL+NodeServiceExportProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("Export")),
+			connect.WithClientOptions(opts...),
+		),
 		watch: connect.NewClient[v1.WatchRequest, v1.WatchResponse](
 			httpClient,
 			baseURL+NodeServiceWatchProcedure,
@@ -277,6 +287,7 @@ type nodeServiceClient struct {
 	history    *connect.Client[v1.HistoryRequest, v1.HistoryResponse]
 	due        *connect.Client[v1.DueRequest, v1.DueResponse]
 	lookUp     *connect.Client[v1.LookUpRequest, v1.LookUpResponse]
+	export     *connect.Client[v1.ExportRequest, v1.ExportResponse]
 	watch      *connect.Client[v1.WatchRequest, v1.WatchResponse]
 	status     *connect.Client[v1.StatusRequest, v1.StatusResponse]
 	keyUse     *connect.Client[v1.KeyUseRequest, v1.KeyUseResponse]
@@ -338,6 +349,11 @@ func (c *nodeServiceClient) Due(ctx context.Context, req *connect.Request[v1.Due
 // LookUp calls karaula.v1.NodeService.LookUp.
 func (c *nodeServiceClient) LookUp(ctx context.Context, req *connect.Request[v1.LookUpRequest]) (*connect.Response[v1.LookUpResponse], error) {
 	return c.lookUp.CallUnary(ctx, req)
+}
+
+// Export calls karaula.v1.NodeService.Export.
+func (c *nodeServiceClient) Export(ctx context.Context, req *connect.Request[v1.ExportRequest]) (*connect.ServerStreamForClient[v1.ExportResponse], error) {
+	return c.export.CallServerStream(ctx, req)
 }
 
 // Watch calls karaula.v1.NodeService.Watch.
@@ -417,6 +433,8 @@ type NodeServiceHandler interface {
 	Due(context.Context, *connect.Request[v1.DueRequest]) (*connect.Response[v1.DueResponse], error)
 	// LookUp says whether there is anything about plates, documents, persons; each look-up is recorded.
 	LookUp(context.Context, *connect.Request[v1.LookUpRequest]) (*connect.Response[v1.LookUpResponse], error)
+	// Export gives the content of all current alerts that are chosen, for a national system; recorded.
+	Export(context.Context, *connect.Request[v1.ExportRequest], *connect.ServerStream[v1.ExportResponse]) error
 	// Watch streams what happens until the caller leaves.
 	Watch(context.Context, *connect.Request[v1.WatchRequest], *connect.ServerStream[v1.WatchResponse]) error
 	// Status gives the state of node, links and channels.
@@ -508,6 +526,12 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(nodeServiceMethods.ByName("LookUp")),
 		connect.WithHandlerOptions(opts...),
 	)
+	nodeServiceExportHandler := connect.NewServerStreamHandler(
+		NodeServiceExportProcedure,
+		svc.Export,
+		connect.WithSchema(nodeServiceMethods.ByName("Export")),
+		connect.WithHandlerOptions(opts...),
+	)
 	nodeServiceWatchHandler := connect.NewServerStreamHandler(
 		NodeServiceWatchProcedure,
 		svc.Watch,
@@ -596,6 +620,8 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 			nodeServiceDueHandler.ServeHTTP(w, r)
 		case NodeServiceLookUpProcedure:
 			nodeServiceLookUpHandler.ServeHTTP(w, r)
+		case NodeServiceExportProcedure:
+			nodeServiceExportHandler.ServeHTTP(w, r)
 		case NodeServiceWatchProcedure:
 			nodeServiceWatchHandler.ServeHTTP(w, r)
 		case NodeServiceStatusProcedure:
@@ -665,6 +691,10 @@ func (UnimplementedNodeServiceHandler) Due(context.Context, *connect.Request[v1.
 
 func (UnimplementedNodeServiceHandler) LookUp(context.Context, *connect.Request[v1.LookUpRequest]) (*connect.Response[v1.LookUpResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.LookUp is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) Export(context.Context, *connect.Request[v1.ExportRequest], *connect.ServerStream[v1.ExportResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.Export is not implemented"))
 }
 
 func (UnimplementedNodeServiceHandler) Watch(context.Context, *connect.Request[v1.WatchRequest], *connect.ServerStream[v1.WatchResponse]) error {
