@@ -267,7 +267,7 @@ func (x *ruin) trials(rng *rand.Rand) [][2]string {
 func TestDamagedFiles(t *testing.T) {
 	t.Parallel()
 	rng := seeded(t)
-	worlds, most := 1, 8
+	worlds, most := 1, 4
 	if long() {
 		worlds, most = 3, 1<<30
 	}

@@ -85,7 +85,7 @@ func TestFullDisk(t *testing.T) {
 
 func fullDisk(t *testing.T, side string) {
 	t.Helper()
-	rounds := 2
+	rounds := 1
 	if long() {
 		rounds = 15
 	}

@@ -143,7 +143,7 @@ const calls = "write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,openat,f
 // Calls to the disk fail at random, in the gateway and in the broker of either side.
 func TestFailedSystemCalls(t *testing.T) {
 	t.Parallel()
-	rounds := 2
+	rounds := 1
 	if long() {
 		rounds = 24
 	}
