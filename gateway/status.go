@@ -49,8 +49,9 @@ func (g *Gateway) status(context.Context) *karaulav1.StatusResponse {
 	return s
 }
 
-// registerTrouble says which files of the register are damaged, and for which
-// channels it has no agreement though something was said there.
+// registerTrouble says which files of the register are damaged, which party of a
+// channel has no card, and for which channels there is no agreement though something
+// was said there.
 func (g *Gateway) registerTrouble(view *register.View) []string {
 	var out []string
 	for _, d := range view.Damaged() {
@@ -58,8 +59,15 @@ func (g *Gateway) registerTrouble(view *register.View) []string {
 			filepath.Join("register", d.Path), d.Err))
 	}
 	known := map[string]bool{}
+	lacking := map[string]bool{}
 	for _, cv := range view.Channels() {
 		known[cv.ID] = true
+		for _, p := range cv.Parties {
+			if _, ok := view.Card(p); !ok && contains(cv.Parties, g.self) && !lacking[p] {
+				lacking[p] = true
+				out = append(out, fmt.Sprintf("there is no card of %s, a party of channel %s; take it in: karaula party add FILE", p, cv.ID))
+			}
+		}
 	}
 	journals, _ := filepath.Glob(filepath.Join(g.o.Layout.Journals(), "*.journal")) // only a bad pattern fails
 	for _, path := range journals {

@@ -77,7 +77,7 @@ func (r *Register) readMark() (mark, error) {
 	}
 	generation, err := strconv.ParseUint(number, 10, 64)
 	if err != nil {
-		return mark{}, problem.New(problem.Failed, "the register's file %s does not hold a number", generationFile).
+		return mark{}, problem.New(problem.Failed, "the register's file %s does not hold a number", filepath.Join(r.dir, generationFile)).
 			WithHint("remove it: it is made again with the next change")
 	}
 	return mark{generation, inode(info), info.ModTime()}, nil
