@@ -211,6 +211,7 @@ func writeVectors(t *testing.T) {
 // signed verifies.
 func FuzzProof(f *testing.F) {
 	seeds(f, "*.proof")
+	f.Add([]byte("karaula inclusion v1 bare\n"))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		p, err := evidence.ParseProof(file)
 		if err != nil {
