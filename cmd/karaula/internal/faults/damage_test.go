@@ -222,7 +222,7 @@ func (x *ruin) asks(t *testing.T) string {
 	out := ""
 	for _, w := range s.Warnings {
 		switch {
-		case strings.Contains(w, " add FILE"):
+		case strings.Contains(w, "add FILE"):
 			return didTakeIn
 		case strings.Contains(w, "is halted"):
 			return didRepair
@@ -233,7 +233,8 @@ func (x *ruin) asks(t *testing.T) string {
 	return out
 }
 
-// takeIn takes a file of the register in again with the real command, from a copy.
+// takeIn takes a file of the register in again with the real command, from a copy,
+// while the node is stopped.
 func (x *ruin) takeIn(t *testing.T, file string) (Answer, error) {
 	t.Helper()
 	again := filepath.Join(t.TempDir(), "again")
@@ -242,7 +243,14 @@ func (x *ruin) takeIn(t *testing.T, file string) (Answer, error) {
 	if strings.HasSuffix(file, ".agreement") {
 		what = "agreement"
 	}
-	return x.AL.Run(patient(t), "", what, "add", again)
+	if err := x.AL.Stop(); err != nil {
+		return Answer{}, err
+	}
+	a, err := x.AL.Run(patient(t), "", what, "add", again)
+	if err == nil {
+		err = x.AL.Start(patient(t), Whole)
+	}
+	return a, err
 }
 
 // trials gives every file with every harm, in random order.
