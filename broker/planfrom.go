@@ -258,7 +258,9 @@ func (c channelAt) say(phase agreement.Phase) []Say {
 		}
 	}
 	for n := range karaulav1.Kind_name {
-		if kind := karaulav1.Kind(n); kind > karaulav1.Kind_KIND_ALERT {
+		kind := karaulav1.Kind(n)
+		drill := c.cv.Channel.Mode == karaulav1.Mode_MODE_EXERCISE
+		if kind > karaulav1.Kind_KIND_ALERT && (drill || kind != karaulav1.Kind_KIND_EXERCISE) {
 			out = append(out, Say{Token: subject.Token(kind, 0), Ref: "every party of " + c.cv.Agreement.ID})
 		}
 	}

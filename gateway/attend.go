@@ -110,7 +110,7 @@ func (c *channel) tellSilent(party string, quiet bool) {
 // attendBacklog notes since when a partner with a backlog judges nothing.
 func (c *channel) attendBacklog(party string, now time.Time) {
 	backlog := c.backlog(party)
-	judged := c.g.book.JudgedTo(c.ledger(c.g.self), party, c.writer.Head().GetEpoch())
+	judged := c.book.JudgedTo(c.ledger(c.g.self), party, c.writer.Head().GetEpoch())
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_, waits := c.attended.behind[party]

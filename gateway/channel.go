@@ -37,6 +37,7 @@ type channel struct {
 	g       *Gateway
 	id      string
 	mode    karaulav1.Mode
+	book    *book.Book // what is meant and what is practised never stand in one
 	first   [32]byte
 	joined  [32]byte // the text with which self came in; zero: the first one
 	parties []string
@@ -81,7 +82,7 @@ type channel struct {
 // while the broker's keeper has not made its streams yet.
 func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*channel, error) {
 	c := &channel{
-		g: g, id: cv.ID, mode: cv.Channel.Mode, first: cv.First, joined: cv.Joined, parties: cv.Parties,
+		g: g, id: cv.ID, mode: cv.Channel.Mode, book: g.bookOf(cv.Channel.Mode), first: cv.First, joined: cv.Joined, parties: cv.Parties,
 		out: stream.Open(g.js, subject.Out(cv.Subject())), ears: map[string]*inbox.Inbox{},
 		receipts: map[string][]*karaulav1.LedgerReceipt{}, notices: map[uint64]bool{},
 		known:  known{signed: map[string]*karaulav1.Head{}, contested: map[string]uint64{}},
@@ -91,6 +92,9 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 		sights: map[witness]*sight{}, origins: map[ledger.ID]string{},
 		stored: map[string]*stock.Stored{}, shelves: map[string]*stock.Shelf{},
 	}
+	if c.mode != karaulav1.Mode_MODE_ACTUAL {
+		g.drilling.Store(c.id, c.mode)
+	}
 	for _, p := range c.parties {
 		c.origins[c.ledger(p)] = p
 		c.lists[p], c.stored[p] = erase.NewList(), stock.NewStored()
@@ -99,7 +103,7 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 	if err := c.streamsReady(ctx); err != nil {
 		return nil, err
 	}
-	filled := g.book.Fill()
+	filled := c.book.Fill()
 	defer filled()
 	defer g.indexFile.Recall()()
 	stubs, err := erase.ReadStubs(ctx, g.stubs, c.id, g.self)
@@ -206,8 +210,8 @@ func (c *channel) openEars(ctx context.Context) error {
 			Checker: c.g.checker,
 			In:      c.log(p), Stored: c.stored[p], Verdicts: c.g.verdicts, Quarantine: c.g.quarantine,
 			Register: c.g.o.Register, Partner: c.g.partner(p), VerdictKey: verdictKey(c.g.o.Keys.Keys()), Keys: c.g.o.Keys.Generation,
-			Accepted: func(id [16]byte, ver uint32) (border.Position, bool) { return c.g.book.Accepted(c.ledger(p), id, ver) },
-			Before:   func(id [16]byte, ver uint32) (border.Earlier, bool) { return c.g.book.Before(c.ledger(p), id, ver) },
+			Accepted: func(id [16]byte, ver uint32) (border.Position, bool) { return c.book.Accepted(c.ledger(p), id, ver) },
+			Before:   func(id [16]byte, ver uint32) (border.Earlier, bool) { return c.book.Before(c.ledger(p), id, ver) },
 			OnJudged: func(j inbox.Judged) { c.onJudged(p, j) }, OnTrouble: func(pl border.Placement) { c.onTrouble(p, pl) },
 			Eraser: c.eraser(p), OnCopy: c.lists[p].Copy, Horizon: c.g.o.Config.BackupHorizon,
 			OnBatch: c.wake, Seats: c.g.openSeats, Now: c.g.o.Now, Logger: c.g.log,
@@ -254,13 +258,16 @@ func (c *channel) onSaid(s outbox.Said) {
 	}
 	c.mu.Unlock()
 	if live { // what is read back was counted in an earlier life
-		c.g.metrics.published.WithLabelValues(c.id, subject.Token(st.GetKind(), st.GetType())).Inc()
+		c.g.metrics.published.WithLabelValues(c.label(), subject.Token(st.GetKind(), st.GetType())).Inc()
 	}
 	if st.GetKind() == karaulav1.Kind_KIND_ACT {
 		c.enterAct(c.entry(s.Parsed, s.StreamSeq), s.Parsed, s.Inner)
 	}
 	if st.GetKind() == karaulav1.Kind_KIND_EPOCH {
 		c.endEpoch(s.Parsed, !live)
+	}
+	if st.GetKind() == karaulav1.Kind_KIND_EXERCISE && live {
+		c.tellExercise(st)
 	}
 	if st.GetKind() != karaulav1.Kind_KIND_ALERT {
 		return
@@ -272,7 +279,7 @@ func (c *channel) onSaid(s outbox.Said) {
 		return
 	}
 	c.enterIndex(&e, s.Parsed, s.Inner)
-	c.g.book.Add(e)
+	c.book.Add(e)
 	if c.g.bus.Heard() {
 		c.g.bus.Tell(c.g.desk.Event(e))
 	}

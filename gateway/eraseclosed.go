@@ -66,7 +66,7 @@ func (g *Gateway) swept(id string) {
 
 // eraseClosed erases what has come to its end on a channel that is not open.
 func (g *Gateway) eraseClosed(ctx context.Context, cv *register.ChannelView, now time.Time) error {
-	c := &channel{g: g, id: cv.ID, mode: cv.Channel.Mode, out: stream.Open(g.js, subject.Out(cv.Subject()))}
+	c := &channel{g: g, id: cv.ID, mode: cv.Channel.Mode, book: g.bookOf(cv.Channel.Mode), out: stream.Open(g.js, subject.Out(cv.Subject()))}
 	var failed []error
 	for _, origin := range cv.Parties {
 		e := c.eraser(origin)

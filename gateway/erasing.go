@@ -83,7 +83,7 @@ func (c *channel) holdOwn(s outbox.Said) {
 	case len(st.GetParts()) == 0:
 	case s.Parsed.IsStub():
 		c.lists[c.g.self].Gone(place, s.Parsed.Leaf, s.ErasedAt)
-		c.g.book.ErasedBefore(c.ledger(c.g.self), s.ErasedAt, place)
+		c.book.ErasedBefore(c.ledger(c.g.self), s.ErasedAt, place)
 	default:
 		c.lists[c.g.self].Hold(erase.Item{
 			Position: place, Leaf: s.Parsed.Leaf, StreamSeq: s.StreamSeq,
@@ -115,7 +115,7 @@ func (c *channel) holdTheirs(origin string, j inbox.Judged) {
 			at = j.ErasedAt
 		}
 		l.Gone(place, leaf, at)
-		c.g.book.ErasedBefore(c.ledger(origin), at, place)
+		c.book.ErasedBefore(c.ledger(origin), at, place)
 		return
 	}
 	l.Hold(erase.Item{
@@ -153,7 +153,7 @@ func (c *channel) order(origin string, st *karaulav1.Statement) {
 		if string(r.GetLedger()) == string(led[:]) && len(r.GetDigest()) == 32 {
 			place := border.Position{Epoch: r.GetEpoch(), Seq: r.GetSeq()}
 			c.lists[origin].Order(place, [32]byte(r.GetDigest()))
-			c.g.book.Order(led, place, [32]byte(r.GetDigest()))
+			c.book.Order(led, place, [32]byte(r.GetDigest()))
 		}
 	}
 	c.wakeErasing()
@@ -285,13 +285,13 @@ func (c *channel) erased(origin string, items []erase.Item) {
 		return
 	}
 	led := c.ledger(origin)
-	for _, e := range c.g.book.Erase(led, at, first...) {
+	for _, e := range c.book.Erase(led, at, first...) {
 		if e.Opened {
 			c.g.index.Forget(led, e.ID, e.Version)
 		}
 		c.tellErased(e)
 	}
-	c.g.metrics.erased.WithLabelValues(c.id, origin).Add(float64(len(first)))
+	c.g.metrics.erased.WithLabelValues(c.label(), origin).Add(float64(len(first)))
 	if origin == c.g.self {
 		return
 	}
@@ -306,7 +306,7 @@ func (c *channel) tellErased(e book.Entry) {
 		return
 	}
 	c.g.tell(&karaulav1.WatchResponse{
-		Event: bus.Erased, Party: e.Origin, Channel: c.id, Alert: c.g.book.Row(e),
+		Event: bus.Erased, Party: e.Origin, Channel: c.id, Alert: c.book.Row(e),
 		Text: fmt.Sprintf("the content of number %d from %s on %s is erased here", e.Seq, e.Origin, c.id),
 	})
 }
@@ -318,7 +318,7 @@ func (c *channel) orderTakenBack(ctx context.Context) error {
 	now := c.g.o.Now().UnixMicro()
 	var refs []*karaulav1.Ref
 	own := c.ledger(c.g.self)
-	for _, e := range slices.Concat(c.g.book.TakenBack(own), c.g.book.Orphans(own), c.g.book.Forfeited(own, c.g.o.Now())) {
+	for _, e := range slices.Concat(c.book.TakenBack(own), c.book.Orphans(own), c.book.Forfeited(own, c.g.o.Now())) {
 		if e.EraseAfter > now {
 			refs = append(refs, e.Ref())
 		}

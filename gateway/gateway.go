@@ -56,7 +56,9 @@ type Gateway struct {
 	stubs      *stream.Log
 	diary      *diary.Diary
 
-	book      *book.Book
+	book      *book.Book // of what is meant
+	drills    *book.Book // of what is practised
+	drilling  sync.Map   // mode by id of the channels where nothing is meant
 	index     *index.Index
 	indexFile *index.File // nil if it cannot be used
 	bus       bus.Bus
@@ -109,7 +111,7 @@ func New(o Options) (*Gateway, error) {
 		o.Now = time.Now
 	}
 	g := &Gateway{
-		o: o, self: o.Config.Party, log: o.Logger, book: book.New(), opener: opener{o.Keys},
+		o: o, self: o.Config.Party, log: o.Logger, book: book.New(), drills: book.New(), opener: opener{o.Keys},
 		channels: map[string]*channel{}, opening: map[string]bool{}, repairing: map[string]bool{}, troubles: map[string]string{},
 		faults: map[fault]string{}, shelves: map[string]*stock.Shelf{}, sweeping: map[string]bool{},
 		partners: map[string]*partner{}, ready: make(chan struct{}),
@@ -181,7 +183,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 	}
 	defer g.diary.Close() //nolint:errcheck // every head in it was synced
 	g.desk = desk.New(desk.Config{
-		Self: g.self, Name: g.o.Config.Name, Register: g.o.Register.View, Book: g.book, Index: g.index, Complete: g.complete, Bus: &g.bus,
+		Self: g.self, Name: g.o.Config.Name, Register: g.o.Register.View,
+		Book: g.book, Drills: g.drills, Exercises: g.exercises, Index: g.index, Complete: g.complete, Bus: &g.bus,
 		Writer: g.writer, Open: g.open, Diary: g.diary, SignHead: g.signDeskHead, OfficerKey: g.o.Keys.Keys().Officer,
 		ReadLedger: g.readLedger, ReadAside: g.readAside, Skew: g.o.Config.ClockSkew,
 		Status: g.status, KeyUse: g.keyUse, PruneKeys: g.pruneKeys, Ledgers: g.ledgers, Repair: g.repair,
@@ -371,7 +374,7 @@ func (g *Gateway) openChannels() []*channel {
 func (g *Gateway) complete() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.whole && g.book.Complete()
+	return g.whole && g.filled()
 }
 
 func (g *Gateway) connected() bool { return g.begun.Load() && g.nc.IsConnected() }
@@ -388,6 +391,7 @@ func (g *Gateway) signer(mode karaulav1.Mode) outbox.Signer {
 func (g *Gateway) tell(events ...*karaulav1.WatchResponse) {
 	for _, e := range events {
 		e.At = g.o.Now().UnixMicro()
+		g.markDrill(e)
 	}
 	g.bus.Tell(events...)
 }

@@ -86,10 +86,10 @@ func (c *gauges) Collect(out chan<- prometheus.Metric) {
 }
 
 func (c *gauges) channel(ch *channel, set func(d *prometheus.Desc, v float64, labels ...string)) {
-	set(c.halted, truth(ch.writer.Halted() != nil), ch.id)
-	set(c.said, float64(ch.writer.Head().GetSize()), ch.id)
+	set(c.halted, truth(ch.writer.Halted() != nil), ch.label())
+	set(c.said, float64(ch.writer.Head().GetSize()), ch.label())
 	if info, err := os.Stat(c.g.o.Layout.Journal(ch.subject())); err == nil {
-		set(c.journal, float64(info.Size()), ch.id)
+		set(c.journal, float64(info.Size()), ch.label())
 	}
 	seen := ch.attention()
 	unlike := map[witness]bool{}
@@ -104,16 +104,16 @@ func (c *gauges) channel(ch *channel, set func(d *prometheus.Desc, v float64, la
 		received, _, held, _, contested := ear.Status()
 		for _, of := range ch.parties {
 			if of != p {
-				set(c.histories, truth(unlike[witness{p, of}]), ch.id, p, of)
+				set(c.histories, truth(unlike[witness{p, of}]), ch.label(), p, of)
 			}
 		}
-		set(c.received, float64(received), ch.id, p)
-		set(c.backlog, float64(ch.backlog(p)), ch.id, p)
-		set(c.held, float64(held), ch.id, p)
-		set(c.contested, truth(contested), ch.id, p)
-		set(c.silent, truth(seen.silent[p]), ch.id, p)
+		set(c.received, float64(received), ch.label(), p)
+		set(c.backlog, float64(ch.backlog(p)), ch.label(), p)
+		set(c.held, float64(held), ch.label(), p)
+		set(c.contested, truth(contested), ch.label(), p)
+		set(c.silent, truth(seen.silent[p]), ch.label(), p)
 		if at, ok := seen.heardAt[p]; ok {
-			set(c.told, seconds(at), ch.id, p)
+			set(c.told, seconds(at), ch.label(), p)
 		}
 	}
 }

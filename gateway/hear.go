@@ -27,7 +27,7 @@ func (c *channel) onJudged(origin string, j inbox.Judged) {
 	class, code := j.Verdict.Class, j.Verdict.Code
 	if !j.Replayed {
 		c.heardFrom(origin)
-		c.g.metrics.judged.WithLabelValues(c.id, terms.ClassWord(class), terms.CodeWord(code)).Inc()
+		c.g.metrics.judged.WithLabelValues(c.label(), terms.ClassWord(class), terms.CodeWord(code)).Inc()
 	}
 	if !j.Replayed {
 		defer c.settleSights(origin)
@@ -60,6 +60,8 @@ func (c *channel) onJudged(origin string, j inbox.Judged) {
 		c.hearNotice(st.GetOrigin(), st.GetBody())
 	case st.GetKind() == karaulav1.Kind_KIND_ERASE:
 		c.order(origin, st)
+	case st.GetKind() == karaulav1.Kind_KIND_EXERCISE && !j.Replayed:
+		c.tellExercise(st)
 	}
 }
 
@@ -74,7 +76,7 @@ func (c *channel) hearAlert(j inbox.Judged) {
 		fill(&e, j.Verdict.Inner)
 	}
 	if e.Class != karaulav1.VerdictClass_VERDICT_CLASS_HELD {
-		c.g.book.Add(e)
+		c.book.Add(e)
 	}
 	if e.Lifecycle == karaulav1.Lifecycle_LIFECYCLE_WITHDRAW {
 		c.wakeOthers()
@@ -83,7 +85,7 @@ func (c *channel) hearAlert(j inbox.Judged) {
 		if c.g.bus.Heard() {
 			c.g.bus.Tell(c.g.desk.Event(e))
 		}
-		c.g.metrics.lag.WithLabelValues(c.id).Observe(c.g.since(e.SaidAt))
+		c.g.metrics.lag.WithLabelValues(c.label()).Observe(c.g.since(e.SaidAt))
 	}
 }
 
@@ -101,7 +103,7 @@ func (c *channel) hearAct(j inbox.Judged) {
 	}
 	row := &karaulav1.AlertRow{
 		AlertId: book.IDText([16]byte(in.GetAlertId())), Version: in.GetVersion(), Channel: c.id, Origin: e.Origin,
-		Epoch: e.Epoch, Seq: e.Seq, Digest: e.Leaf[:], SaidAt: e.SaidAt,
+		Epoch: e.Epoch, Seq: e.Seq, Digest: e.Leaf[:], SaidAt: e.SaidAt, Drill: !e.Meant(), Exercise: in.GetExercise(),
 	}
 	c.g.tell(&karaulav1.WatchResponse{
 		Event: bus.Act, Party: e.Origin, Channel: c.id, Alert: row,
@@ -147,20 +149,20 @@ func (c *channel) hearReceipt(st *karaulav1.Statement, replayed bool) {
 		if string(l.GetLedger()) != string(own[:]) || !aboutSaid(l, c.writer.Head()) {
 			continue
 		}
-		news := c.g.book.Receipt(st.GetOrigin(), l, st.GetSaidAt())
+		news := c.book.Receipt(st.GetOrigin(), l, st.GetSaidAt())
 		if replayed {
 			continue
 		}
 		for _, e := range news {
-			c.g.metrics.receipted.WithLabelValues(c.id, st.GetOrigin()).Observe(c.g.since(e.SaidAt))
+			c.g.metrics.receipted.WithLabelValues(c.label(), st.GetOrigin()).Observe(c.g.since(e.SaidAt))
 		}
 		if !c.g.bus.Heard() {
 			continue
 		}
 		told := make([]*karaulav1.WatchResponse, 0, len(news))
 		for _, e := range news {
-			d := c.g.book.Delivery(e.Ledger, st.GetOrigin(), e.Epoch, e.Seq)
-			row := c.g.book.Row(e)
+			d := c.book.Delivery(e.Ledger, st.GetOrigin(), e.Epoch, e.Seq)
+			row := c.book.Row(e)
 			row.Deliveries = []*karaulav1.Delivery{d}
 			told = append(told, &karaulav1.WatchResponse{
 				Event: bus.Delivered, Party: st.GetOrigin(), Channel: c.id, Alert: row,
@@ -214,7 +216,7 @@ func (c *channel) onTrouble(origin string, p border.Placement) {
 		text = fmt.Sprintf("number %d was published again", p.Position.Seq)
 	default:
 	}
-	c.g.metrics.quarantined.WithLabelValues(c.id, origin, code).Inc()
+	c.g.metrics.quarantined.WithLabelValues(c.label(), origin, code).Inc()
 	c.g.log.Warn("a partner's link brought what has no place", "channel", c.id, "party", origin, "code", code)
 	c.g.tell(&karaulav1.WatchResponse{
 		Event: name, Party: origin, Channel: c.id,
@@ -229,6 +231,7 @@ func (c *channel) onTrouble(origin string, p border.Placement) {
 func fill(e *book.Entry, inner *karaulav1.Inner) {
 	e.Opened = true
 	copy(e.ID[:], inner.GetAlertId())
+	e.Exercise = inner.GetExercise()
 	e.Version, e.Type, e.Lifecycle = inner.GetVersion(), inner.GetType(), inner.GetAlert().GetLifecycle()
 	e.Urgency = alert.UrgencyWord(inner.GetAlert().GetUrgency())
 }
@@ -249,7 +252,7 @@ func (c *channel) openOwn(e book.Entry, p *envelope.Parsed) {
 func (c *channel) enterOwn() {
 	c.opening.Wait()
 	for _, e := range c.readBack {
-		c.g.book.Add(*e)
+		c.book.Add(*e)
 	}
 	c.readBack = nil
 }
@@ -294,7 +297,7 @@ func (g *Gateway) open(ctx context.Context, e book.Entry) (*desk.Opened, error) 
 			terms.CodeWord(e.Code))
 	}
 	switch {
-	case g.book.Ordered(e) || g.book.ErasedAt(e) != 0:
+	case g.bookOf(e.Mode).Ordered(e) || g.bookOf(e.Mode).ErasedAt(e) != 0:
 		return nil, problem.New(problem.NotFound, "its content has been erased")
 	case e.EraseAfter <= g.o.Now().UnixMicro():
 		return nil, problem.New(problem.NotFound, "its time has come: its content is erased")

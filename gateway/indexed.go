@@ -60,7 +60,7 @@ func (c *channel) enterIndex(e *book.Entry, p *envelope.Parsed, inner *karaulav1
 func (c *channel) enterAct(e book.Entry, p *envelope.Parsed, inner *karaulav1.Inner) {
 	if r, ok := c.opened(&e, p, inner); ok && r.GetAct() != nil {
 		e.Act = r.GetAct()
-		c.g.book.AddAct(e)
+		c.book.AddAct(e)
 	}
 }
 
@@ -87,5 +87,6 @@ func (c *channel) opened(e *book.Entry, p *envelope.Parsed, inner *karaulav1.Inn
 	}
 	e.Opened, e.Version = true, r.GetVersion()
 	copy(e.ID[:], r.GetAlertId())
+	e.Exercise = r.GetExercise()
 	return r, true
 }

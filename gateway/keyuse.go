@@ -279,7 +279,7 @@ func (s *keyScan) expected(id [16]byte, use karaulav1.KeyUse) bool {
 // card that does not list a key.
 func (s *keyScan) told(channel string, led ledger.ID, partner string, id [16]byte) bool {
 	for at, first := range s.dropped {
-		if at.channel == channel && at.key == id && s.g.book.JudgedTo(led, partner, at.epoch) >= first {
+		if at.channel == channel && at.key == id && s.g.judgedTo(led, partner, at.epoch) >= first {
 			return true
 		}
 	}

@@ -84,7 +84,7 @@ func (c *channel) endEpoch(p *envelope.Parsed, replayed bool) {
 		return
 	}
 	st, head := p.Statement, b.GetContinues()
-	void := c.g.book.End(c.ledger(st.GetOrigin()), head.GetEpoch(), head.GetSize())
+	void := c.book.End(c.ledger(st.GetOrigin()), head.GetEpoch(), head.GetSize())
 	text := epochText(st.GetOrigin(), c.id, st.GetEpoch(), head.GetSize(), b.GetReason(), void)
 	c.mu.Lock()
 	c.epochs[st.GetOrigin()] = append(c.epochs[st.GetOrigin()], &karaulav1.EpochEnd{

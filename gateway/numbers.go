@@ -188,7 +188,7 @@ func (c *channel) unjudged(judgedTo uint64) uint64 {
 func (c *channel) backlog(party string) uint64 {
 	head := c.writer.Head()
 	before := c.readsFrom(c.g.o.Register.View(), party, head) - 1
-	return c.unjudged(max(before, c.g.book.JudgedTo(c.ledger(c.g.self), party, head.GetEpoch())))
+	return c.unjudged(max(before, c.book.JudgedTo(c.ledger(c.g.self), party, head.GetEpoch())))
 }
 
 // ear gives the ear for a partner; nil before it is open.

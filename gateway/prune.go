@@ -98,7 +98,7 @@ func (g *Gateway) mindKeys(ctx context.Context) {
 	if g.pruneAt.IsZero() {
 		g.pruneAt = now.Add(pruneFirst)
 	}
-	if now.Before(g.pruneAt) || !g.book.Complete() {
+	if now.Before(g.pruneAt) || !g.filled() {
 		return
 	}
 	g.pruneAt = now.Add(pruneEvery)

@@ -14,7 +14,7 @@ import (
 // revoked the key that signed them from an earlier number on: they were accepted,
 // stay where they are, and are shown as what they are.
 func (g *Gateway) syncRepudiated(view *register.View) {
-	now := marked{view.Generation(), g.book.Complete(), len(g.openChannels())}
+	now := marked{view.Generation(), g.filled(), len(g.openChannels())}
 	if now == g.marked {
 		return
 	}
@@ -30,10 +30,11 @@ func (g *Gateway) syncRepudiated(view *register.View) {
 		if len(revoked) == 0 {
 			continue
 		}
-		hit := g.book.Repudiate(info.Code, func(e book.Entry) bool {
+		late := func(e book.Entry) bool {
 			epoch, seq, is := view.LastGood(info.Code, e.Ledger, e.Signer)
 			return is && (e.Epoch > epoch || e.Epoch == epoch && e.Seq > seq)
-		})
+		}
+		hit := append(g.book.Repudiate(info.Code, late), g.drills.Repudiate(info.Code, late)...)
 		if len(hit) > 0 {
 			g.log.Warn("alerts are repudiated by their origin, which has revoked the key that signed them",
 				"party", info.Code, "alerts", len(hit))
@@ -41,7 +42,7 @@ func (g *Gateway) syncRepudiated(view *register.View) {
 		for _, e := range hit {
 			if news && g.bus.Heard() {
 				g.tell(&karaulav1.WatchResponse{
-					Event: bus.Repudiated, Party: info.Code, Channel: e.Channel, Alert: g.book.Row(e),
+					Event: bus.Repudiated, Party: info.Code, Channel: e.Channel, Alert: g.bookOf(e.Mode).Row(e),
 					Text: fmt.Sprintf("%s from %s on %s, number %d: accepted before, and now repudiated by %s",
 						terms.TypeWord(e.Type), info.Code, e.Channel, e.Seq, info.Code),
 				})

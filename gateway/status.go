@@ -27,7 +27,7 @@ func (g *Gateway) status(context.Context) *karaulav1.StatusResponse {
 	if g.speaker != nil && !g.speaker.InStep() {
 		s.Warnings = append(s.Warnings, "the other gateway is not in step; it could not take over now")
 	}
-	if !g.book.Complete() {
+	if !g.filled() {
 		s.Warnings = append(s.Warnings, "history is still being read after the start; lists are not complete")
 	}
 	if g.begun.Load() && g.diary.Trouble() != "" {
@@ -147,7 +147,7 @@ func (g *Gateway) channelStatus(cv *register.ChannelView, s *karaulav1.StatusRes
 				"%s has said nothing on channel %s for %s, though its link is up; it may be withholding",
 				p, c.id, g.o.Config.Silence))
 		}
-		ps := &karaulav1.PartnerStatus{Party: p, JudgedTo: g.book.JudgedTo(c.ledger(g.self), p, head.GetEpoch())}
+		ps := &karaulav1.PartnerStatus{Party: p, JudgedTo: c.book.JudgedTo(c.ledger(g.self), p, head.GetEpoch())}
 		ps.Received, ps.Judged, ps.Held, ps.Quarantined, ps.Contested = c.ear(p).Status()
 		ps.Backlog = c.backlog(p)
 		if why := c.ear(p).Unbegun(); why != "" {

@@ -154,6 +154,9 @@ func (l *law) say(c *register.ChannelView, token string) answer {
 		if !open.yes {
 			return open
 		}
+		if token == terms.KindWord(karaulav1.Kind_KIND_EXERCISE) && !c.Subject().Exercise {
+			return no(c.ID + " is not for exercises")
+		}
 		return yes("every party of " + c.Agreement.ID + " may say " + token)
 	}
 	clause := l.clause(c, token)

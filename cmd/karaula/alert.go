@@ -48,11 +48,12 @@ func client(dir string) (karaulav1connect.NodeServiceClient, error) {
 
 // sendResult says what was sent, or would be.
 type sendResult struct {
-	Channel string       `json:"channel"`
-	DryRun  bool         `json:"dry_run"`
-	Alerts  []sentAlert  `json:"alerts"`
-	Readers []readerLine `json:"readers"` // who receives it
-	Others  []readerLine `json:"others"`  // who does not
+	Channel  string       `json:"channel"`
+	Exercise string       `json:"exercise,omitempty"` // in which it was said; absent where it is meant
+	DryRun   bool         `json:"dry_run"`
+	Alerts   []sentAlert  `json:"alerts"`
+	Readers  []readerLine `json:"readers"` // who receives it
+	Others   []readerLine `json:"others"`  // who does not
 }
 
 type sentAlert struct {
@@ -69,6 +70,9 @@ type readerLine struct {
 }
 
 func (r sendResult) page(p *page) {
+	if r.Exercise != "" {
+		p.line("%s: nothing of this is meant", drilled(r.Exercise))
+	}
 	for _, s := range r.Alerts {
 		if r.DryRun {
 			p.line("would be sent on %s under %s", r.Channel, s.Clause)
@@ -88,7 +92,7 @@ func (r sendResult) page(p *page) {
 }
 
 func newAlertSend(a *app) *cobra.Command {
-	var dir, channel string
+	var dir, channel, exercise string
 	var dryRun bool
 	var wait time.Duration
 	c := &cobra.Command{
@@ -102,12 +106,14 @@ An alert without an id gets one. The node knows alerts by their ids and versions
 whatever was sent is not sent twice, also if the command repeats a request whose
 answer was lost.`,
 		Example: `  karaula alert send vehicle.yaml --channel b01-al-me --dir al --dry-run
-  karaula alert send vehicle.yaml --channel b01-al-me --dir al`,
+  karaula alert send vehicle.yaml --channel b01-al-me --dir al
+  karaula alert send vehicle.yaml --channel m02-wb6-x --exercise drina-26 --dir al`,
 		Args: positional("FILE"),
 	}
 	f := c.Flags()
 	f.StringVar(&channel, "channel", "", "the channel's id")
 	required(c, "channel")
+	f.StringVar(&exercise, "exercise", "", "the exercise that it is said in, on a channel for exercises")
 	f.BoolVar(&dryRun, "dry-run", false, "only say who would receive it and why")
 	f.DurationVar(&wait, "wait", 30*time.Second, "how long to wait for the node to store it")
 	dirFlag(c, &dir)
@@ -125,7 +131,9 @@ answer was lost.`,
 				al.Id = book.IDText(desk.NewAlertID(a.now()))
 			}
 		}
-		return a.send(c.Context(), dir, wait, &karaulav1.SendRequest{Channel: channel, Alerts: alerts, DryRun: dryRun})
+		return a.send(c.Context(), dir, wait, &karaulav1.SendRequest{
+			Channel: channel, Alerts: alerts, DryRun: dryRun, Exercise: exercise,
+		})
 	}
 	return c
 }
@@ -155,10 +163,11 @@ func (a *app) send(ctx context.Context, dir string, wait time.Duration, req *kar
 		return desk.FromConnect(err)
 	}
 	r := sendResult{
-		Channel: req.GetChannel(),
-		DryRun:  req.GetDryRun(),
-		Readers: readerLines(resp.Msg.GetReaders()),
-		Others:  readerLines(resp.Msg.GetOthers()),
+		Channel:  req.GetChannel(),
+		Exercise: req.GetExercise(),
+		DryRun:   req.GetDryRun(),
+		Readers:  readerLines(resp.Msg.GetReaders()),
+		Others:   readerLines(resp.Msg.GetOthers()),
 	}
 	for _, s := range resp.Msg.GetSent() {
 		r.Alerts = append(
@@ -227,8 +236,10 @@ type alertLine struct {
 	SaidAt     time.Time      `json:"said_at"`
 	Epoch      uint64         `json:"epoch"`
 	Number     uint64         `json:"number"`
-	State      string         `json:"state"`          // sent, accepted, refused, erased, expired
-	Code       string         `json:"code,omitempty"` // why not accepted
+	Drill      bool           `json:"drill,omitempty"`    // not meant
+	Exercise   string         `json:"exercise,omitempty"` // in which it was said
+	State      string         `json:"state"`              // sent, accepted, refused, erased, expired
+	Code       string         `json:"code,omitempty"`     // why not accepted
 	Urgency    string         `json:"urgency,omitempty"`
 	Handling   string         `json:"handling,omitempty"`    // what may be done with it: H0, H1, H2, H3
 	Court      string         `json:"court,omitempty"`       // what it needs to be evidence in court: consent, restriction
@@ -257,6 +268,7 @@ func newAlertLine(r *karaulav1.AlertRow) alertLine {
 		ID: r.GetAlertId(), Version: r.GetVersion(), Type: terms.TypeWord(r.GetType()), Channel: r.GetChannel(),
 		Origin: r.GetOrigin(), SaidAt: micro(r.GetSaidAt()), Epoch: r.GetEpoch(), Number: r.GetSeq(), State: "sent",
 		Urgency: r.GetUrgency(), Repudiated: r.GetRepudiated(), Digest: fmt.Sprintf("%x", r.GetDigest()),
+		Drill: r.GetDrill(), Exercise: r.GetExercise(),
 	}
 	if r.GetLifecycle() != 0 {
 		l.Lifecycle = alert.LifecycleWord(r.GetLifecycle())
@@ -284,6 +296,14 @@ func newAlertLine(r *karaulav1.AlertRow) alertLine {
 		l.Deliveries = append(l.Deliveries, x)
 	}
 	return l
+}
+
+// place is the channel, marked where nothing is meant.
+func (l alertLine) place() string {
+	if l.Drill {
+		return l.Channel + " (" + drilled(l.Exercise) + ")"
+	}
+	return l.Channel
 }
 
 // maxHorizon is the longest horizon of backups that is shown, in seconds.
@@ -321,6 +341,10 @@ func deliveryWord(s karaulav1.DeliveryState) string {
 
 // standing says in a few words how far an alert got.
 func (l alertLine) standing(in lang) string {
+	if l.Drill {
+		l.Drill = false
+		return drilled(l.Exercise) + ", " + l.standing(in)
+	}
 	if l.Lifecycle == "withdraw" {
 		l.Lifecycle = ""
 		return strings.ToUpper(in.label("withdrawn")) + ", " + l.standing(in)

@@ -45,7 +45,7 @@ func (r dueResult) page(p *page) {
 		rows = append(rows, []string{
 			c.Due.Format(shortTime), left, capital(state), r.in.party(c.Party),
 			r.in.word(karaulav1.ClockKind(0), c.Kind), c.Alert.ID, r.in.word(karaulav1.AlertType(0), c.Alert.Type),
-			r.in.party(c.Alert.Origin), c.Alert.Channel,
+			r.in.party(c.Alert.Origin), c.Alert.place(),
 		})
 		parties[c.Party], parties[c.Alert.Origin] = true, true
 	}
@@ -76,7 +76,7 @@ func left(d time.Duration) string {
 }
 
 func newAlertDue(a *app) *cobra.Command {
-	var dir, channel, tag string
+	var dir, channel, tag, exercise string
 	var within time.Duration
 	var met bool
 	c := &cobra.Command{
@@ -92,6 +92,7 @@ when a quarter of the time is left and when it is over.`,
 		Args: positional(),
 	}
 	c.Flags().StringVar(&channel, "channel", "", "only this channel")
+	exerciseFlag(c, &exercise)
 	c.Flags().DurationVar(&within, "within", 0, "only what is due within this time (24h)")
 	c.Flags().BoolVar(&met, "met", false, "also what was done")
 	languageFlag(c, &tag)
@@ -105,7 +106,7 @@ when a quarter of the time is left and when it is over.`,
 		if err != nil {
 			return err
 		}
-		req := &karaulav1.DueRequest{Channel: channel, Met: met}
+		req := &karaulav1.DueRequest{Channel: channel, Met: met, Exercise: exercise}
 		if within > 0 {
 			req.Before = a.now().Add(within).UnixMicro()
 		}

@@ -32,6 +32,8 @@ type historyResult struct {
 	Passed   []passedLine   `json:"passed,omitempty"`    // where this node has passed it on to
 	Events   []historyEvent `json:"events"`              // in the order of their times
 	Complete bool           `json:"complete"`
+	Drill    bool           `json:"drill,omitempty"` // not meant
+	Exercise string         `json:"exercise,omitempty"`
 
 	in lang
 }
@@ -83,6 +85,9 @@ type historyEvent struct {
 }
 
 func (r historyResult) page(p *page) {
+	if r.Drill {
+		p.line("%s: nothing of this is meant", drilled(r.Exercise))
+	}
 	if !r.in.none() {
 		r.pageIn(p)
 		return
@@ -212,6 +217,7 @@ consents and links.`,
 func newHistory(id string, m *karaulav1.HistoryResponse) historyResult {
 	s := m.GetState()
 	r := historyResult{
+		Drill: m.GetDrill(), Exercise: m.GetExercise(),
 		ID: id, Origin: s.GetOrigin(), Version: s.GetVersion(), Status: s.GetStatus(), Broken: s.GetBroken(),
 		Flags: deedLines(s.GetFlags()), Deeds: deedLines(s.GetDeeds()), Links: relatedLines(s.GetLinks()), Hits: relatedLines(s.GetHits()),
 		Errors: s.GetErrors(), Events: []historyEvent{}, Complete: m.GetComplete(),

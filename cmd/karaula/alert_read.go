@@ -37,7 +37,7 @@ func (r alertListResult) page(p *page) {
 }
 
 func newAlertList(a *app) *cobra.Command {
-	var dir, channel, typ, since, tag string
+	var dir, channel, typ, since, tag, exercise string
 	var limit uint32
 	c := &cobra.Command{
 		Use:   "list --dir DIR",
@@ -49,6 +49,7 @@ they got at each recipient, by its signed receipts.`,
 		Args: positional(),
 	}
 	selectFlags(c, &channel, &typ, &since)
+	exerciseFlag(c, &exercise)
 	c.Flags().Uint32Var(&limit, "limit", 100, "at most so many")
 	languageFlag(c, &tag)
 	dirFlag(c, &dir)
@@ -67,7 +68,7 @@ they got at each recipient, by its signed receipts.`,
 		}
 		resp, err := node.List(
 			c.Context(),
-			connect.NewRequest(&karaulav1.ListRequest{Channel: channel, Type: t, Since: from, Limit: limit}),
+			connect.NewRequest(&karaulav1.ListRequest{Channel: channel, Type: t, Since: from, Limit: limit, Exercise: exercise}),
 		)
 		if err != nil {
 			return desk.FromConnect(err)
@@ -75,6 +76,9 @@ they got at each recipient, by its signed receipts.`,
 		r := alertListResult{Alerts: []alertLine{}, Complete: resp.Msg.GetComplete(), in: in}
 		for _, row := range resp.Msg.GetAlerts() {
 			r.Alerts = append(r.Alerts, newAlertLine(row))
+		}
+		if on, err := node.Exercises(c.Context(), connect.NewRequest(&karaulav1.ExercisesRequest{})); err == nil && exercise == "" {
+			a.noteExercises(on.Msg.GetExercises())
 		}
 		if !r.Complete {
 			a.note("history is still being read after the start; the list is not complete")
@@ -103,6 +107,10 @@ func (r alertShowResult) keptUntil() string {
 }
 
 func (r alertShowResult) page(p *page) {
+	if r.Drill {
+		p.line("%s: nothing of this is meant", drilled(r.Exercise))
+		p.blank()
+	}
 	var fields []field
 	if r.in.none() {
 		fields = []field{
@@ -185,6 +193,7 @@ type watchEvent struct {
 	Party   string     `json:"party,omitempty"`
 	Channel string     `json:"channel,omitempty"`
 	Text    string     `json:"text"`
+	Drill   bool       `json:"drill,omitempty"` // nothing of it is meant
 	Alert   *alertLine `json:"alert,omitempty"`
 }
 
@@ -197,7 +206,7 @@ func (e watchEvent) page(p *page) {
 }
 
 func newAlertWatch(a *app) *cobra.Command {
-	var dir, channel, typ, since string
+	var dir, channel, typ, since, exercise string
 	c := &cobra.Command{
 		Use:     "watch --dir DIR",
 		Short:   "print what happens, one event a line, until interrupted",
@@ -205,6 +214,7 @@ func newAlertWatch(a *app) *cobra.Command {
 		Args:    positional(),
 	}
 	selectFlags(c, &channel, &typ, &since)
+	exerciseFlag(c, &exercise)
 	dirFlag(c, &dir)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		t, from, err := a.selection(c, typ, since)
@@ -217,7 +227,7 @@ func newAlertWatch(a *app) *cobra.Command {
 		}
 		stream, err := node.Watch(
 			c.Context(),
-			connect.NewRequest(&karaulav1.WatchRequest{Channel: channel, Type: t, Since: from}),
+			connect.NewRequest(&karaulav1.WatchRequest{Channel: channel, Type: t, Since: from, Exercise: exercise}),
 		)
 		if err != nil {
 			return desk.FromConnect(err)
@@ -247,6 +257,7 @@ func newWatchEvent(m *karaulav1.WatchResponse) watchEvent {
 		Party:   m.GetParty(),
 		Channel: m.GetChannel(),
 		Text:    m.GetText(),
+		Drill:   m.GetDrill(),
 	}
 	if m.GetAlert() != nil {
 		l := newAlertLine(m.GetAlert())

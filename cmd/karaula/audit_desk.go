@@ -168,12 +168,15 @@ type lookLine struct {
 	Asked   int       `json:"asked,omitempty"`  // questions of a look-up
 	Leaves  []string  `json:"leaves,omitempty"` // of the statements whose content an export holds
 	Reason  string    `json:"reason"`
+	// Exercise is the one in which it was done; "?" if it is not known which.
+	Exercise string `json:"exercise,omitempty"`
 }
 
 func newLookLine(number uint64, e *karaulav1.DeskEntry) lookLine {
 	l := lookLine{
 		Number: number, At: time.UnixMicro(e.GetAt()).UTC(), Officer: e.GetOfficer(), Role: e.GetRole(), Deed: e.GetDeed(),
 		Channel: e.GetChannel(), Epoch: e.GetEpoch(), Seq: e.GetSeq(), Asked: len(e.GetAsked()), Reason: e.GetReason(),
+		Exercise: e.GetExercise(),
 	}
 	if len(e.GetLedger()) > 0 {
 		l.Ledger = fmt.Sprintf("%x", e.GetLedger())
@@ -189,6 +192,9 @@ func newLookLine(number uint64, e *karaulav1.DeskEntry) lookLine {
 
 func (l lookLine) page(p *page) {
 	what := []string{l.Deed}
+	if l.Exercise != "" {
+		what = []string{drilled(l.Exercise), l.Deed}
+	}
 	if l.Asked > 0 {
 		what = append(what, fmt.Sprintf("of %d", l.Asked))
 	}

@@ -25,6 +25,7 @@ var commands = []func(*app) *cobra.Command{
 	newGateway,
 	newAPI,
 	newAlert,
+	newExercise,
 	newLookUp,
 	newAudit,
 	newAuditor,

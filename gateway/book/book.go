@@ -65,7 +65,12 @@ type Entry struct {
 	Stage      karaulav1.PatrolStage
 	// Act is set in an act, without its remark; ID and Version are the alert's.
 	Act *karaulav1.Act
+	// Exercise is the name of the one that it was said in; empty in what is meant.
+	Exercise string
 }
+
+// Meant reports whether police may act on it: it was said in no exercise and no test.
+func (e *Entry) Meant() bool { return e.Mode == karaulav1.Mode_MODE_ACTUAL }
 
 // Ref names the entry's statement in another one.
 func (e *Entry) Ref() *karaulav1.Ref {
@@ -281,16 +286,22 @@ func (b *Book) Repudiate(origin string, is func(Entry) bool) []Entry {
 	return out
 }
 
+// AnyExercise selects what was said in any exercise.
+const AnyExercise = "*"
+
 // Filter selects entries; zero fields select everything.
 type Filter struct {
 	Channel string
 	Type    karaulav1.AlertType
 	Since   int64
 	Limit   int
+	// Exercise selects by name; "*" selects any.
+	Exercise string
 }
 
 func (f Filter) match(e *Entry) bool {
-	return (f.Channel == "" || e.Channel == f.Channel) && (f.Type == 0 || e.Type == f.Type) && e.SaidAt >= f.Since
+	return (f.Channel == "" || e.Channel == f.Channel) && (f.Type == 0 || e.Type == f.Type) && e.SaidAt >= f.Since &&
+		(f.Exercise == "" || f.Exercise == AnyExercise || e.Exercise == f.Exercise)
 }
 
 // List gives entries, those said last first.
@@ -322,6 +333,7 @@ func (b *Book) Row(e Entry) *karaulav1.AlertRow {
 		Epoch: e.Epoch, Seq: e.Seq, Class: e.Class, Code: e.Code, Digest: e.Leaf[:], Thread: e.Thread, Urgency: e.Urgency,
 		Repudiated: e.Repudiated, Lifecycle: e.Lifecycle, ErasedAt: b.ErasedAt(e), Void: e.Void, EraseAfter: e.EraseAfter,
 		Handling: e.Handling, Descent: e.Descent,
+		Drill: !e.Meant(), Exercise: e.Exercise,
 	}
 	if e.Opened {
 		row.AlertId = IDText(e.ID)

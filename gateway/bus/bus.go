@@ -5,8 +5,10 @@
 package bus
 
 import (
+	"strings"
 	"sync"
 
+	"karaula/internal/terms"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
@@ -29,6 +31,7 @@ const (
 	Link        = "link"          // a link came up or went down
 	Stock       = "stock"         // the own broker does not hold what was stored there
 	Repudiated  = "repudiated"    // an accepted alert's origin has revoked the key that signed it
+	Exercise    = "exercise"      // a party begins, prolongs or ends an exercise
 	Notice      = "notice"        // an agreement was suspended, resumed, changed
 	Silent      = "silent"        // a partner says nothing on a channel, though its link is up
 	Heard       = "heard"         // a partner that was silent says something again
@@ -113,4 +116,13 @@ func (l *Listener) Behind() bool {
 	l.bus.mu.Lock()
 	defer l.bus.mu.Unlock()
 	return l.behind
+}
+
+// Drilled puts before the text of an event that nothing of it is meant.
+func Drilled(mode karaulav1.Mode, exercise, text string) string {
+	word := strings.ToUpper(terms.ModeWord(mode))
+	if exercise != "" {
+		word += " " + exercise
+	}
+	return word + ": " + text
 }

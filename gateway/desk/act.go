@@ -74,7 +74,7 @@ func (d *Desk) onlyChannel(id [16]byte, e book.Entry, asked string) error {
 	if asked != "" {
 		return nil
 	}
-	for _, other := range d.cfg.Book.Find(id) {
+	for _, other := range d.bookOf(e).Find(id) {
 		if other.Origin == e.Origin && other.Channel != e.Channel && !other.Refused() {
 			return problem.New(problem.Conflict, "the alert was said on %s and on %s; nothing was said", e.Channel, other.Channel).
 				WithHint("say which one is meant: --channel ID")
@@ -110,7 +110,7 @@ func (d *Desk) target(e book.Entry, req *karaulav1.SayActRequest, act *karaulav1
 // what: who asks, for which readers, what for and, at the longest, until when.
 func (d *Desk) answered(e book.Entry, leaf []byte, act *karaulav1.Act) (book.Entry, error) {
 	var open []life.Act
-	for _, c := range life.Fold(d.cfg.Book.Life(e.ID, e.Origin), d.cfg.Now()).Consents {
+	for _, c := range life.Fold(d.bookOf(e).Life(e.ID, e.Origin), d.cfg.Now()).Consents {
 		fits := len(leaf) == 0 && c.Answer.Deed != act.GetDeed() || string(leaf) == string(c.Request.Leaf[:])
 		if fits && c.Request.Onward == act.GetOnward() && c.Request.Channel == e.Channel {
 			open = append(open, c.Request)
@@ -132,7 +132,7 @@ func (d *Desk) answered(e book.Entry, leaf []byte, act *karaulav1.Act) (book.Ent
 		return e, problem.New(problem.Invalid, "the alert is H3: the consent must say what becomes of its restriction; nothing was said").
 			WithHint(`--remark "may be passed on under the same restriction"`)
 	}
-	acts := d.cfg.Book.Acts(e.ID)
+	acts := d.bookOf(e).Acts(e.ID)
 	return acts[slices.IndexFunc(acts, func(x book.Entry) bool { return x.Leaf == ask.Leaf })], nil
 }
 
@@ -141,7 +141,7 @@ func (d *Desk) answered(e book.Entry, leaf []byte, act *karaulav1.Act) (book.Ent
 func (d *Desk) saidBefore(e book.Entry, act *karaulav1.Act) (book.Entry, bool) {
 	bare := proto.CloneOf(act)
 	bare.Remark = ""
-	for _, x := range slices.Backward(d.cfg.Book.Acts(e.ID)) {
+	for _, x := range slices.Backward(d.bookOf(e).Acts(e.ID)) {
 		if x.Origin != d.cfg.Self || x.Channel != e.Channel || kin(x.Act) != kin(act) {
 			continue
 		}
@@ -179,8 +179,7 @@ func (d *Desk) act(
 	}
 	w, ok := d.cfg.Writer(e.Channel)
 	if !ok {
-		return nil, problem.New(problem.Unreachable, "channel %s is not ready yet; nothing was said", e.Channel).
-			WithHint("try again in a moment; karaula status --dir DIR shows why")
+		return nil, notReady(e.Channel)
 	}
 	now := d.cfg.Now()
 	if target.EraseAfter <= now.UnixMicro() {
@@ -191,11 +190,12 @@ func (d *Desk) act(
 		Refs: []*karaulav1.Ref{{Ledger: target.Ledger[:], Epoch: target.Epoch, Seq: target.Seq, Digest: target.Leaf[:]}},
 		Inner: &karaulav1.Inner{
 			AlertId: e.ID[:], Version: e.Version, OfficerRef: d.pseudonym(officer), Content: &karaulav1.Inner_Act{Act: act},
+			Exercise: e.Exercise,
 		},
 		Once: fmt.Sprintf("%x/%d/%s", e.ID, e.Version, kin(act)),
 	}
 	if err := d.record(ctx, officer, "act", &karaulav1.DeskEntry{
-		Channel: e.Channel, Ledger: e.Ledger[:], Epoch: e.Epoch, Seq: e.Seq, Type: e.Type, Reason: alert.ActText(act),
+		Channel: e.Channel, Ledger: e.Ledger[:], Epoch: e.Epoch, Seq: e.Seq, Type: e.Type, Reason: alert.ActText(act), Exercise: practised(e),
 	}); err != nil {
 		return nil, err
 	}
@@ -214,7 +214,7 @@ func longest(ch *register.ChannelView, now time.Time) int64 {
 	for _, s := range ch.Channel.Says {
 		most = max(most, s.Retain)
 	}
-	return now.Add(most).UnixMicro()
+	return now.Add(keptAtMost(ch, most)).UnixMicro()
 }
 
 // seen tells the originator that an officer has read a version of its alert, once
@@ -224,7 +224,7 @@ func (d *Desk) seen(ctx context.Context, e book.Entry, officer Officer) {
 	if e.Origin == d.cfg.Self || e.Class != karaulav1.VerdictClass_VERDICT_CLASS_ACCEPTED || officer.Role == "system" {
 		return
 	}
-	for _, x := range d.cfg.Book.Acts(e.ID) {
+	for _, x := range d.bookOf(e).Acts(e.ID) {
 		if x.Origin == d.cfg.Self && x.Version == e.Version && x.Channel == e.Channel {
 			return
 		}

@@ -139,7 +139,7 @@ func (d *Desk) auditAlert(text string) ([]book.Entry, error) {
 	if !ok {
 		return nil, problem.New(problem.Invalid, "%q is no alert id (a UUID of version 7); nothing was read", text)
 	}
-	found := d.cfg.Book.Find(id)
+	found := d.said(id, "")
 	if len(found) == 0 {
 		return nil, problem.New(problem.NotFound, "no alert %s at this node; nothing was read", text).
 			WithHint("karaula alert list --dir DIR")
@@ -150,7 +150,7 @@ func (d *Desk) auditAlert(text string) ([]book.Entry, error) {
 // disclose gives the frame of a statement, after that was recorded by itself.
 func (d *Desk) disclose(ctx context.Context, officer Officer, e book.Entry, reason string) ([]byte, error) {
 	err := d.record(ctx, officer, "disclose", &karaulav1.DeskEntry{
-		Channel: e.Channel, Ledger: e.Ledger[:], Epoch: e.Epoch, Seq: e.Seq, Type: e.Type, Reason: reason,
+		Channel: e.Channel, Ledger: e.Ledger[:], Epoch: e.Epoch, Seq: e.Seq, Type: e.Type, Reason: reason, Exercise: practised(e),
 	})
 	if err != nil {
 		return nil, err

@@ -53,7 +53,7 @@ func (d *Desk) change(ctx context.Context, req *karaulav1.ChangeRequest) (*karau
 		return nil, problem.New(problem.Invalid, "an alert is extended or withdrawn; nothing was sent").
 			WithHint("send the corrected alert with the next version to update it")
 	}
-	sent, err := d.send(ctx, &karaulav1.SendRequest{Channel: e.Channel, Alerts: []*karaulav1.Alert{next}})
+	sent, err := d.send(ctx, &karaulav1.SendRequest{Channel: e.Channel, Alerts: []*karaulav1.Alert{next}, Exercise: e.Exercise})
 	if err != nil {
 		return nil, err
 	}

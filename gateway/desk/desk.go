@@ -47,8 +47,11 @@ type Config struct {
 	Self     string
 	Name     string
 	Register func() *register.View
-	Book     *book.Book
-	Index    *index.Index
+	Book     *book.Book // of what is meant
+	Drills   *book.Book // of what is practised
+	// Exercises gives what is practised on the open channels.
+	Exercises func() []*karaulav1.ExerciseState
+	Index     *index.Index
 	// Complete reports whether Book and Index hold everything that the streams do.
 	Complete func() bool
 	Bus      *bus.Bus

@@ -19,7 +19,7 @@ func (d *Desk) Due(ctx context.Context, req *connect.Request[karaulav1.DueReques
 		return nil, d.toConnect(err)
 	}
 	m := req.Msg
-	if err := d.record(ctx, officer, "due", &karaulav1.DeskEntry{Channel: m.GetChannel()}); err != nil {
+	if err := d.record(ctx, officer, "due", &karaulav1.DeskEntry{Channel: m.GetChannel(), Exercise: m.GetExercise()}); err != nil {
 		return nil, d.toConnect(err)
 	}
 	limit := int(m.GetLimit())
@@ -29,7 +29,11 @@ func (d *Desk) Due(ctx context.Context, req *connect.Request[karaulav1.DueReques
 	limit = min(limit, maxRows)
 	now := d.cfg.Now()
 	resp := &karaulav1.DueResponse{Complete: d.cfg.Complete()}
-	for _, c := range d.cfg.Book.Clocks(d.cfg.Self, now) {
+	in := d.bookFor(m.GetExercise())
+	for _, c := range in.Clocks(d.cfg.Self, now) {
+		if !during(m.GetExercise(), c.Alert.Exercise) {
+			continue
+		}
 		if m.GetChannel() != "" && c.Alert.Channel != m.GetChannel() || !c.Met.IsZero() && !m.GetMet() ||
 			m.GetBefore() != 0 && c.Due.UnixMicro() >= m.GetBefore() {
 			continue
@@ -40,7 +44,7 @@ func (d *Desk) Due(ctx context.Context, req *connect.Request[karaulav1.DueReques
 		}
 		row := &karaulav1.ClockRow{
 			Kind: c.Kind, State: c.State(now), Party: c.Party, Due: c.Due.UnixMicro(), Since: c.Since.UnixMicro(),
-			Alert: d.cfg.Book.Row(c.Alert),
+			Alert: in.Row(c.Alert),
 		}
 		if !c.Met.IsZero() {
 			row.Met = c.Met.UnixMicro()

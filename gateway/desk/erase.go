@@ -58,7 +58,7 @@ func (d *Desk) erase(ctx context.Context, req *karaulav1.EraseRequest) (*karaula
 
 // ownVersions gives what this party has said of an alert, by channel.
 func (d *Desk) ownVersions(id [16]byte, channel string) (map[string][]book.Entry, []string, error) {
-	found := d.cfg.Book.Find(id)
+	found := d.said(id, channel)
 	said := map[string][]book.Entry{}
 	var channels []string
 	for _, e := range found {
@@ -91,7 +91,7 @@ func (d *Desk) orderErase(
 	order := &karaulav1.EraseOrder{Channel: channel}
 	draft := outbox.Draft{Kind: karaulav1.Kind_KIND_ERASE}
 	for _, e := range said {
-		if !d.cfg.Book.Ordered(e) && d.cfg.Book.ErasedAt(e) == 0 {
+		if !d.bookOf(e).Ordered(e) && d.bookOf(e).ErasedAt(e) == 0 {
 			draft.Refs = append(draft.Refs, e.Ref())
 			order.Readers = e.Readers
 		}

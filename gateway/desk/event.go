@@ -29,7 +29,11 @@ func (d *Desk) Event(e book.Entry) *karaulav1.WatchResponse {
 		name = bus.Held
 		text += ": " + terms.CodeWord(e.Code)
 	}
+	if !e.Meant() {
+		text = bus.Drilled(e.Mode, e.Exercise, text)
+	}
 	return &karaulav1.WatchResponse{
-		At: d.cfg.Now().UnixMicro(), Event: name, Alert: d.cfg.Book.Row(e), Party: e.Origin, Text: text, Channel: e.Channel,
+		Drill: !e.Meant(), Exercise: e.Exercise,
+		At: d.cfg.Now().UnixMicro(), Event: name, Alert: d.bookOf(e).Row(e), Party: e.Origin, Text: text, Channel: e.Channel,
 	}
 }

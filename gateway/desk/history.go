@@ -34,15 +34,16 @@ func (d *Desk) history(ctx context.Context, req *karaulav1.HistoryRequest) (*kar
 		return nil, err
 	}
 	if err := d.record(ctx, officer, "history", &karaulav1.DeskEntry{
-		Channel: e.Channel, Ledger: e.Ledger[:], Epoch: e.Epoch, Seq: e.Seq, Type: e.Type,
+		Channel: e.Channel, Ledger: e.Ledger[:], Epoch: e.Epoch, Seq: e.Seq, Type: e.Type, Exercise: practised(e),
 	}); err != nil {
 		return nil, err
 	}
-	a := d.cfg.Book.Life(id, e.Origin)
+	a := d.bookOf(e).Life(id, e.Origin)
 	state := alertState(a.Origin, life.Fold(a, d.cfg.Now()))
 	state.Handling, state.Descent, state.Passed = e.Handling, e.Descent, d.passed(e)
 	return &karaulav1.HistoryResponse{
-		State: state, Events: d.events(id, a), Complete: d.cfg.Complete(),
+		State: state, Events: d.events(e, a), Complete: d.cfg.Complete(),
+		Drill: !e.Meant(), Exercise: e.Exercise,
 	}, nil
 }
 
@@ -106,7 +107,7 @@ func partyDeed(x life.Act) *karaulav1.PartyDeed {
 }
 
 // events gives what was said about an alert, in the order of its times.
-func (d *Desk) events(id [16]byte, a life.Alert) []*karaulav1.HistoryEvent {
+func (d *Desk) events(of book.Entry, a life.Alert) []*karaulav1.HistoryEvent {
 	type event struct {
 		at  life.Statement
 		say *karaulav1.HistoryEvent
@@ -122,7 +123,7 @@ func (d *Desk) events(id [16]byte, a life.Alert) []*karaulav1.HistoryEvent {
 	for _, h := range a.Hits {
 		add(h.Statement, &karaulav1.HistoryEvent{Hit: book.IDText(h.ID)})
 	}
-	acts := d.cfg.Book.Acts(id)
+	acts := d.bookOf(of).Acts(of.ID)
 	for _, x := range a.Acts {
 		i := slices.IndexFunc(acts, func(e book.Entry) bool { return e.Leaf == x.Leaf })
 		if i >= 0 {

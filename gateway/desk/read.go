@@ -9,6 +9,7 @@ import (
 	"connectrpc.com/connect"
 
 	"karaula/gateway/book"
+	"karaula/gateway/bus"
 	"karaula/internal/problem"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
@@ -33,18 +34,19 @@ func (d *Desk) List(
 	if limit == 0 {
 		limit = defaultRows
 	}
-	filter := book.Filter{Channel: m.GetChannel(), Type: m.GetType(), Since: m.GetSince(), Limit: min(limit, maxRows)}
+	filter := book.Filter{Channel: m.GetChannel(), Type: m.GetType(), Since: m.GetSince(), Limit: min(limit, maxRows), Exercise: m.GetExercise()}
 	if err := d.record(
 		ctx,
 		officer,
 		"list",
-		&karaulav1.DeskEntry{Channel: m.GetChannel(), Type: m.GetType()},
+		&karaulav1.DeskEntry{Channel: m.GetChannel(), Type: m.GetType(), Exercise: m.GetExercise()},
 	); err != nil {
 		return nil, d.toConnect(err)
 	}
 	resp := &karaulav1.ListResponse{Complete: d.cfg.Complete()}
-	for _, e := range d.cfg.Book.List(filter) {
-		resp.Alerts = append(resp.Alerts, d.cfg.Book.Row(e))
+	in := d.bookFor(m.GetExercise())
+	for _, e := range in.List(filter) {
+		resp.Alerts = append(resp.Alerts, in.Row(e))
 	}
 	return connect.NewResponse(resp), nil
 }
@@ -74,7 +76,7 @@ func (d *Desk) show(ctx context.Context, req *karaulav1.ShowRequest) (*karaulav1
 		return nil, err
 	}
 	if err := d.record(ctx, officer, "show", &karaulav1.DeskEntry{
-		Channel: e.Channel, Ledger: e.Ledger[:], Epoch: e.Epoch, Seq: e.Seq, Type: e.Type, Reason: req.GetReason(),
+		Channel: e.Channel, Ledger: e.Ledger[:], Epoch: e.Epoch, Seq: e.Seq, Type: e.Type, Reason: req.GetReason(), Exercise: practised(e),
 	}); err != nil {
 		return nil, err
 	}
@@ -83,7 +85,7 @@ func (d *Desk) show(ctx context.Context, req *karaulav1.ShowRequest) (*karaulav1
 		return nil, err
 	}
 	d.seen(ctx, e, officer)
-	return &karaulav1.ShowResponse{Row: d.cfg.Book.Row(e), Alert: opened.Inner.GetAlert(), Clause: opened.Clause}, nil
+	return &karaulav1.ShowResponse{Row: d.bookOf(e).Row(e), Alert: opened.Inner.GetAlert(), Clause: opened.Clause}, nil
 }
 
 // parseID reads an alert's id.
@@ -99,7 +101,7 @@ func parseID(text string) ([16]byte, error) {
 // find gives the version of an alert that counts; origin and channel may be
 // empty where that leaves one.
 func (d *Desk) find(id [16]byte, origin, channel string) (book.Entry, error) {
-	found := d.cfg.Book.Find(id)
+	found := d.said(id, channel)
 	if channel != "" {
 		found = slices.DeleteFunc(found, func(e book.Entry) bool { return e.Channel != channel })
 	}
@@ -182,7 +184,7 @@ func (d *Desk) watch(
 		ctx,
 		officer,
 		"watch",
-		&karaulav1.DeskEntry{Channel: req.GetChannel(), Type: req.GetType()},
+		&karaulav1.DeskEntry{Channel: req.GetChannel(), Type: req.GetType(), Exercise: req.GetExercise()},
 	); err != nil {
 		return err
 	}
@@ -217,9 +219,9 @@ func (d *Desk) watchPast(req *karaulav1.WatchRequest, send func(*karaulav1.Watch
 	if req.GetSince() == 0 {
 		return nil
 	}
-	past := d.cfg.Book.List(
-		book.Filter{Channel: req.GetChannel(), Type: req.GetType(), Since: req.GetSince(), Limit: maxRows},
-	)
+	past := d.bookFor(req.GetExercise()).List(book.Filter{
+		Channel: req.GetChannel(), Type: req.GetType(), Since: req.GetSince(), Limit: maxRows, Exercise: req.GetExercise(),
+	})
 	for _, e := range slices.Backward(past) {
 		if err := send(d.Event(e)); err != nil {
 			return err
@@ -229,7 +231,13 @@ func (d *Desk) watchPast(req *karaulav1.WatchRequest, send func(*karaulav1.Watch
 }
 
 func wanted(req *karaulav1.WatchRequest, e *karaulav1.WatchResponse) bool {
+	if e.GetEvent() == bus.Exercise {
+		return true // whoever watches must know what is practised beside it
+	}
 	if c := req.GetChannel(); c != "" && e.GetChannel() != c {
+		return false
+	}
+	if e.GetDrill() != (req.GetExercise() != "") || !during(req.GetExercise(), e.GetExercise()) && e.GetExercise() != "" {
 		return false
 	}
 	if t := req.GetType(); t != 0 && e.GetAlert().GetType() != t {

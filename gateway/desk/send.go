@@ -62,9 +62,12 @@ func (d *Desk) send(ctx context.Context, req *karaulav1.SendRequest) (*karaulav1
 		return nil, problem.New(problem.NotFound, "there is no channel %q at this node; nothing was sent", req.GetChannel()).
 			WithHint("karaula agreement list --dir DIR")
 	}
+	if err := d.checkExercise(ch, req.GetExercise()); err != nil {
+		return nil, err
+	}
 	orders := make([]*order, 0, len(req.GetAlerts()))
 	for i, a := range req.GetAlerts() {
-		o, err := d.prepare(ctx, view, ch, a, officer)
+		o, err := d.prepare(ctx, view, ch, a, officer, req.GetExercise())
 		if err != nil {
 			if len(req.GetAlerts()) > 1 {
 				err = problem.Wrap(problem.KindOf(err), err, "alert %d of %d", i+1, len(req.GetAlerts()))
@@ -88,7 +91,7 @@ func (d *Desk) send(ctx context.Context, req *karaulav1.SendRequest) (*karaulav1
 
 // prepare checks one alert against its rules and the agreement, and makes its draft.
 func (d *Desk) prepare(
-	ctx context.Context, view *register.View, ch *register.ChannelView, in *karaulav1.Alert, officer Officer,
+	ctx context.Context, view *register.View, ch *register.ChannelView, in *karaulav1.Alert, officer Officer, exercise string,
 ) (*order, error) {
 	now := d.cfg.Now()
 	a := proto.CloneOf(in)
@@ -110,9 +113,10 @@ func (d *Desk) prepare(
 	}
 	o.draft = outbox.Draft{
 		Kind: karaulav1.Kind_KIND_ALERT, Type: typ,
-		EraseAfter: eraseAfter(a, dec.Clause.Retain, now),
+		EraseAfter: eraseAfter(a, keptAtMost(ch, dec.Clause.Retain), now),
 		Inner: &karaulav1.Inner{
 			AlertId: id[:], OfficerRef: d.pseudonym(officer), Content: &karaulav1.Inner_Alert{Alert: a},
+			Exercise: exercise,
 		},
 	}
 	return o, d.setVersion(ctx, ch, o)
@@ -186,7 +190,7 @@ func (d *Desk) pseudonym(o Officer) []byte {
 // setVersion decides which version of its alert this is. An alert that was said
 // before with the same content is not said again.
 func (d *Desk) setVersion(ctx context.Context, ch *register.ChannelView, o *order) error {
-	if !d.cfg.Book.Complete() {
+	if !d.cfg.Book.Complete() || !d.cfg.Drills.Complete() {
 		return problem.New(problem.Unreachable, "the gateway is still reading its history after a start; nothing was sent").
 			WithHint("try again in a moment")
 	}
@@ -239,7 +243,7 @@ func (d *Desk) setVersion(ctx context.Context, ch *register.ChannelView, o *orde
 // epoch has made void was not said: it may be said again.
 func (d *Desk) lastOwn(channel string, id [16]byte) (book.Entry, bool) {
 	var last book.Entry
-	for _, e := range d.cfg.Book.Find(id) {
+	for _, e := range d.said(id, channel) {
 		if e.Channel == channel && e.Origin == d.cfg.Self && !e.Void && e.Version > last.Version {
 			last = e
 		}
@@ -269,8 +273,7 @@ func random16() []byte {
 func (d *Desk) say(ctx context.Context, ch *register.ChannelView, orders []*order, officer Officer) error {
 	w, ok := d.cfg.Writer(ch.ID)
 	if !ok {
-		return problem.New(problem.Unreachable, "channel %s is not ready yet; nothing was sent", ch.ID).
-			WithHint("try again in a moment; karaula status --dir DIR shows why")
+		return notReady(ch.ID)
 	}
 	var drafts []outbox.Draft
 	var fresh []*order
@@ -283,7 +286,7 @@ func (d *Desk) say(ctx context.Context, ch *register.ChannelView, orders []*orde
 		return nil
 	}
 	if err := d.record(ctx, officer, "send", &karaulav1.DeskEntry{
-		Channel: ch.ID, Type: drafts[0].Type, Reason: fmt.Sprintf("%d alerts", len(drafts)),
+		Channel: ch.ID, Type: drafts[0].Type, Reason: fmt.Sprintf("%d alerts", len(drafts)), Exercise: drafts[0].Inner.GetExercise(),
 	}); err != nil {
 		return err
 	}

@@ -100,6 +100,9 @@ func (d *Desk) shareable(req *karaulav1.ShareRequest) (*sharing, error) {
 	if err := d.onlyChannel(id, e, req.GetChannel()); err != nil {
 		return nil, err
 	}
+	if !e.Meant() {
+		return nil, problem.New(problem.NotAllowed, "the alert is only practised: nothing of an exercise is passed on; nothing was sent")
+	}
 	s := &sharing{view: d.cfg.Register(), e: e}
 	if s.ch, err = d.onwardChannel(s.view, e, req.GetOnward()); err != nil {
 		return nil, err

@@ -175,6 +175,13 @@ func (b *Inbox) Head() *karaulav1.Head {
 	return &karaulav1.Head{Ledger: b.led.ID[:], Epoch: b.led.Epoch, Size: b.led.Tree.Size(), Root: root[:]}
 }
 
+// Exercise gives what the origin practises; the zero value: nothing.
+func (b *Inbox) Exercise() border.Exercise {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.led.Exercise
+}
+
 // Next gives the next number that is expected.
 func (b *Inbox) Next() border.Position {
 	b.mu.Lock()

@@ -25,6 +25,7 @@ func (x *Index) Record(led, leaf [32]byte, eraseAfter int64, inner *karaulav1.In
 		Ledger: led[:], Leaf: leaf[:], AlertId: inner.GetAlertId(), Version: inner.GetVersion(),
 		Lifecycle: a.GetLifecycle(), Type: inner.GetType(), Urgency: a.GetUrgency(),
 		Supersedes: inner.GetSupersedes(), About: about(a), FalseHit: a.GetHit().GetFalseHit(),
+		Exercise: inner.GetExercise(),
 	}
 	said := time.UnixMicro(inner.GetSaidAt())
 	if due, ok := alert.ReplyDue(a, said); ok {

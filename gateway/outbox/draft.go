@@ -232,6 +232,9 @@ func (w *Writer) newTicket(view *register.View, ch *register.ChannelView, d Draf
 	if err := w.checkPhase(ch, d.Kind, time.UnixMicro(saidAt)); err != nil {
 		return nil, err
 	}
+	if err := w.checkExercise(d, saidAt); err != nil {
+		return nil, err
+	}
 	if d.Kind == karaulav1.Kind_KIND_ALERT {
 		// Asked before, but perhaps long ago: there may have been no room.
 		dec := view.Decide(w.cfg.Self, w.cfg.Channel, d.Type, time.UnixMicro(saidAt))

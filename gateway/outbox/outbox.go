@@ -144,6 +144,7 @@ type edge struct {
 	card      [32]byte
 	agreement [32]byte
 	fresh     bool // nothing was ever said
+	exercise  border.Exercise
 }
 
 // state is the ledger as it is signed and published.

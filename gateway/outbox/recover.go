@@ -168,7 +168,7 @@ func opens(p *envelope.Parsed, epoch uint64) bool {
 // behind gives the edge of the ledger behind a statement.
 func behind(p *envelope.Parsed, e edge) edge {
 	st := p.Statement
-	e.saidAt, e.fresh = st.GetSaidAt(), false
+	e.saidAt, e.fresh, e.exercise = st.GetSaidAt(), false, e.exercise.After(st)
 	e.card, e.agreement = [32]byte(st.GetCard()), [32]byte(st.GetAgreement())
 	switch st.GetKind() {
 	case karaulav1.Kind_KIND_CARD:

@@ -62,7 +62,7 @@ func (r *room) giveBack(n int) {
 // the ledger's edge is next. Called with w.mu held. It never waits: both queues
 // hold all drafts for which there is room, and all changes that are admitted.
 func (w *Writer) push(t *ticket, next edge) {
-	next.saidAt, next.fresh = t.st.GetSaidAt(), false
+	next.saidAt, next.fresh, next.exercise = t.st.GetSaidAt(), false, next.exercise.After(t.st)
 	t.after, w.edge = next, next
 	if !t.room {
 		w.changes.Add(1)

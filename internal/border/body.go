@@ -25,6 +25,10 @@ func (j *judging) checkBody() *outcome {
 		return j.checkNotice()
 	case karaulav1.Kind_KIND_ERASE:
 		return j.checkEraseRefs()
+	case karaulav1.Kind_KIND_EXERCISE:
+		if _, fault := Announced(j.st); fault != "" {
+			return badBody("%s", fault)
+		}
 	}
 	return nil
 }

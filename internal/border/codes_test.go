@@ -51,7 +51,7 @@ func judged() []codeCase {
 	recipients := func(change func([]*reader) []*reader) func(*scene) []byte {
 		return with(vehicle(), func(d *testworld.Draft) { d.Recipients = change })
 	}
-	return []codeCase{
+	return append(exercised(), []codeCase{
 		{name: "an alert", make: say(vehicle()), want: "accepted accepted"},
 		{name: "an alert of a sealed type", channel: sealed, make: say(vehicle()), want: "accepted accepted"},
 		{name: "an alert of an exercise", channel: drill, make: say(vehicle()), want: "accepted accepted"},
@@ -218,7 +218,7 @@ func judged() []codeCase {
 			s.Now = s.Now.AddDate(0, 1, 0)
 			return raw
 		}, want: "expired accepted"},
-	}
+	}...)
 }
 
 // withOwner puts an invented person into an alert on a vehicle.

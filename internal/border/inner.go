@@ -57,7 +57,11 @@ func (j *judging) checkInner() *outcome {
 		return nil
 	}
 	in := j.inner
-	if field := mismatch(in, j.st, j.channel.SealedTypes); field != "" {
+	field := mismatch(in, j.st, j.channel.SealedTypes)
+	if field == "" && in.GetExercise() != j.led.Exercise.Name {
+		field = "exercise"
+	}
+	if field != "" {
 		return refuse(karaulav1.Code_CODE_INNER_MISMATCH, "%s inside is not what the statement says", field)
 	}
 	if len(in.GetOprfKeys()) > 0 {

@@ -63,6 +63,7 @@ func steps() []step {
 		{"party", (*judging).checkParty},
 		{"phase", (*judging).checkPhase},
 		{"type", (*judging).checkType},
+		{"exercise", (*judging).checkExercise},
 		{"suspension", (*judging).checkSuspension},
 		{"times", (*judging).checkTimes},
 		{"algorithms", (*judging).checkAlgorithms},
@@ -93,7 +94,7 @@ func (c *Checker) Judge(p *Placement, view *register.View, before *Ledger, hist 
 // witnessed are the steps whose answer is the same for everybody: they need no
 // key, and ask nothing of the reader's own.
 var witnessed = []string{
-	"place", "agreement", "party", "phase", "type", "times", "algorithms", "size", "parts", "recipients", "retention", "body",
+	"place", "agreement", "party", "phase", "type", "exercise", "times", "algorithms", "size", "parts", "recipients", "retention", "body",
 }
 
 // Witness judges a statement as somebody who is none of its readers: what can be

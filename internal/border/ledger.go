@@ -24,6 +24,8 @@ type Ledger struct {
 	Card       [32]byte
 	CardSerial uint64
 	Agreement  [32]byte
+	// Exercise is what its origin practises.
+	Exercise Exercise
 	// Joined is the digest of the text with which this party came in; zero if it
 	// was there from the first. Until that text has come, or a later one, the
 	// ledger has a place only for what was said while this party was in.
@@ -79,6 +81,7 @@ func (l *Ledger) Advance(p *Placement) {
 		return
 	}
 	st := p.Parsed.Statement
+	l.Exercise = l.Exercise.After(st)
 	l.SaidAt = max(l.SaidAt, st.GetSaidAt())
 	if l.Agreement == ([32]byte{}) {
 		copy(l.Agreement[:], st.GetAgreement())

@@ -76,6 +76,10 @@ func (j *judging) checkRecipients() *outcome {
 	j.own = -1
 	for i, r := range j.st.GetParts()[0].GetRecipients() {
 		who := reader{r.GetParty(), r.GetUse()}
+		if across(j.led.Mode, who.use) {
+			return refuse(karaulav1.Code_CODE_MODE_KEY, "sealed to a key of %s with use %s, in mode %s",
+				who.party, terms.UseWord(who.use), terms.ModeWord(j.led.Mode))
+		}
 		if !want[who] {
 			return refuse(karaulav1.Code_CODE_WRONG_RECIPIENTS, "sealed to a key of %s with use %s, which no reader has",
 				who.party, terms.UseWord(who.use))
@@ -126,7 +130,7 @@ func (j *judging) checkRetention() *outcome {
 			longest = max(longest, s.Retain)
 		}
 	}
-	if !j.keptWithin(longest) {
+	if !j.keptWithin(j.keptAtMost(longest)) {
 		return refuse(karaulav1.Code_CODE_RETENTION, "erase_after must be after said_at and within the clause's limit")
 	}
 	return nil

@@ -51,6 +51,16 @@ func unplaced() []codeCase {
 			d.Key = &s.Parties["xk"].Gateway.Sign
 			return s.me.Say(d)
 		}, kind: dropped, want: "refused unknown-key"},
+		{name: "practised, on the channel where it is meant", kind: dropped, want: "refused wrong-mode", make: func(s *scene) []byte {
+			d := vehicle()
+			d.Set = func(st *karaulav1.Statement) { st.Mode = karaulav1.Mode_MODE_EXERCISE }
+			return s.me.Say(d)
+		}},
+		{name: "meant, on the channel for exercises", channel: drill, kind: dropped, want: "refused wrong-mode", make: func(s *scene) []byte {
+			d := vehicle()
+			d.Set = func(st *karaulav1.Statement) { st.Mode = karaulav1.Mode_MODE_ACTUAL }
+			return s.me.Say(d)
+		}},
 		{name: "an exercise key where it is meant", make: func(s *scene) []byte {
 			d := vehicle()
 			d.Key = &s.me.Party.Gateway.ExerciseSign

@@ -171,7 +171,11 @@ func newScene(t testing.TB, channel string, replacements ...string) *scene {
 	w := testworld.New(t, codes...)
 	text := w.Agree(w.Text(open, codes, replacements...))
 	me := w.Voice("me", text, channel)
-	return &scene{World: w, text: text, me: me, al: newGate(w, "al", me)}
+	s := &scene{World: w, text: text, me: me, al: newGate(w, "al", me)}
+	if channel == drill {
+		s.al.must(me.Announce("drina-26"))
+	}
+	return s
 }
 
 // vehicle is an alert that nothing is wrong with, as a draft.

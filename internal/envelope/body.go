@@ -8,7 +8,7 @@ import (
 )
 
 // Body gives the body of an unsealed kind: a Receipt, CardBody, AgreementBody,
-// NoticeBody or EpochBody, and nil for the kinds that have none. It refuses
+// NoticeBody, EpochBody or ExerciseBody, and nil for the kinds that have none. It refuses
 // with bad-body what is not in strict wire form; what the body says is not
 // checked. Errors are of type [*Refusal].
 func (p *Parsed) Body() (proto.Message, error) {
@@ -35,6 +35,8 @@ func newBody(kind karaulav1.Kind) proto.Message {
 		return &karaulav1.NoticeBody{}
 	case karaulav1.Kind_KIND_EPOCH:
 		return &karaulav1.EpochBody{}
+	case karaulav1.Kind_KIND_EXERCISE:
+		return &karaulav1.ExerciseBody{}
 	default:
 		return nil
 	}

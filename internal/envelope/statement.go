@@ -227,6 +227,7 @@ var shapes = map[karaulav1.Kind]shape{
 	karaulav1.Kind_KIND_EPOCH:     {body: true},
 	karaulav1.Kind_KIND_HEARTBEAT: {},
 	karaulav1.Kind_KIND_NULL:      {minParts: 1, maxParts: MaxParts},
+	karaulav1.Kind_KIND_EXERCISE:  {body: true},
 }
 
 // checkKind checks that the statement has what its kind demands.

@@ -197,6 +197,17 @@ func sealTries() []Try {
 		{Name: "two keys of one reader", Draft: recipients(func(rs []*karaulav1.Recipient) []*karaulav1.Recipient {
 			return append(rs, stranger(rs[0].GetParty()))
 		}), Want: "refused wrong-recipients"},
+		{Name: "meant, and sealed to the keys for exercises", Draft: with(func(v *Voice, d *Draft) {
+			d.Recipients = func(rs []*karaulav1.Recipient) []*karaulav1.Recipient {
+				for _, r := range rs {
+					if use := karaulav1.KeyUse_KEY_USE_EXERCISE_SEAL; r.GetUse() == karaulav1.KeyUse_KEY_USE_SEAL {
+						_, id := v.w.Parties[r.GetParty()].Card.Recipient(use)
+						r.Use, r.KeyId = use, id[:]
+					}
+				}
+				return rs
+			}
+		}), Want: "refused mode-key"},
 		{Name: "a key of ours that we never had", Draft: recipients(func(rs []*karaulav1.Recipient) []*karaulav1.Recipient {
 			rs[0].KeyId = Random(16)
 			return rs
@@ -271,6 +282,12 @@ func contentTries() []Try {
 			Name: "a rule of the type is broken", Want: "refused invalid-content",
 			Draft: inner(func(in *karaulav1.Inner) { in.GetAlert().GetVehicle().Plates = nil }),
 		},
+		{Name: "meant, and said in an exercise", Draft: inner(func(in *karaulav1.Inner) { in.Exercise = "drina-26" }), Want: "refused inner-mismatch"},
+		{Name: "an exercise announced where it is meant", Draft: func(v *Voice) Draft {
+			return Draft{Kind: karaulav1.Kind_KIND_EXERCISE, Body: &karaulav1.ExerciseBody{
+				Name: "drina-26", Until: v.w.Now.AddDate(0, 0, 7).UnixMicro(),
+			}}
+		}, Want: "refused wrong-mode"},
 		{Name: "above the clause's handling code", Draft: inner(func(in *karaulav1.Inner) {
 			in.GetAlert().Handling, in.GetAlert().HandlingText = karaulav1.Handling_HANDLING_H3, "ask first"
 		}), Want: "refused handling"},
@@ -294,6 +311,13 @@ func contentTries() []Try {
 // asideTries are about bytes that take no place.
 func asideTries() []Try {
 	aside := []Try{
+		{
+			Name: "practised, where it is meant", Want: "refused wrong-mode",
+			Draft: set(func(st *karaulav1.Statement) { st.Mode = karaulav1.Mode_MODE_EXERCISE }),
+		},
+		{Name: "signed with the key for exercises, where it is meant", Draft: with(func(v *Voice, d *Draft) {
+			d.Key = &v.Party.Gateway.ExerciseSign
+		}), Want: "refused wrong-mode"},
 		{
 			Name: "another mode", Draft: set(func(st *karaulav1.Statement) { st.Mode = karaulav1.Mode_MODE_TEST }),
 			Want: "refused wrong-mode",

@@ -34,6 +34,8 @@ type Voice struct {
 	ID    ledger.ID
 	Epoch uint64
 	Tree  *ledger.Tree
+	// Exercise is the name of the exercise that it speaks in.
+	Exercise string
 }
 
 // Voice makes a party's voice on a channel of a text.
@@ -119,6 +121,14 @@ func (v *Voice) Say(d Draft) []byte {
 	return ok(proto.MarshalOptions{Deterministic: true}.Marshal(env))(v.w.T)
 }
 
+// Announce says that the voice speaks in an exercise from now on, for a week.
+func (v *Voice) Announce(name string) []byte {
+	v.Exercise = name
+	return v.Say(Draft{Kind: karaulav1.Kind_KIND_EXERCISE, Body: &karaulav1.ExerciseBody{
+		Name: name, Until: v.w.Now.AddDate(0, 0, 7).UnixMicro(),
+	}})
+}
+
 // statement fills in what follows from ledger, texts and time.
 func (v *Voice) statement(d Draft) *karaulav1.Statement {
 	root := v.Tree.Root()
@@ -133,7 +143,7 @@ func (v *Voice) statement(d Draft) *karaulav1.Statement {
 	}
 	switch d.Kind { //nolint:exhaustive // the others are not sealed
 	case karaulav1.Kind_KIND_ALERT, karaulav1.Kind_KIND_ACT:
-		st.Thread, st.EraseAfter = Random(16), v.w.Now.AddDate(0, 1, 0).UnixMicro()
+		st.Thread, st.EraseAfter = Random(16), v.w.Now.AddDate(0, 0, 28).UnixMicro()
 	}
 	if !v.Channel.SealedTypes {
 		st.Type = d.Type
@@ -148,7 +158,7 @@ func (v *Voice) seal(st *karaulav1.Statement, d Draft) (*karaulav1.Part, []byte)
 	inner := &karaulav1.Inner{
 		Ledger: st.GetLedger(), Channel: st.GetChannel(), Origin: st.GetOrigin(), Mode: st.GetMode(),
 		Agreement: st.GetAgreement(), Thread: st.GetThread(), AlertId: v.w.UUIDv7(), Version: 1,
-		Kind: d.Kind, Type: d.Type, SaidAt: st.GetSaidAt(), OfficerRef: Random(16),
+		Kind: d.Kind, Type: d.Type, SaidAt: st.GetSaidAt(), OfficerRef: Random(16), Exercise: v.Exercise,
 	}
 	if a, ok := proto.Clone(d.Alert).(*karaulav1.Alert); ok && d.Alert != nil {
 		inner.Content = &karaulav1.Inner_Alert{Alert: a}

@@ -54,13 +54,20 @@ type pair struct {
 	t      *testing.T
 	al, me *Node
 	logs   sink
+	amend  func([]byte) []byte
 }
 
 const pairChannel = "b01-al-me"
 
 func newPair(t *testing.T) *pair {
 	t.Helper()
-	p := &pair{t: t}
+	return newPairUnder(t, func(text []byte) []byte { return text })
+}
+
+// newPairUnder has them sign what amend makes of the usual agreement.
+func newPairUnder(t *testing.T, amend func([]byte) []byte) *pair {
+	t.Helper()
+	p := &pair{t: t, amend: amend}
 	dir := t.TempDir()
 	made := map[string]*setup.Made{}
 	for _, code := range []string{"al", "me"} {
@@ -99,6 +106,9 @@ func (p *pair) agree(made map[string]*setup.Made) {
 		types = append(types, a.GetType())
 	}
 	text, err := agreement.Template(pairChannel, parties, types, time.Now().Add(-time.Minute))
+	if err == nil {
+		text = p.amend(text)
+	}
 	for _, m := range made {
 		var root *keyring.Root
 		if err == nil {

@@ -1072,6 +1072,70 @@ func (x *EpochBody) GetReason() string {
 	return ""
 }
 
+// ExerciseBody announces an exercise. The newest one of a ledger rules.
+type ExerciseBody struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the exercise: 1 to 32 of a-z, 0-9 and inner single hyphens, beginning with a letter.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// When it ends at the latest, microseconds since 1970 UTC; zero if it is over.
+	Until int64 `protobuf:"varint,2,opt,name=until,proto3" json:"until,omitempty"`
+	// It is over.
+	Over          bool `protobuf:"varint,3,opt,name=over,proto3" json:"over,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExerciseBody) Reset() {
+	*x = ExerciseBody{}
+	mi := &file_karaula_v1_envelope_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExerciseBody) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExerciseBody) ProtoMessage() {}
+
+func (x *ExerciseBody) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_envelope_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExerciseBody.ProtoReflect.Descriptor instead.
+func (*ExerciseBody) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_envelope_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ExerciseBody) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ExerciseBody) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+func (x *ExerciseBody) GetOver() bool {
+	if x != nil {
+		return x.Over
+	}
+	return false
+}
+
 var File_karaula_v1_envelope_proto protoreflect.FileDescriptor
 
 const file_karaula_v1_envelope_proto_rawDesc = "" +
@@ -1163,7 +1227,11 @@ const file_karaula_v1_envelope_proto_rawDesc = "" +
 	"\x06notice\x18\x01 \x01(\fR\x06notice\"S\n" +
 	"\tEpochBody\x12.\n" +
 	"\tcontinues\x18\x01 \x01(\v2\x10.karaula.v1.HeadR\tcontinues\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason*[\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"L\n" +
+	"\fExerciseBody\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05until\x18\x02 \x01(\x03R\x05until\x12\x12\n" +
+	"\x04over\x18\x03 \x01(\bR\x04over*[\n" +
 	"\x05Label\x12\x15\n" +
 	"\x11LABEL_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -1187,7 +1255,7 @@ func file_karaula_v1_envelope_proto_rawDescGZIP() []byte {
 }
 
 var file_karaula_v1_envelope_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_karaula_v1_envelope_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_karaula_v1_envelope_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_karaula_v1_envelope_proto_goTypes = []any{
 	(Label)(0),            // 0: karaula.v1.Label
 	(*Envelope)(nil),      // 1: karaula.v1.Envelope
@@ -1202,30 +1270,31 @@ var file_karaula_v1_envelope_proto_goTypes = []any{
 	(*AgreementBody)(nil), // 10: karaula.v1.AgreementBody
 	(*NoticeBody)(nil),    // 11: karaula.v1.NoticeBody
 	(*EpochBody)(nil),     // 12: karaula.v1.EpochBody
-	(SignAlg)(0),          // 13: karaula.v1.SignAlg
-	(Mode)(0),             // 14: karaula.v1.Mode
-	(Kind)(0),             // 15: karaula.v1.Kind
-	(AlertType)(0),        // 16: karaula.v1.AlertType
-	(SealAlg)(0),          // 17: karaula.v1.SealAlg
-	(KeyUse)(0),           // 18: karaula.v1.KeyUse
+	(*ExerciseBody)(nil),  // 13: karaula.v1.ExerciseBody
+	(SignAlg)(0),          // 14: karaula.v1.SignAlg
+	(Mode)(0),             // 15: karaula.v1.Mode
+	(Kind)(0),             // 16: karaula.v1.Kind
+	(AlertType)(0),        // 17: karaula.v1.AlertType
+	(SealAlg)(0),          // 18: karaula.v1.SealAlg
+	(KeyUse)(0),           // 19: karaula.v1.KeyUse
 }
 var file_karaula_v1_envelope_proto_depIdxs = []int32{
 	2,  // 0: karaula.v1.Envelope.signatures:type_name -> karaula.v1.Signature
 	2,  // 1: karaula.v1.Envelope.countersignatures:type_name -> karaula.v1.Signature
-	13, // 2: karaula.v1.Signature.alg:type_name -> karaula.v1.SignAlg
-	14, // 3: karaula.v1.Statement.mode:type_name -> karaula.v1.Mode
+	14, // 2: karaula.v1.Signature.alg:type_name -> karaula.v1.SignAlg
+	15, // 3: karaula.v1.Statement.mode:type_name -> karaula.v1.Mode
 	4,  // 4: karaula.v1.Statement.signers:type_name -> karaula.v1.Signer
-	15, // 5: karaula.v1.Statement.kind:type_name -> karaula.v1.Kind
-	16, // 6: karaula.v1.Statement.type:type_name -> karaula.v1.AlertType
+	16, // 5: karaula.v1.Statement.kind:type_name -> karaula.v1.Kind
+	17, // 6: karaula.v1.Statement.type:type_name -> karaula.v1.AlertType
 	5,  // 7: karaula.v1.Statement.parts:type_name -> karaula.v1.Part
 	7,  // 8: karaula.v1.Statement.heads:type_name -> karaula.v1.Head
 	8,  // 9: karaula.v1.Statement.refs:type_name -> karaula.v1.Ref
 	8,  // 10: karaula.v1.Statement.consent_refs:type_name -> karaula.v1.Ref
-	13, // 11: karaula.v1.Signer.alg:type_name -> karaula.v1.SignAlg
-	17, // 12: karaula.v1.Part.seal_alg:type_name -> karaula.v1.SealAlg
+	14, // 11: karaula.v1.Signer.alg:type_name -> karaula.v1.SignAlg
+	18, // 12: karaula.v1.Part.seal_alg:type_name -> karaula.v1.SealAlg
 	6,  // 13: karaula.v1.Part.recipients:type_name -> karaula.v1.Recipient
 	0,  // 14: karaula.v1.Part.label:type_name -> karaula.v1.Label
-	18, // 15: karaula.v1.Recipient.use:type_name -> karaula.v1.KeyUse
+	19, // 15: karaula.v1.Recipient.use:type_name -> karaula.v1.KeyUse
 	7,  // 16: karaula.v1.EpochBody.continues:type_name -> karaula.v1.Head
 	17, // [17:17] is the sub-list for method output_type
 	17, // [17:17] is the sub-list for method input_type
@@ -1246,7 +1315,7 @@ func file_karaula_v1_envelope_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_karaula_v1_envelope_proto_rawDesc), len(file_karaula_v1_envelope_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -225,6 +225,8 @@ type Inner struct {
 	// Of an ALERT that passes another party's alert on: that it is that party's word
 	// for word, and that the party agrees. docs/spec/onward.md.
 	Lineage *Lineage `protobuf:"bytes,15,opt,name=lineage,proto3" json:"lineage,omitempty"`
+	// Name of the exercise that it is said in; empty in what is meant.
+	Exercise string `protobuf:"bytes,16,opt,name=exercise,proto3" json:"exercise,omitempty"`
 	// What is said.
 	//
 	// Types that are valid to be assigned to Content:
@@ -369,6 +371,13 @@ func (x *Inner) GetLineage() *Lineage {
 		return x.Lineage
 	}
 	return nil
+}
+
+func (x *Inner) GetExercise() string {
+	if x != nil {
+		return x.Exercise
+	}
+	return ""
 }
 
 func (x *Inner) GetContent() isInner_Content {
@@ -800,7 +809,7 @@ var File_karaula_v1_inner_proto protoreflect.FileDescriptor
 const file_karaula_v1_inner_proto_rawDesc = "" +
 	"\n" +
 	"\x16karaula/v1/inner.proto\x12\n" +
-	"karaula.v1\x1a\x16karaula/v1/alert.proto\x1a\x17karaula/v1/common.proto\x1a\x16karaula/v1/terms.proto\"\xb4\x04\n" +
+	"karaula.v1\x1a\x16karaula/v1/alert.proto\x1a\x17karaula/v1/common.proto\x1a\x16karaula/v1/terms.proto\"\xd0\x04\n" +
 	"\x05Inner\x12\x16\n" +
 	"\x06ledger\x18\x01 \x01(\fR\x06ledger\x12\x18\n" +
 	"\achannel\x18\x02 \x01(\tR\achannel\x12\x16\n" +
@@ -820,7 +829,8 @@ const file_karaula_v1_inner_proto_rawDesc = "" +
 	"\vofficer_ref\x18\r \x01(\fR\n" +
 	"officerRef\x12\x1b\n" +
 	"\toprf_keys\x18\x0e \x03(\fR\boprfKeys\x12-\n" +
-	"\alineage\x18\x0f \x01(\v2\x13.karaula.v1.LineageR\alineage\x12)\n" +
+	"\alineage\x18\x0f \x01(\v2\x13.karaula.v1.LineageR\alineage\x12\x1a\n" +
+	"\bexercise\x18\x10 \x01(\tR\bexercise\x12)\n" +
 	"\x05alert\x18\x14 \x01(\v2\x11.karaula.v1.AlertH\x00R\x05alert\x12#\n" +
 	"\x03act\x18\x15 \x01(\v2\x0f.karaula.v1.ActH\x00R\x03actB\t\n" +
 	"\acontent\"{\n" +

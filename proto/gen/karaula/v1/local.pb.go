@@ -707,7 +707,9 @@ type DeskEntry struct {
 	Matched []uint32 `protobuf:"varint,13,rep,packed,name=matched,proto3" json:"matched,omitempty"`
 	// In the further records of an export of alerts: the leaves of the statements
 	// whose content it holds, 32 bytes each.
-	Leaves        [][]byte `protobuf:"bytes,14,rep,name=leaves,proto3" json:"leaves,omitempty"`
+	Leaves [][]byte `protobuf:"bytes,14,rep,name=leaves,proto3" json:"leaves,omitempty"`
+	// Name of the exercise that it was done in; "?" if it is not known which.
+	Exercise      string `protobuf:"bytes,20,opt,name=exercise,proto3" json:"exercise,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -840,6 +842,13 @@ func (x *DeskEntry) GetLeaves() [][]byte {
 	return nil
 }
 
+func (x *DeskEntry) GetExercise() string {
+	if x != nil {
+		return x.Exercise
+	}
+	return ""
+}
+
 // IndexRecord is what the gateway's index keeps of one alert statement, so that
 // a start does not have to open its content again. It holds keyed hashes, never
 // values.
@@ -882,7 +891,9 @@ type IndexRecord struct {
 	// When its life ends by its own word, microseconds since 1970 UTC.
 	Expires int64 `protobuf:"varint,18,opt,name=expires,proto3" json:"expires,omitempty"`
 	// Stage of a joint patrol or operation.
-	Stage         PatrolStage `protobuf:"varint,19,opt,name=stage,proto3,enum=karaula.v1.PatrolStage" json:"stage,omitempty"`
+	Stage PatrolStage `protobuf:"varint,19,opt,name=stage,proto3,enum=karaula.v1.PatrolStage" json:"stage,omitempty"`
+	// Name of the exercise that it was said in; empty in what is meant.
+	Exercise      string `protobuf:"bytes,22,opt,name=exercise,proto3" json:"exercise,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1050,6 +1061,13 @@ func (x *IndexRecord) GetStage() PatrolStage {
 	return PatrolStage_PATROL_STAGE_UNSPECIFIED
 }
 
+func (x *IndexRecord) GetExercise() string {
+	if x != nil {
+		return x.Exercise
+	}
+	return ""
+}
+
 // IndexBatch is one frame of the index file.
 type IndexBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1152,7 +1170,7 @@ const file_karaula_v1_local_proto_rawDesc = "" +
 	"\n" +
 	"commitment\x18\x05 \x01(\fR\n" +
 	"commitment\x12\x10\n" +
-	"\x03mac\x18\x06 \x01(\fR\x03mac\"\xf1\x02\n" +
+	"\x03mac\x18\x06 \x01(\fR\x03mac\"\x8d\x03\n" +
 	"\tDeskEntry\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\x03R\x02at\x12\x18\n" +
 	"\aofficer\x18\x02 \x01(\tR\aofficer\x12\x12\n" +
@@ -1168,7 +1186,8 @@ const file_karaula_v1_local_proto_rawDesc = "" +
 	"\apurpose\x18\v \x01(\x0e2\x13.karaula.v1.PurposeR\apurpose\x12\x14\n" +
 	"\x05asked\x18\f \x03(\fR\x05asked\x12\x18\n" +
 	"\amatched\x18\r \x03(\rR\amatched\x12\x16\n" +
-	"\x06leaves\x18\x0e \x03(\fR\x06leaves\"\x87\x05\n" +
+	"\x06leaves\x18\x0e \x03(\fR\x06leaves\x12\x1a\n" +
+	"\bexercise\x18\x14 \x01(\tR\bexercise\"\xa3\x05\n" +
 	"\vIndexRecord\x12\x16\n" +
 	"\x06ledger\x18\x01 \x01(\fR\x06ledger\x12\x12\n" +
 	"\x04leaf\x18\x02 \x01(\fR\x04leaf\x12\x19\n" +
@@ -1192,7 +1211,8 @@ const file_karaula_v1_local_proto_rawDesc = "" +
 	"\bhandling\x18\x10 \x01(\x0e2\x14.karaula.v1.HandlingR\bhandling\x12-\n" +
 	"\adescent\x18\x11 \x01(\v2\x13.karaula.v1.DescentR\adescent\x12\x18\n" +
 	"\aexpires\x18\x12 \x01(\x03R\aexpires\x12-\n" +
-	"\x05stage\x18\x13 \x01(\x0e2\x17.karaula.v1.PatrolStageR\x05stage\"?\n" +
+	"\x05stage\x18\x13 \x01(\x0e2\x17.karaula.v1.PatrolStageR\x05stage\x12\x1a\n" +
+	"\bexercise\x18\x16 \x01(\tR\bexercise\"?\n" +
 	"\n" +
 	"IndexBatch\x121\n" +
 	"\arecords\x18\x01 \x03(\v2\x17.karaula.v1.IndexRecordR\arecordsB\x8d\x01\n" +

@@ -228,7 +228,10 @@ type SendRequest struct {
 	// The alerts, 1 to 1,000.
 	Alerts []*Alert `protobuf:"bytes,2,rep,name=alerts,proto3" json:"alerts,omitempty"`
 	// Only say what would happen.
-	DryRun        bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	DryRun bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// Name of the exercise that they are said in; required on a channel for
+	// exercises, refused on any other.
+	Exercise      string `protobuf:"bytes,5,opt,name=exercise,proto3" json:"exercise,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -282,6 +285,13 @@ func (x *SendRequest) GetDryRun() bool {
 		return x.DryRun
 	}
 	return false
+}
+
+func (x *SendRequest) GetExercise() string {
+	if x != nil {
+		return x.Exercise
+	}
+	return ""
 }
 
 // SendResponse says what was sent and who will receive it.
@@ -495,7 +505,9 @@ type ListRequest struct {
 	// Only said at or after, microseconds since 1970 UTC.
 	Since int64 `protobuf:"varint,3,opt,name=since,proto3" json:"since,omitempty"`
 	// At most so many; zero: 100.
-	Limit         uint32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	Limit uint32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Only what was said in this exercise; "*": in any; empty: only what is meant.
+	Exercise      string `protobuf:"bytes,5,opt,name=exercise,proto3" json:"exercise,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -556,6 +568,13 @@ func (x *ListRequest) GetLimit() uint32 {
 		return x.Limit
 	}
 	return 0
+}
+
+func (x *ListRequest) GetExercise() string {
+	if x != nil {
+		return x.Exercise
+	}
+	return ""
 }
 
 // ListResponse gives them.
@@ -657,7 +676,11 @@ type AlertRow struct {
 	// What its readers may do with it.
 	Handling Handling `protobuf:"varint,25,opt,name=handling,proto3,enum=karaula.v1.Handling" json:"handling,omitempty"`
 	// Where it comes from, if it was passed on.
-	Descent       *Descent `protobuf:"bytes,26,opt,name=descent,proto3" json:"descent,omitempty"`
+	Descent *Descent `protobuf:"bytes,26,opt,name=descent,proto3" json:"descent,omitempty"`
+	// True if it is not meant: said in an exercise or a test.
+	Drill bool `protobuf:"varint,30,opt,name=drill,proto3" json:"drill,omitempty"`
+	// Name of the exercise that it was said in; empty if it is meant, or could not be opened.
+	Exercise      string `protobuf:"bytes,31,opt,name=exercise,proto3" json:"exercise,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -837,6 +860,20 @@ func (x *AlertRow) GetDescent() *Descent {
 		return x.Descent
 	}
 	return nil
+}
+
+func (x *AlertRow) GetDrill() bool {
+	if x != nil {
+		return x.Drill
+	}
+	return false
+}
+
+func (x *AlertRow) GetExercise() string {
+	if x != nil {
+		return x.Exercise
+	}
+	return ""
 }
 
 // Delivery is the state at one recipient.
@@ -2072,7 +2109,11 @@ type HistoryResponse struct {
 	// What was said, in the order of the times at which it was said.
 	Events []*HistoryEvent `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
 	// False while older history is still being read after a start.
-	Complete      bool `protobuf:"varint,3,opt,name=complete,proto3" json:"complete,omitempty"`
+	Complete bool `protobuf:"varint,3,opt,name=complete,proto3" json:"complete,omitempty"`
+	// True if it is not meant: said in an exercise or a test.
+	Drill bool `protobuf:"varint,10,opt,name=drill,proto3" json:"drill,omitempty"`
+	// Name of the exercise, if it is known.
+	Exercise      string `protobuf:"bytes,11,opt,name=exercise,proto3" json:"exercise,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2126,6 +2167,20 @@ func (x *HistoryResponse) GetComplete() bool {
 		return x.Complete
 	}
 	return false
+}
+
+func (x *HistoryResponse) GetDrill() bool {
+	if x != nil {
+		return x.Drill
+	}
+	return false
+}
+
+func (x *HistoryResponse) GetExercise() string {
+	if x != nil {
+		return x.Exercise
+	}
+	return ""
 }
 
 // AlertState is where an alert stands, derived from what was said alone.
@@ -2738,7 +2793,9 @@ type DueRequest struct {
 	// Also those that were met.
 	Met bool `protobuf:"varint,3,opt,name=met,proto3" json:"met,omitempty"`
 	// At most so many; zero: 1,000.
-	Limit         uint32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	Limit uint32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	// As in ListRequest.
+	Exercise      string `protobuf:"bytes,5,opt,name=exercise,proto3" json:"exercise,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2799,6 +2856,13 @@ func (x *DueRequest) GetLimit() uint32 {
 		return x.Limit
 	}
 	return 0
+}
+
+func (x *DueRequest) GetExercise() string {
+	if x != nil {
+		return x.Exercise
+	}
+	return ""
 }
 
 // DueResponse gives them.
@@ -2973,7 +3037,9 @@ type WatchRequest struct {
 	// Only this type.
 	Type AlertType `protobuf:"varint,2,opt,name=type,proto3,enum=karaula.v1.AlertType" json:"type,omitempty"`
 	// Also what was said at or after, microseconds since 1970 UTC; zero: only new events.
-	Since         int64 `protobuf:"varint,3,opt,name=since,proto3" json:"since,omitempty"`
+	Since int64 `protobuf:"varint,3,opt,name=since,proto3" json:"since,omitempty"`
+	// As in ListRequest. That an exercise begins or ends, everybody is told.
+	Exercise      string `protobuf:"bytes,4,opt,name=exercise,proto3" json:"exercise,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3029,6 +3095,13 @@ func (x *WatchRequest) GetSince() int64 {
 	return 0
 }
 
+func (x *WatchRequest) GetExercise() string {
+	if x != nil {
+		return x.Exercise
+	}
+	return ""
+}
+
 // WatchResponse is one event.
 type WatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3044,7 +3117,11 @@ type WatchResponse struct {
 	// One line for people, without personal data.
 	Text string `protobuf:"bytes,5,opt,name=text,proto3" json:"text,omitempty"`
 	// The channel concerned.
-	Channel       string `protobuf:"bytes,6,opt,name=channel,proto3" json:"channel,omitempty"`
+	Channel string `protobuf:"bytes,6,opt,name=channel,proto3" json:"channel,omitempty"`
+	// True if it happened on a channel where nothing is meant.
+	Drill bool `protobuf:"varint,7,opt,name=drill,proto3" json:"drill,omitempty"`
+	// Name of the exercise, if it is known.
+	Exercise      string `protobuf:"bytes,8,opt,name=exercise,proto3" json:"exercise,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3121,6 +3198,295 @@ func (x *WatchResponse) GetChannel() string {
 	return ""
 }
 
+func (x *WatchResponse) GetDrill() bool {
+	if x != nil {
+		return x.Drill
+	}
+	return false
+}
+
+func (x *WatchResponse) GetExercise() string {
+	if x != nil {
+		return x.Exercise
+	}
+	return ""
+}
+
+// ExerciseRequest announces an exercise on channels for exercises. Only supervisors may.
+type ExerciseRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name: 1 to 32 of a-z, 0-9 and inner single hyphens, beginning with a letter.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Channel ids; at its end empty: all on which the own party has announced it.
+	Channels []string `protobuf:"bytes,2,rep,name=channels,proto3" json:"channels,omitempty"`
+	// When it ends at the latest, microseconds since 1970 UTC; zero ends it now.
+	Until         int64 `protobuf:"varint,3,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExerciseRequest) Reset() {
+	*x = ExerciseRequest{}
+	mi := &file_karaula_v1_node_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExerciseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExerciseRequest) ProtoMessage() {}
+
+func (x *ExerciseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExerciseRequest.ProtoReflect.Descriptor instead.
+func (*ExerciseRequest) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ExerciseRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ExerciseRequest) GetChannels() []string {
+	if x != nil {
+		return x.Channels
+	}
+	return nil
+}
+
+func (x *ExerciseRequest) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+// ExerciseResponse says what was announced.
+type ExerciseResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each channel.
+	Announced     []*ExerciseState `protobuf:"bytes,1,rep,name=announced,proto3" json:"announced,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExerciseResponse) Reset() {
+	*x = ExerciseResponse{}
+	mi := &file_karaula_v1_node_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExerciseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExerciseResponse) ProtoMessage() {}
+
+func (x *ExerciseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExerciseResponse.ProtoReflect.Descriptor instead.
+func (*ExerciseResponse) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ExerciseResponse) GetAnnounced() []*ExerciseState {
+	if x != nil {
+		return x.Announced
+	}
+	return nil
+}
+
+// ExercisesRequest asks for exercises.
+type ExercisesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExercisesRequest) Reset() {
+	*x = ExercisesRequest{}
+	mi := &file_karaula_v1_node_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExercisesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExercisesRequest) ProtoMessage() {}
+
+func (x *ExercisesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExercisesRequest.ProtoReflect.Descriptor instead.
+func (*ExercisesRequest) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{38}
+}
+
+// ExercisesResponse gives them.
+type ExercisesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By channel and party.
+	Exercises     []*ExerciseState `protobuf:"bytes,1,rep,name=exercises,proto3" json:"exercises,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExercisesResponse) Reset() {
+	*x = ExercisesResponse{}
+	mi := &file_karaula_v1_node_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExercisesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExercisesResponse) ProtoMessage() {}
+
+func (x *ExercisesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExercisesResponse.ProtoReflect.Descriptor instead.
+func (*ExercisesResponse) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ExercisesResponse) GetExercises() []*ExerciseState {
+	if x != nil {
+		return x.Exercises
+	}
+	return nil
+}
+
+// ExerciseState is one party's part in an exercise.
+type ExerciseState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Channel id.
+	Channel string `protobuf:"bytes,2,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Who has announced it.
+	Party string `protobuf:"bytes,3,opt,name=party,proto3" json:"party,omitempty"`
+	// When it ends at the latest, microseconds since 1970 UTC.
+	Until int64 `protobuf:"varint,4,opt,name=until,proto3" json:"until,omitempty"`
+	// True if that time has come.
+	Over          bool `protobuf:"varint,5,opt,name=over,proto3" json:"over,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExerciseState) Reset() {
+	*x = ExerciseState{}
+	mi := &file_karaula_v1_node_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExerciseState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExerciseState) ProtoMessage() {}
+
+func (x *ExerciseState) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExerciseState.ProtoReflect.Descriptor instead.
+func (*ExerciseState) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *ExerciseState) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ExerciseState) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *ExerciseState) GetParty() string {
+	if x != nil {
+		return x.Party
+	}
+	return ""
+}
+
+func (x *ExerciseState) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+func (x *ExerciseState) GetOver() bool {
+	if x != nil {
+		return x.Over
+	}
+	return false
+}
+
 // StatusRequest asks for the state.
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3130,7 +3496,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[36]
+	mi := &file_karaula_v1_node_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3142,7 +3508,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[36]
+	mi := &file_karaula_v1_node_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3155,7 +3521,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{36}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{41}
 }
 
 // StatusResponse gives it.
@@ -3185,7 +3551,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[37]
+	mi := &file_karaula_v1_node_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3197,7 +3563,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[37]
+	mi := &file_karaula_v1_node_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3210,7 +3576,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{37}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *StatusResponse) GetParty() string {
@@ -3295,7 +3661,7 @@ type LinkStatus struct {
 
 func (x *LinkStatus) Reset() {
 	*x = LinkStatus{}
-	mi := &file_karaula_v1_node_proto_msgTypes[38]
+	mi := &file_karaula_v1_node_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3307,7 +3673,7 @@ func (x *LinkStatus) String() string {
 func (*LinkStatus) ProtoMessage() {}
 
 func (x *LinkStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[38]
+	mi := &file_karaula_v1_node_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3320,7 +3686,7 @@ func (x *LinkStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkStatus.ProtoReflect.Descriptor instead.
 func (*LinkStatus) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{38}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *LinkStatus) GetParty() string {
@@ -3377,7 +3743,7 @@ type ChannelStatus struct {
 
 func (x *ChannelStatus) Reset() {
 	*x = ChannelStatus{}
-	mi := &file_karaula_v1_node_proto_msgTypes[39]
+	mi := &file_karaula_v1_node_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3389,7 +3755,7 @@ func (x *ChannelStatus) String() string {
 func (*ChannelStatus) ProtoMessage() {}
 
 func (x *ChannelStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[39]
+	mi := &file_karaula_v1_node_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3402,7 +3768,7 @@ func (x *ChannelStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChannelStatus.ProtoReflect.Descriptor instead.
 func (*ChannelStatus) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{39}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ChannelStatus) GetChannel() string {
@@ -3465,7 +3831,7 @@ type PartnerStatus struct {
 
 func (x *PartnerStatus) Reset() {
 	*x = PartnerStatus{}
-	mi := &file_karaula_v1_node_proto_msgTypes[40]
+	mi := &file_karaula_v1_node_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3477,7 +3843,7 @@ func (x *PartnerStatus) String() string {
 func (*PartnerStatus) ProtoMessage() {}
 
 func (x *PartnerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[40]
+	mi := &file_karaula_v1_node_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3490,7 +3856,7 @@ func (x *PartnerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartnerStatus.ProtoReflect.Descriptor instead.
 func (*PartnerStatus) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{40}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *PartnerStatus) GetParty() string {
@@ -3566,7 +3932,7 @@ type KeyUseRequest struct {
 
 func (x *KeyUseRequest) Reset() {
 	*x = KeyUseRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[41]
+	mi := &file_karaula_v1_node_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3578,7 +3944,7 @@ func (x *KeyUseRequest) String() string {
 func (*KeyUseRequest) ProtoMessage() {}
 
 func (x *KeyUseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[41]
+	mi := &file_karaula_v1_node_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3591,7 +3957,7 @@ func (x *KeyUseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyUseRequest.ProtoReflect.Descriptor instead.
 func (*KeyUseRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{41}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *KeyUseRequest) GetKeys() [][]byte {
@@ -3638,7 +4004,7 @@ type KeyUseResponse struct {
 
 func (x *KeyUseResponse) Reset() {
 	*x = KeyUseResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[42]
+	mi := &file_karaula_v1_node_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3650,7 +4016,7 @@ func (x *KeyUseResponse) String() string {
 func (*KeyUseResponse) ProtoMessage() {}
 
 func (x *KeyUseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[42]
+	mi := &file_karaula_v1_node_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3663,7 +4029,7 @@ func (x *KeyUseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyUseResponse.ProtoReflect.Descriptor instead.
 func (*KeyUseResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{42}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *KeyUseResponse) GetUsages() []*KeyUsage {
@@ -3725,7 +4091,7 @@ type KeyUsage struct {
 
 func (x *KeyUsage) Reset() {
 	*x = KeyUsage{}
-	mi := &file_karaula_v1_node_proto_msgTypes[43]
+	mi := &file_karaula_v1_node_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3737,7 +4103,7 @@ func (x *KeyUsage) String() string {
 func (*KeyUsage) ProtoMessage() {}
 
 func (x *KeyUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[43]
+	mi := &file_karaula_v1_node_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3750,7 +4116,7 @@ func (x *KeyUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyUsage.ProtoReflect.Descriptor instead.
 func (*KeyUsage) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{43}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *KeyUsage) GetKey() []byte {
@@ -3864,7 +4230,7 @@ type WordCount struct {
 
 func (x *WordCount) Reset() {
 	*x = WordCount{}
-	mi := &file_karaula_v1_node_proto_msgTypes[44]
+	mi := &file_karaula_v1_node_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3876,7 +4242,7 @@ func (x *WordCount) String() string {
 func (*WordCount) ProtoMessage() {}
 
 func (x *WordCount) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[44]
+	mi := &file_karaula_v1_node_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3889,7 +4255,7 @@ func (x *WordCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WordCount.ProtoReflect.Descriptor instead.
 func (*WordCount) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{44}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *WordCount) GetWord() string {
@@ -3917,7 +4283,7 @@ type PruneKeysRequest struct {
 
 func (x *PruneKeysRequest) Reset() {
 	*x = PruneKeysRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[45]
+	mi := &file_karaula_v1_node_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3929,7 +4295,7 @@ func (x *PruneKeysRequest) String() string {
 func (*PruneKeysRequest) ProtoMessage() {}
 
 func (x *PruneKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[45]
+	mi := &file_karaula_v1_node_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3942,7 +4308,7 @@ func (x *PruneKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneKeysRequest.ProtoReflect.Descriptor instead.
 func (*PruneKeysRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{45}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *PruneKeysRequest) GetDryRun() bool {
@@ -3963,7 +4329,7 @@ type PruneKeysResponse struct {
 
 func (x *PruneKeysResponse) Reset() {
 	*x = PruneKeysResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[46]
+	mi := &file_karaula_v1_node_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3975,7 +4341,7 @@ func (x *PruneKeysResponse) String() string {
 func (*PruneKeysResponse) ProtoMessage() {}
 
 func (x *PruneKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[46]
+	mi := &file_karaula_v1_node_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3988,7 +4354,7 @@ func (x *PruneKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneKeysResponse.ProtoReflect.Descriptor instead.
 func (*PruneKeysResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{46}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *PruneKeysResponse) GetKeys() []*PrunedKey {
@@ -4011,7 +4377,7 @@ type PrunedKey struct {
 
 func (x *PrunedKey) Reset() {
 	*x = PrunedKey{}
-	mi := &file_karaula_v1_node_proto_msgTypes[47]
+	mi := &file_karaula_v1_node_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4023,7 +4389,7 @@ func (x *PrunedKey) String() string {
 func (*PrunedKey) ProtoMessage() {}
 
 func (x *PrunedKey) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[47]
+	mi := &file_karaula_v1_node_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4036,7 +4402,7 @@ func (x *PrunedKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrunedKey.ProtoReflect.Descriptor instead.
 func (*PrunedKey) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{47}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *PrunedKey) GetKey() []byte {
@@ -4064,7 +4430,7 @@ type CheckupRequest struct {
 
 func (x *CheckupRequest) Reset() {
 	*x = CheckupRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[48]
+	mi := &file_karaula_v1_node_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4076,7 +4442,7 @@ func (x *CheckupRequest) String() string {
 func (*CheckupRequest) ProtoMessage() {}
 
 func (x *CheckupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[48]
+	mi := &file_karaula_v1_node_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4089,7 +4455,7 @@ func (x *CheckupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckupRequest.ProtoReflect.Descriptor instead.
 func (*CheckupRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{48}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *CheckupRequest) GetRoundTrips() bool {
@@ -4110,7 +4476,7 @@ type CheckupResponse struct {
 
 func (x *CheckupResponse) Reset() {
 	*x = CheckupResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[49]
+	mi := &file_karaula_v1_node_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4122,7 +4488,7 @@ func (x *CheckupResponse) String() string {
 func (*CheckupResponse) ProtoMessage() {}
 
 func (x *CheckupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[49]
+	mi := &file_karaula_v1_node_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4135,7 +4501,7 @@ func (x *CheckupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckupResponse.ProtoReflect.Descriptor instead.
 func (*CheckupResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{49}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *CheckupResponse) GetChecks() []*Check {
@@ -4164,7 +4530,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_karaula_v1_node_proto_msgTypes[50]
+	mi := &file_karaula_v1_node_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4176,7 +4542,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[50]
+	mi := &file_karaula_v1_node_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4189,7 +4555,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{50}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Check) GetId() string {
@@ -4238,7 +4604,7 @@ type TestLinkRequest struct {
 
 func (x *TestLinkRequest) Reset() {
 	*x = TestLinkRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[51]
+	mi := &file_karaula_v1_node_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4250,7 +4616,7 @@ func (x *TestLinkRequest) String() string {
 func (*TestLinkRequest) ProtoMessage() {}
 
 func (x *TestLinkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[51]
+	mi := &file_karaula_v1_node_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4263,7 +4629,7 @@ func (x *TestLinkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestLinkRequest.ProtoReflect.Descriptor instead.
 func (*TestLinkRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{51}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *TestLinkRequest) GetParty() string {
@@ -4294,7 +4660,7 @@ type TestLinkResponse struct {
 
 func (x *TestLinkResponse) Reset() {
 	*x = TestLinkResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[52]
+	mi := &file_karaula_v1_node_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4306,7 +4672,7 @@ func (x *TestLinkResponse) String() string {
 func (*TestLinkResponse) ProtoMessage() {}
 
 func (x *TestLinkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[52]
+	mi := &file_karaula_v1_node_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4319,7 +4685,7 @@ func (x *TestLinkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestLinkResponse.ProtoReflect.Descriptor instead.
 func (*TestLinkResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{52}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *TestLinkResponse) GetRoundTrip() int64 {
@@ -4375,7 +4741,7 @@ type LedgersRequest struct {
 
 func (x *LedgersRequest) Reset() {
 	*x = LedgersRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[53]
+	mi := &file_karaula_v1_node_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4387,7 +4753,7 @@ func (x *LedgersRequest) String() string {
 func (*LedgersRequest) ProtoMessage() {}
 
 func (x *LedgersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[53]
+	mi := &file_karaula_v1_node_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4400,7 +4766,7 @@ func (x *LedgersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgersRequest.ProtoReflect.Descriptor instead.
 func (*LedgersRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{53}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *LedgersRequest) GetChannel() string {
@@ -4421,7 +4787,7 @@ type LedgersResponse struct {
 
 func (x *LedgersResponse) Reset() {
 	*x = LedgersResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[54]
+	mi := &file_karaula_v1_node_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4433,7 +4799,7 @@ func (x *LedgersResponse) String() string {
 func (*LedgersResponse) ProtoMessage() {}
 
 func (x *LedgersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[54]
+	mi := &file_karaula_v1_node_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4446,7 +4812,7 @@ func (x *LedgersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgersResponse.ProtoReflect.Descriptor instead.
 func (*LedgersResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{54}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *LedgersResponse) GetLedgers() []*LedgerState {
@@ -4487,7 +4853,7 @@ type LedgerState struct {
 
 func (x *LedgerState) Reset() {
 	*x = LedgerState{}
-	mi := &file_karaula_v1_node_proto_msgTypes[55]
+	mi := &file_karaula_v1_node_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4499,7 +4865,7 @@ func (x *LedgerState) String() string {
 func (*LedgerState) ProtoMessage() {}
 
 func (x *LedgerState) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[55]
+	mi := &file_karaula_v1_node_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4512,7 +4878,7 @@ func (x *LedgerState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerState.ProtoReflect.Descriptor instead.
 func (*LedgerState) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{55}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *LedgerState) GetChannel() string {
@@ -4610,7 +4976,7 @@ type Contradiction struct {
 
 func (x *Contradiction) Reset() {
 	*x = Contradiction{}
-	mi := &file_karaula_v1_node_proto_msgTypes[56]
+	mi := &file_karaula_v1_node_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4622,7 +4988,7 @@ func (x *Contradiction) String() string {
 func (*Contradiction) ProtoMessage() {}
 
 func (x *Contradiction) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[56]
+	mi := &file_karaula_v1_node_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4635,7 +5001,7 @@ func (x *Contradiction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contradiction.ProtoReflect.Descriptor instead.
 func (*Contradiction) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{56}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Contradiction) GetEpoch() uint64 {
@@ -4685,7 +5051,7 @@ type KnownHead struct {
 
 func (x *KnownHead) Reset() {
 	*x = KnownHead{}
-	mi := &file_karaula_v1_node_proto_msgTypes[57]
+	mi := &file_karaula_v1_node_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4697,7 +5063,7 @@ func (x *KnownHead) String() string {
 func (*KnownHead) ProtoMessage() {}
 
 func (x *KnownHead) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[57]
+	mi := &file_karaula_v1_node_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4710,7 +5076,7 @@ func (x *KnownHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KnownHead.ProtoReflect.Descriptor instead.
 func (*KnownHead) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{57}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *KnownHead) GetParty() string {
@@ -4765,7 +5131,7 @@ type EpochEnd struct {
 
 func (x *EpochEnd) Reset() {
 	*x = EpochEnd{}
-	mi := &file_karaula_v1_node_proto_msgTypes[58]
+	mi := &file_karaula_v1_node_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4777,7 +5143,7 @@ func (x *EpochEnd) String() string {
 func (*EpochEnd) ProtoMessage() {}
 
 func (x *EpochEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[58]
+	mi := &file_karaula_v1_node_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4790,7 +5156,7 @@ func (x *EpochEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EpochEnd.ProtoReflect.Descriptor instead.
 func (*EpochEnd) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{58}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *EpochEnd) GetEpoch() uint64 {
@@ -4840,7 +5206,7 @@ type RepairRequest struct {
 
 func (x *RepairRequest) Reset() {
 	*x = RepairRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[59]
+	mi := &file_karaula_v1_node_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4852,7 +5218,7 @@ func (x *RepairRequest) String() string {
 func (*RepairRequest) ProtoMessage() {}
 
 func (x *RepairRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[59]
+	mi := &file_karaula_v1_node_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4865,7 +5231,7 @@ func (x *RepairRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairRequest.ProtoReflect.Descriptor instead.
 func (*RepairRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{59}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *RepairRequest) GetChannel() string {
@@ -4930,7 +5296,7 @@ type RepairResponse struct {
 
 func (x *RepairResponse) Reset() {
 	*x = RepairResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[60]
+	mi := &file_karaula_v1_node_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4942,7 +5308,7 @@ func (x *RepairResponse) String() string {
 func (*RepairResponse) ProtoMessage() {}
 
 func (x *RepairResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[60]
+	mi := &file_karaula_v1_node_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4955,7 +5321,7 @@ func (x *RepairResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairResponse.ProtoReflect.Descriptor instead.
 func (*RepairResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{60}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *RepairResponse) GetState() string {
@@ -5026,11 +5392,12 @@ var File_karaula_v1_node_proto protoreflect.FileDescriptor
 const file_karaula_v1_node_proto_rawDesc = "" +
 	"\n" +
 	"\x15karaula/v1/node.proto\x12\n" +
-	"karaula.v1\x1a\x16karaula/v1/alert.proto\x1a\x16karaula/v1/audit.proto\x1a\x17karaula/v1/common.proto\x1a\x16karaula/v1/inner.proto\x1a\x17karaula/v1/lookup.proto\x1a\x18karaula/v1/receipt.proto\x1a\x16karaula/v1/terms.proto\"k\n" +
+	"karaula.v1\x1a\x16karaula/v1/alert.proto\x1a\x16karaula/v1/audit.proto\x1a\x17karaula/v1/common.proto\x1a\x16karaula/v1/inner.proto\x1a\x17karaula/v1/lookup.proto\x1a\x18karaula/v1/receipt.proto\x1a\x16karaula/v1/terms.proto\"\x87\x01\n" +
 	"\vSendRequest\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12)\n" +
 	"\x06alerts\x18\x02 \x03(\v2\x11.karaula.v1.AlertR\x06alerts\x12\x17\n" +
-	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"\x8e\x01\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\x12\x1a\n" +
+	"\bexercise\x18\x05 \x01(\tR\bexercise\"\x8e\x01\n" +
 	"\fSendResponse\x12$\n" +
 	"\x04sent\x18\x01 \x03(\v2\x10.karaula.v1.SentR\x04sent\x12,\n" +
 	"\areaders\x18\x02 \x03(\v2\x12.karaula.v1.ReaderR\areaders\x12*\n" +
@@ -5043,15 +5410,16 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\bwarnings\x18\x05 \x03(\tR\bwarnings\"0\n" +
 	"\x06Reader\x12\x14\n" +
 	"\x05party\x18\x01 \x01(\tR\x05party\x12\x10\n" +
-	"\x03why\x18\x02 \x01(\tR\x03why\"~\n" +
+	"\x03why\x18\x02 \x01(\tR\x03why\"\x9a\x01\n" +
 	"\vListRequest\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12)\n" +
 	"\x04type\x18\x02 \x01(\x0e2\x15.karaula.v1.AlertTypeR\x04type\x12\x14\n" +
 	"\x05since\x18\x03 \x01(\x03R\x05since\x12\x14\n" +
-	"\x05limit\x18\x04 \x01(\rR\x05limit\"X\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit\x12\x1a\n" +
+	"\bexercise\x18\x05 \x01(\tR\bexercise\"X\n" +
 	"\fListResponse\x12,\n" +
 	"\x06alerts\x18\x01 \x03(\v2\x14.karaula.v1.AlertRowR\x06alerts\x12\x1a\n" +
-	"\bcomplete\x18\x02 \x01(\bR\bcomplete\"\xbb\x05\n" +
+	"\bcomplete\x18\x02 \x01(\bR\bcomplete\"\xed\x05\n" +
 	"\bAlertRow\x12\x19\n" +
 	"\balert_id\x18\x01 \x01(\tR\aalertId\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\rR\aversion\x12)\n" +
@@ -5079,7 +5447,9 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\verase_after\x18\x18 \x01(\x03R\n" +
 	"eraseAfter\x120\n" +
 	"\bhandling\x18\x19 \x01(\x0e2\x14.karaula.v1.HandlingR\bhandling\x12-\n" +
-	"\adescent\x18\x1a \x01(\v2\x13.karaula.v1.DescentR\adescent\"\xe3\x01\n" +
+	"\adescent\x18\x1a \x01(\v2\x13.karaula.v1.DescentR\adescent\x12\x14\n" +
+	"\x05drill\x18\x1e \x01(\bR\x05drill\x12\x1a\n" +
+	"\bexercise\x18\x1f \x01(\tR\bexercise\"\xe3\x01\n" +
 	"\bDelivery\x12\x14\n" +
 	"\x05party\x18\x01 \x01(\tR\x05party\x12/\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x19.karaula.v1.DeliveryStateR\x05state\x12$\n" +
@@ -5167,11 +5537,14 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\aalready\x18\x04 \x01(\bR\aalready\"C\n" +
 	"\x0eHistoryRequest\x12\x19\n" +
 	"\balert_id\x18\x01 \x01(\tR\aalertId\x12\x16\n" +
-	"\x06origin\x18\x02 \x01(\tR\x06origin\"\x8d\x01\n" +
+	"\x06origin\x18\x02 \x01(\tR\x06origin\"\xbf\x01\n" +
 	"\x0fHistoryResponse\x12,\n" +
 	"\x05state\x18\x01 \x01(\v2\x16.karaula.v1.AlertStateR\x05state\x120\n" +
 	"\x06events\x18\x02 \x03(\v2\x18.karaula.v1.HistoryEventR\x06events\x12\x1a\n" +
-	"\bcomplete\x18\x03 \x01(\bR\bcomplete\"\xff\x03\n" +
+	"\bcomplete\x18\x03 \x01(\bR\bcomplete\x12\x14\n" +
+	"\x05drill\x18\n" +
+	" \x01(\bR\x05drill\x12\x1a\n" +
+	"\bexercise\x18\v \x01(\tR\bexercise\"\xff\x03\n" +
 	"\n" +
 	"AlertState\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x18\n" +
@@ -5223,13 +5596,14 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\tlifecycle\x18\b \x01(\x0e2\x15.karaula.v1.LifecycleR\tlifecycle\x12\x10\n" +
 	"\x03hit\x18\t \x01(\tR\x03hit\x12!\n" +
 	"\x03act\x18\n" +
-	" \x01(\v2\x0f.karaula.v1.ActR\x03act\"f\n" +
+	" \x01(\v2\x0f.karaula.v1.ActR\x03act\"\x82\x01\n" +
 	"\n" +
 	"DueRequest\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12\x16\n" +
 	"\x06before\x18\x02 \x01(\x03R\x06before\x12\x10\n" +
 	"\x03met\x18\x03 \x01(\bR\x03met\x12\x14\n" +
-	"\x05limit\x18\x04 \x01(\rR\x05limit\"k\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit\x12\x1a\n" +
+	"\bexercise\x18\x05 \x01(\tR\bexercise\"k\n" +
 	"\vDueResponse\x12,\n" +
 	"\x06clocks\x18\x01 \x03(\v2\x14.karaula.v1.ClockRowR\x06clocks\x12\x1a\n" +
 	"\bcomplete\x18\x02 \x01(\bR\bcomplete\x12\x12\n" +
@@ -5241,18 +5615,36 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x03due\x18\x04 \x01(\x03R\x03due\x12\x14\n" +
 	"\x05since\x18\x05 \x01(\x03R\x05since\x12\x10\n" +
 	"\x03met\x18\x06 \x01(\x03R\x03met\x12*\n" +
-	"\x05alert\x18\a \x01(\v2\x14.karaula.v1.AlertRowR\x05alert\"i\n" +
+	"\x05alert\x18\a \x01(\v2\x14.karaula.v1.AlertRowR\x05alert\"\x85\x01\n" +
 	"\fWatchRequest\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12)\n" +
 	"\x04type\x18\x02 \x01(\x0e2\x15.karaula.v1.AlertTypeR\x04type\x12\x14\n" +
-	"\x05since\x18\x03 \x01(\x03R\x05since\"\xa5\x01\n" +
+	"\x05since\x18\x03 \x01(\x03R\x05since\x12\x1a\n" +
+	"\bexercise\x18\x04 \x01(\tR\bexercise\"\xd7\x01\n" +
 	"\rWatchResponse\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\x03R\x02at\x12\x14\n" +
 	"\x05event\x18\x02 \x01(\tR\x05event\x12*\n" +
 	"\x05alert\x18\x03 \x01(\v2\x14.karaula.v1.AlertRowR\x05alert\x12\x14\n" +
 	"\x05party\x18\x04 \x01(\tR\x05party\x12\x12\n" +
 	"\x04text\x18\x05 \x01(\tR\x04text\x12\x18\n" +
-	"\achannel\x18\x06 \x01(\tR\achannel\"\x0f\n" +
+	"\achannel\x18\x06 \x01(\tR\achannel\x12\x14\n" +
+	"\x05drill\x18\a \x01(\bR\x05drill\x12\x1a\n" +
+	"\bexercise\x18\b \x01(\tR\bexercise\"W\n" +
+	"\x0fExerciseRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bchannels\x18\x02 \x03(\tR\bchannels\x12\x14\n" +
+	"\x05until\x18\x03 \x01(\x03R\x05until\"K\n" +
+	"\x10ExerciseResponse\x127\n" +
+	"\tannounced\x18\x01 \x03(\v2\x19.karaula.v1.ExerciseStateR\tannounced\"\x12\n" +
+	"\x10ExercisesRequest\"L\n" +
+	"\x11ExercisesResponse\x127\n" +
+	"\texercises\x18\x01 \x03(\v2\x19.karaula.v1.ExerciseStateR\texercises\"}\n" +
+	"\rExerciseState\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\achannel\x18\x02 \x01(\tR\achannel\x12\x14\n" +
+	"\x05party\x18\x03 \x01(\tR\x05party\x12\x14\n" +
+	"\x05until\x18\x04 \x01(\x03R\x05until\x12\x12\n" +
+	"\x04over\x18\x05 \x01(\bR\x04over\"\x0f\n" +
 	"\rStatusRequest\"\xa0\x02\n" +
 	"\x0eStatusResponse\x12\x14\n" +
 	"\x05party\x18\x01 \x01(\tR\x05party\x12\x12\n" +
@@ -5419,7 +5811,7 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x13CLOCK_STATE_RUNNING\x10\x01\x12\x14\n" +
 	"\x10CLOCK_STATE_SOON\x10\x02\x12\x17\n" +
 	"\x13CLOCK_STATE_OVERDUE\x10\x03\x12\x13\n" +
-	"\x0fCLOCK_STATE_MET\x10\x042\xae\v\n" +
+	"\x0fCLOCK_STATE_MET\x10\x042\xbf\f\n" +
 	"\vNodeService\x129\n" +
 	"\x04Send\x12\x17.karaula.v1.SendRequest\x1a\x18.karaula.v1.SendResponse\x129\n" +
 	"\x04List\x12\x17.karaula.v1.ListRequest\x1a\x18.karaula.v1.ListResponse\x129\n" +
@@ -5431,7 +5823,9 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\aHistory\x12\x1a.karaula.v1.HistoryRequest\x1a\x1b.karaula.v1.HistoryResponse\x126\n" +
 	"\x03Due\x12\x16.karaula.v1.DueRequest\x1a\x17.karaula.v1.DueResponse\x12?\n" +
 	"\x06LookUp\x12\x19.karaula.v1.LookUpRequest\x1a\x1a.karaula.v1.LookUpResponse\x12A\n" +
-	"\x06Export\x12\x19.karaula.v1.ExportRequest\x1a\x1a.karaula.v1.ExportResponse0\x01\x12>\n" +
+	"\x06Export\x12\x19.karaula.v1.ExportRequest\x1a\x1a.karaula.v1.ExportResponse0\x01\x12E\n" +
+	"\bExercise\x12\x1b.karaula.v1.ExerciseRequest\x1a\x1c.karaula.v1.ExerciseResponse\x12H\n" +
+	"\tExercises\x12\x1c.karaula.v1.ExercisesRequest\x1a\x1d.karaula.v1.ExercisesResponse\x12>\n" +
 	"\x05Watch\x12\x18.karaula.v1.WatchRequest\x1a\x19.karaula.v1.WatchResponse0\x01\x12?\n" +
 	"\x06Status\x12\x19.karaula.v1.StatusRequest\x1a\x1a.karaula.v1.StatusResponse\x12?\n" +
 	"\x06KeyUse\x12\x19.karaula.v1.KeyUseRequest\x1a\x1a.karaula.v1.KeyUseResponse\x12H\n" +
@@ -5461,7 +5855,7 @@ func file_karaula_v1_node_proto_rawDescGZIP() []byte {
 }
 
 var file_karaula_v1_node_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_karaula_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
+var file_karaula_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
 var file_karaula_v1_node_proto_goTypes = []any{
 	(DeliveryState)(0),         // 0: karaula.v1.DeliveryState
 	(ClockKind)(0),             // 1: karaula.v1.ClockKind
@@ -5502,87 +5896,92 @@ var file_karaula_v1_node_proto_goTypes = []any{
 	(*ClockRow)(nil),           // 36: karaula.v1.ClockRow
 	(*WatchRequest)(nil),       // 37: karaula.v1.WatchRequest
 	(*WatchResponse)(nil),      // 38: karaula.v1.WatchResponse
-	(*StatusRequest)(nil),      // 39: karaula.v1.StatusRequest
-	(*StatusResponse)(nil),     // 40: karaula.v1.StatusResponse
-	(*LinkStatus)(nil),         // 41: karaula.v1.LinkStatus
-	(*ChannelStatus)(nil),      // 42: karaula.v1.ChannelStatus
-	(*PartnerStatus)(nil),      // 43: karaula.v1.PartnerStatus
-	(*KeyUseRequest)(nil),      // 44: karaula.v1.KeyUseRequest
-	(*KeyUseResponse)(nil),     // 45: karaula.v1.KeyUseResponse
-	(*KeyUsage)(nil),           // 46: karaula.v1.KeyUsage
-	(*WordCount)(nil),          // 47: karaula.v1.WordCount
-	(*PruneKeysRequest)(nil),   // 48: karaula.v1.PruneKeysRequest
-	(*PruneKeysResponse)(nil),  // 49: karaula.v1.PruneKeysResponse
-	(*PrunedKey)(nil),          // 50: karaula.v1.PrunedKey
-	(*CheckupRequest)(nil),     // 51: karaula.v1.CheckupRequest
-	(*CheckupResponse)(nil),    // 52: karaula.v1.CheckupResponse
-	(*Check)(nil),              // 53: karaula.v1.Check
-	(*TestLinkRequest)(nil),    // 54: karaula.v1.TestLinkRequest
-	(*TestLinkResponse)(nil),   // 55: karaula.v1.TestLinkResponse
-	(*LedgersRequest)(nil),     // 56: karaula.v1.LedgersRequest
-	(*LedgersResponse)(nil),    // 57: karaula.v1.LedgersResponse
-	(*LedgerState)(nil),        // 58: karaula.v1.LedgerState
-	(*Contradiction)(nil),      // 59: karaula.v1.Contradiction
-	(*KnownHead)(nil),          // 60: karaula.v1.KnownHead
-	(*EpochEnd)(nil),           // 61: karaula.v1.EpochEnd
-	(*RepairRequest)(nil),      // 62: karaula.v1.RepairRequest
-	(*RepairResponse)(nil),     // 63: karaula.v1.RepairResponse
-	(*Alert)(nil),              // 64: karaula.v1.Alert
-	(AlertType)(0),             // 65: karaula.v1.AlertType
-	(VerdictClass)(0),          // 66: karaula.v1.VerdictClass
-	(Code)(0),                  // 67: karaula.v1.Code
-	(Lifecycle)(0),             // 68: karaula.v1.Lifecycle
-	(Handling)(0),              // 69: karaula.v1.Handling
-	(*Descent)(nil),            // 70: karaula.v1.Descent
-	(*Act)(nil),                // 71: karaula.v1.Act
-	(Purpose)(0),               // 72: karaula.v1.Purpose
-	(Deed)(0),                  // 73: karaula.v1.Deed
-	(Ground)(0),                // 74: karaula.v1.Ground
-	(LinkRelation)(0),          // 75: karaula.v1.LinkRelation
-	(KeyUse)(0),                // 76: karaula.v1.KeyUse
-	(*Contest)(nil),            // 77: karaula.v1.Contest
-	(*LookUpRequest)(nil),      // 78: karaula.v1.LookUpRequest
-	(*AuditRequest)(nil),       // 79: karaula.v1.AuditRequest
-	(*ReadLedgerRequest)(nil),  // 80: karaula.v1.ReadLedgerRequest
-	(*ReadDeskRequest)(nil),    // 81: karaula.v1.ReadDeskRequest
-	(*LookUpResponse)(nil),     // 82: karaula.v1.LookUpResponse
-	(*AuditResponse)(nil),      // 83: karaula.v1.AuditResponse
-	(*ReadLedgerResponse)(nil), // 84: karaula.v1.ReadLedgerResponse
-	(*ReadDeskResponse)(nil),   // 85: karaula.v1.ReadDeskResponse
+	(*ExerciseRequest)(nil),    // 39: karaula.v1.ExerciseRequest
+	(*ExerciseResponse)(nil),   // 40: karaula.v1.ExerciseResponse
+	(*ExercisesRequest)(nil),   // 41: karaula.v1.ExercisesRequest
+	(*ExercisesResponse)(nil),  // 42: karaula.v1.ExercisesResponse
+	(*ExerciseState)(nil),      // 43: karaula.v1.ExerciseState
+	(*StatusRequest)(nil),      // 44: karaula.v1.StatusRequest
+	(*StatusResponse)(nil),     // 45: karaula.v1.StatusResponse
+	(*LinkStatus)(nil),         // 46: karaula.v1.LinkStatus
+	(*ChannelStatus)(nil),      // 47: karaula.v1.ChannelStatus
+	(*PartnerStatus)(nil),      // 48: karaula.v1.PartnerStatus
+	(*KeyUseRequest)(nil),      // 49: karaula.v1.KeyUseRequest
+	(*KeyUseResponse)(nil),     // 50: karaula.v1.KeyUseResponse
+	(*KeyUsage)(nil),           // 51: karaula.v1.KeyUsage
+	(*WordCount)(nil),          // 52: karaula.v1.WordCount
+	(*PruneKeysRequest)(nil),   // 53: karaula.v1.PruneKeysRequest
+	(*PruneKeysResponse)(nil),  // 54: karaula.v1.PruneKeysResponse
+	(*PrunedKey)(nil),          // 55: karaula.v1.PrunedKey
+	(*CheckupRequest)(nil),     // 56: karaula.v1.CheckupRequest
+	(*CheckupResponse)(nil),    // 57: karaula.v1.CheckupResponse
+	(*Check)(nil),              // 58: karaula.v1.Check
+	(*TestLinkRequest)(nil),    // 59: karaula.v1.TestLinkRequest
+	(*TestLinkResponse)(nil),   // 60: karaula.v1.TestLinkResponse
+	(*LedgersRequest)(nil),     // 61: karaula.v1.LedgersRequest
+	(*LedgersResponse)(nil),    // 62: karaula.v1.LedgersResponse
+	(*LedgerState)(nil),        // 63: karaula.v1.LedgerState
+	(*Contradiction)(nil),      // 64: karaula.v1.Contradiction
+	(*KnownHead)(nil),          // 65: karaula.v1.KnownHead
+	(*EpochEnd)(nil),           // 66: karaula.v1.EpochEnd
+	(*RepairRequest)(nil),      // 67: karaula.v1.RepairRequest
+	(*RepairResponse)(nil),     // 68: karaula.v1.RepairResponse
+	(*Alert)(nil),              // 69: karaula.v1.Alert
+	(AlertType)(0),             // 70: karaula.v1.AlertType
+	(VerdictClass)(0),          // 71: karaula.v1.VerdictClass
+	(Code)(0),                  // 72: karaula.v1.Code
+	(Lifecycle)(0),             // 73: karaula.v1.Lifecycle
+	(Handling)(0),              // 74: karaula.v1.Handling
+	(*Descent)(nil),            // 75: karaula.v1.Descent
+	(*Act)(nil),                // 76: karaula.v1.Act
+	(Purpose)(0),               // 77: karaula.v1.Purpose
+	(Deed)(0),                  // 78: karaula.v1.Deed
+	(Ground)(0),                // 79: karaula.v1.Ground
+	(LinkRelation)(0),          // 80: karaula.v1.LinkRelation
+	(KeyUse)(0),                // 81: karaula.v1.KeyUse
+	(*Contest)(nil),            // 82: karaula.v1.Contest
+	(*LookUpRequest)(nil),      // 83: karaula.v1.LookUpRequest
+	(*AuditRequest)(nil),       // 84: karaula.v1.AuditRequest
+	(*ReadLedgerRequest)(nil),  // 85: karaula.v1.ReadLedgerRequest
+	(*ReadDeskRequest)(nil),    // 86: karaula.v1.ReadDeskRequest
+	(*LookUpResponse)(nil),     // 87: karaula.v1.LookUpResponse
+	(*AuditResponse)(nil),      // 88: karaula.v1.AuditResponse
+	(*ReadLedgerResponse)(nil), // 89: karaula.v1.ReadLedgerResponse
+	(*ReadDeskResponse)(nil),   // 90: karaula.v1.ReadDeskResponse
 }
 var file_karaula_v1_node_proto_depIdxs = []int32{
-	64, // 0: karaula.v1.SendRequest.alerts:type_name -> karaula.v1.Alert
+	69, // 0: karaula.v1.SendRequest.alerts:type_name -> karaula.v1.Alert
 	5,  // 1: karaula.v1.SendResponse.sent:type_name -> karaula.v1.Sent
 	6,  // 2: karaula.v1.SendResponse.readers:type_name -> karaula.v1.Reader
 	6,  // 3: karaula.v1.SendResponse.others:type_name -> karaula.v1.Reader
-	65, // 4: karaula.v1.ListRequest.type:type_name -> karaula.v1.AlertType
+	70, // 4: karaula.v1.ListRequest.type:type_name -> karaula.v1.AlertType
 	9,  // 5: karaula.v1.ListResponse.alerts:type_name -> karaula.v1.AlertRow
-	65, // 6: karaula.v1.AlertRow.type:type_name -> karaula.v1.AlertType
-	66, // 7: karaula.v1.AlertRow.class:type_name -> karaula.v1.VerdictClass
-	67, // 8: karaula.v1.AlertRow.code:type_name -> karaula.v1.Code
+	70, // 6: karaula.v1.AlertRow.type:type_name -> karaula.v1.AlertType
+	71, // 7: karaula.v1.AlertRow.class:type_name -> karaula.v1.VerdictClass
+	72, // 8: karaula.v1.AlertRow.code:type_name -> karaula.v1.Code
 	10, // 9: karaula.v1.AlertRow.deliveries:type_name -> karaula.v1.Delivery
-	68, // 10: karaula.v1.AlertRow.lifecycle:type_name -> karaula.v1.Lifecycle
-	69, // 11: karaula.v1.AlertRow.handling:type_name -> karaula.v1.Handling
-	70, // 12: karaula.v1.AlertRow.descent:type_name -> karaula.v1.Descent
+	73, // 10: karaula.v1.AlertRow.lifecycle:type_name -> karaula.v1.Lifecycle
+	74, // 11: karaula.v1.AlertRow.handling:type_name -> karaula.v1.Handling
+	75, // 12: karaula.v1.AlertRow.descent:type_name -> karaula.v1.Descent
 	0,  // 13: karaula.v1.Delivery.state:type_name -> karaula.v1.DeliveryState
-	67, // 14: karaula.v1.Delivery.code:type_name -> karaula.v1.Code
+	72, // 14: karaula.v1.Delivery.code:type_name -> karaula.v1.Code
 	9,  // 15: karaula.v1.ShowResponse.row:type_name -> karaula.v1.AlertRow
-	64, // 16: karaula.v1.ShowResponse.alert:type_name -> karaula.v1.Alert
-	68, // 17: karaula.v1.ChangeRequest.lifecycle:type_name -> karaula.v1.Lifecycle
+	69, // 16: karaula.v1.ShowResponse.alert:type_name -> karaula.v1.Alert
+	73, // 17: karaula.v1.ChangeRequest.lifecycle:type_name -> karaula.v1.Lifecycle
 	5,  // 18: karaula.v1.ChangeResponse.sent:type_name -> karaula.v1.Sent
 	6,  // 19: karaula.v1.ChangeResponse.readers:type_name -> karaula.v1.Reader
 	17, // 20: karaula.v1.EraseResponse.orders:type_name -> karaula.v1.EraseOrder
-	71, // 21: karaula.v1.SayActRequest.act:type_name -> karaula.v1.Act
-	65, // 22: karaula.v1.ExportRequest.type:type_name -> karaula.v1.AlertType
-	72, // 23: karaula.v1.ExportRequest.purpose:type_name -> karaula.v1.Purpose
-	69, // 24: karaula.v1.ExportRequest.handling:type_name -> karaula.v1.Handling
+	76, // 21: karaula.v1.SayActRequest.act:type_name -> karaula.v1.Act
+	70, // 22: karaula.v1.ExportRequest.type:type_name -> karaula.v1.AlertType
+	77, // 23: karaula.v1.ExportRequest.purpose:type_name -> karaula.v1.Purpose
+	74, // 24: karaula.v1.ExportRequest.handling:type_name -> karaula.v1.Handling
 	22, // 25: karaula.v1.ExportResponse.alerts:type_name -> karaula.v1.Exported
 	23, // 26: karaula.v1.ExportResponse.summary:type_name -> karaula.v1.ExportSummary
 	9,  // 27: karaula.v1.Exported.row:type_name -> karaula.v1.AlertRow
-	64, // 28: karaula.v1.Exported.alert:type_name -> karaula.v1.Alert
+	69, // 28: karaula.v1.Exported.alert:type_name -> karaula.v1.Alert
 	5,  // 29: karaula.v1.ShareResponse.sent:type_name -> karaula.v1.Sent
 	6,  // 30: karaula.v1.ShareResponse.readers:type_name -> karaula.v1.Reader
-	70, // 31: karaula.v1.ShareResponse.descent:type_name -> karaula.v1.Descent
+	75, // 31: karaula.v1.ShareResponse.descent:type_name -> karaula.v1.Descent
 	28, // 32: karaula.v1.HistoryResponse.state:type_name -> karaula.v1.AlertState
 	33, // 33: karaula.v1.HistoryResponse.events:type_name -> karaula.v1.HistoryEvent
 	30, // 34: karaula.v1.AlertState.flags:type_name -> karaula.v1.PartyDeed
@@ -5590,86 +5989,92 @@ var file_karaula_v1_node_proto_depIdxs = []int32{
 	31, // 36: karaula.v1.AlertState.links:type_name -> karaula.v1.LinkedAlert
 	31, // 37: karaula.v1.AlertState.hits:type_name -> karaula.v1.LinkedAlert
 	32, // 38: karaula.v1.AlertState.consents:type_name -> karaula.v1.ConsentState
-	70, // 39: karaula.v1.AlertState.descent:type_name -> karaula.v1.Descent
+	75, // 39: karaula.v1.AlertState.descent:type_name -> karaula.v1.Descent
 	29, // 40: karaula.v1.AlertState.passed:type_name -> karaula.v1.Passed
-	69, // 41: karaula.v1.AlertState.handling:type_name -> karaula.v1.Handling
-	73, // 42: karaula.v1.PartyDeed.deed:type_name -> karaula.v1.Deed
-	74, // 43: karaula.v1.PartyDeed.ground:type_name -> karaula.v1.Ground
-	75, // 44: karaula.v1.LinkedAlert.relation:type_name -> karaula.v1.LinkRelation
-	73, // 45: karaula.v1.ConsentState.answer:type_name -> karaula.v1.Deed
-	72, // 46: karaula.v1.ConsentState.purpose:type_name -> karaula.v1.Purpose
-	68, // 47: karaula.v1.HistoryEvent.lifecycle:type_name -> karaula.v1.Lifecycle
-	71, // 48: karaula.v1.HistoryEvent.act:type_name -> karaula.v1.Act
+	74, // 41: karaula.v1.AlertState.handling:type_name -> karaula.v1.Handling
+	78, // 42: karaula.v1.PartyDeed.deed:type_name -> karaula.v1.Deed
+	79, // 43: karaula.v1.PartyDeed.ground:type_name -> karaula.v1.Ground
+	80, // 44: karaula.v1.LinkedAlert.relation:type_name -> karaula.v1.LinkRelation
+	78, // 45: karaula.v1.ConsentState.answer:type_name -> karaula.v1.Deed
+	77, // 46: karaula.v1.ConsentState.purpose:type_name -> karaula.v1.Purpose
+	73, // 47: karaula.v1.HistoryEvent.lifecycle:type_name -> karaula.v1.Lifecycle
+	76, // 48: karaula.v1.HistoryEvent.act:type_name -> karaula.v1.Act
 	36, // 49: karaula.v1.DueResponse.clocks:type_name -> karaula.v1.ClockRow
 	1,  // 50: karaula.v1.ClockRow.kind:type_name -> karaula.v1.ClockKind
 	2,  // 51: karaula.v1.ClockRow.state:type_name -> karaula.v1.ClockState
 	9,  // 52: karaula.v1.ClockRow.alert:type_name -> karaula.v1.AlertRow
-	65, // 53: karaula.v1.WatchRequest.type:type_name -> karaula.v1.AlertType
+	70, // 53: karaula.v1.WatchRequest.type:type_name -> karaula.v1.AlertType
 	9,  // 54: karaula.v1.WatchResponse.alert:type_name -> karaula.v1.AlertRow
-	41, // 55: karaula.v1.StatusResponse.links:type_name -> karaula.v1.LinkStatus
-	42, // 56: karaula.v1.StatusResponse.channels:type_name -> karaula.v1.ChannelStatus
-	43, // 57: karaula.v1.ChannelStatus.partners:type_name -> karaula.v1.PartnerStatus
-	46, // 58: karaula.v1.KeyUseResponse.usages:type_name -> karaula.v1.KeyUsage
-	76, // 59: karaula.v1.KeyUsage.use:type_name -> karaula.v1.KeyUse
-	47, // 60: karaula.v1.KeyUsage.types:type_name -> karaula.v1.WordCount
-	50, // 61: karaula.v1.PruneKeysResponse.keys:type_name -> karaula.v1.PrunedKey
-	76, // 62: karaula.v1.PrunedKey.use:type_name -> karaula.v1.KeyUse
-	53, // 63: karaula.v1.CheckupResponse.checks:type_name -> karaula.v1.Check
-	58, // 64: karaula.v1.LedgersResponse.ledgers:type_name -> karaula.v1.LedgerState
-	60, // 65: karaula.v1.LedgerState.known:type_name -> karaula.v1.KnownHead
-	61, // 66: karaula.v1.LedgerState.epochs:type_name -> karaula.v1.EpochEnd
-	59, // 67: karaula.v1.LedgerState.contradictions:type_name -> karaula.v1.Contradiction
-	77, // 68: karaula.v1.Contradiction.contest:type_name -> karaula.v1.Contest
-	59, // 69: karaula.v1.RepairResponse.contradiction:type_name -> karaula.v1.Contradiction
-	3,  // 70: karaula.v1.NodeService.Send:input_type -> karaula.v1.SendRequest
-	7,  // 71: karaula.v1.NodeService.List:input_type -> karaula.v1.ListRequest
-	11, // 72: karaula.v1.NodeService.Show:input_type -> karaula.v1.ShowRequest
-	13, // 73: karaula.v1.NodeService.Change:input_type -> karaula.v1.ChangeRequest
-	15, // 74: karaula.v1.NodeService.Erase:input_type -> karaula.v1.EraseRequest
-	18, // 75: karaula.v1.NodeService.SayAct:input_type -> karaula.v1.SayActRequest
-	24, // 76: karaula.v1.NodeService.Share:input_type -> karaula.v1.ShareRequest
-	26, // 77: karaula.v1.NodeService.History:input_type -> karaula.v1.HistoryRequest
-	34, // 78: karaula.v1.NodeService.Due:input_type -> karaula.v1.DueRequest
-	78, // 79: karaula.v1.NodeService.LookUp:input_type -> karaula.v1.LookUpRequest
-	20, // 80: karaula.v1.NodeService.Export:input_type -> karaula.v1.ExportRequest
-	37, // 81: karaula.v1.NodeService.Watch:input_type -> karaula.v1.WatchRequest
-	39, // 82: karaula.v1.NodeService.Status:input_type -> karaula.v1.StatusRequest
-	44, // 83: karaula.v1.NodeService.KeyUse:input_type -> karaula.v1.KeyUseRequest
-	48, // 84: karaula.v1.NodeService.PruneKeys:input_type -> karaula.v1.PruneKeysRequest
-	79, // 85: karaula.v1.NodeService.Audit:input_type -> karaula.v1.AuditRequest
-	80, // 86: karaula.v1.NodeService.ReadLedger:input_type -> karaula.v1.ReadLedgerRequest
-	81, // 87: karaula.v1.NodeService.ReadDesk:input_type -> karaula.v1.ReadDeskRequest
-	51, // 88: karaula.v1.NodeService.Checkup:input_type -> karaula.v1.CheckupRequest
-	54, // 89: karaula.v1.NodeService.TestLink:input_type -> karaula.v1.TestLinkRequest
-	56, // 90: karaula.v1.NodeService.Ledgers:input_type -> karaula.v1.LedgersRequest
-	62, // 91: karaula.v1.NodeService.Repair:input_type -> karaula.v1.RepairRequest
-	4,  // 92: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
-	8,  // 93: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
-	12, // 94: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
-	14, // 95: karaula.v1.NodeService.Change:output_type -> karaula.v1.ChangeResponse
-	16, // 96: karaula.v1.NodeService.Erase:output_type -> karaula.v1.EraseResponse
-	19, // 97: karaula.v1.NodeService.SayAct:output_type -> karaula.v1.SayActResponse
-	25, // 98: karaula.v1.NodeService.Share:output_type -> karaula.v1.ShareResponse
-	27, // 99: karaula.v1.NodeService.History:output_type -> karaula.v1.HistoryResponse
-	35, // 100: karaula.v1.NodeService.Due:output_type -> karaula.v1.DueResponse
-	82, // 101: karaula.v1.NodeService.LookUp:output_type -> karaula.v1.LookUpResponse
-	21, // 102: karaula.v1.NodeService.Export:output_type -> karaula.v1.ExportResponse
-	38, // 103: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
-	40, // 104: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
-	45, // 105: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
-	49, // 106: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
-	83, // 107: karaula.v1.NodeService.Audit:output_type -> karaula.v1.AuditResponse
-	84, // 108: karaula.v1.NodeService.ReadLedger:output_type -> karaula.v1.ReadLedgerResponse
-	85, // 109: karaula.v1.NodeService.ReadDesk:output_type -> karaula.v1.ReadDeskResponse
-	52, // 110: karaula.v1.NodeService.Checkup:output_type -> karaula.v1.CheckupResponse
-	55, // 111: karaula.v1.NodeService.TestLink:output_type -> karaula.v1.TestLinkResponse
-	57, // 112: karaula.v1.NodeService.Ledgers:output_type -> karaula.v1.LedgersResponse
-	63, // 113: karaula.v1.NodeService.Repair:output_type -> karaula.v1.RepairResponse
-	92, // [92:114] is the sub-list for method output_type
-	70, // [70:92] is the sub-list for method input_type
-	70, // [70:70] is the sub-list for extension type_name
-	70, // [70:70] is the sub-list for extension extendee
-	0,  // [0:70] is the sub-list for field type_name
+	43, // 55: karaula.v1.ExerciseResponse.announced:type_name -> karaula.v1.ExerciseState
+	43, // 56: karaula.v1.ExercisesResponse.exercises:type_name -> karaula.v1.ExerciseState
+	46, // 57: karaula.v1.StatusResponse.links:type_name -> karaula.v1.LinkStatus
+	47, // 58: karaula.v1.StatusResponse.channels:type_name -> karaula.v1.ChannelStatus
+	48, // 59: karaula.v1.ChannelStatus.partners:type_name -> karaula.v1.PartnerStatus
+	51, // 60: karaula.v1.KeyUseResponse.usages:type_name -> karaula.v1.KeyUsage
+	81, // 61: karaula.v1.KeyUsage.use:type_name -> karaula.v1.KeyUse
+	52, // 62: karaula.v1.KeyUsage.types:type_name -> karaula.v1.WordCount
+	55, // 63: karaula.v1.PruneKeysResponse.keys:type_name -> karaula.v1.PrunedKey
+	81, // 64: karaula.v1.PrunedKey.use:type_name -> karaula.v1.KeyUse
+	58, // 65: karaula.v1.CheckupResponse.checks:type_name -> karaula.v1.Check
+	63, // 66: karaula.v1.LedgersResponse.ledgers:type_name -> karaula.v1.LedgerState
+	65, // 67: karaula.v1.LedgerState.known:type_name -> karaula.v1.KnownHead
+	66, // 68: karaula.v1.LedgerState.epochs:type_name -> karaula.v1.EpochEnd
+	64, // 69: karaula.v1.LedgerState.contradictions:type_name -> karaula.v1.Contradiction
+	82, // 70: karaula.v1.Contradiction.contest:type_name -> karaula.v1.Contest
+	64, // 71: karaula.v1.RepairResponse.contradiction:type_name -> karaula.v1.Contradiction
+	3,  // 72: karaula.v1.NodeService.Send:input_type -> karaula.v1.SendRequest
+	7,  // 73: karaula.v1.NodeService.List:input_type -> karaula.v1.ListRequest
+	11, // 74: karaula.v1.NodeService.Show:input_type -> karaula.v1.ShowRequest
+	13, // 75: karaula.v1.NodeService.Change:input_type -> karaula.v1.ChangeRequest
+	15, // 76: karaula.v1.NodeService.Erase:input_type -> karaula.v1.EraseRequest
+	18, // 77: karaula.v1.NodeService.SayAct:input_type -> karaula.v1.SayActRequest
+	24, // 78: karaula.v1.NodeService.Share:input_type -> karaula.v1.ShareRequest
+	26, // 79: karaula.v1.NodeService.History:input_type -> karaula.v1.HistoryRequest
+	34, // 80: karaula.v1.NodeService.Due:input_type -> karaula.v1.DueRequest
+	83, // 81: karaula.v1.NodeService.LookUp:input_type -> karaula.v1.LookUpRequest
+	20, // 82: karaula.v1.NodeService.Export:input_type -> karaula.v1.ExportRequest
+	39, // 83: karaula.v1.NodeService.Exercise:input_type -> karaula.v1.ExerciseRequest
+	41, // 84: karaula.v1.NodeService.Exercises:input_type -> karaula.v1.ExercisesRequest
+	37, // 85: karaula.v1.NodeService.Watch:input_type -> karaula.v1.WatchRequest
+	44, // 86: karaula.v1.NodeService.Status:input_type -> karaula.v1.StatusRequest
+	49, // 87: karaula.v1.NodeService.KeyUse:input_type -> karaula.v1.KeyUseRequest
+	53, // 88: karaula.v1.NodeService.PruneKeys:input_type -> karaula.v1.PruneKeysRequest
+	84, // 89: karaula.v1.NodeService.Audit:input_type -> karaula.v1.AuditRequest
+	85, // 90: karaula.v1.NodeService.ReadLedger:input_type -> karaula.v1.ReadLedgerRequest
+	86, // 91: karaula.v1.NodeService.ReadDesk:input_type -> karaula.v1.ReadDeskRequest
+	56, // 92: karaula.v1.NodeService.Checkup:input_type -> karaula.v1.CheckupRequest
+	59, // 93: karaula.v1.NodeService.TestLink:input_type -> karaula.v1.TestLinkRequest
+	61, // 94: karaula.v1.NodeService.Ledgers:input_type -> karaula.v1.LedgersRequest
+	67, // 95: karaula.v1.NodeService.Repair:input_type -> karaula.v1.RepairRequest
+	4,  // 96: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
+	8,  // 97: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
+	12, // 98: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
+	14, // 99: karaula.v1.NodeService.Change:output_type -> karaula.v1.ChangeResponse
+	16, // 100: karaula.v1.NodeService.Erase:output_type -> karaula.v1.EraseResponse
+	19, // 101: karaula.v1.NodeService.SayAct:output_type -> karaula.v1.SayActResponse
+	25, // 102: karaula.v1.NodeService.Share:output_type -> karaula.v1.ShareResponse
+	27, // 103: karaula.v1.NodeService.History:output_type -> karaula.v1.HistoryResponse
+	35, // 104: karaula.v1.NodeService.Due:output_type -> karaula.v1.DueResponse
+	87, // 105: karaula.v1.NodeService.LookUp:output_type -> karaula.v1.LookUpResponse
+	21, // 106: karaula.v1.NodeService.Export:output_type -> karaula.v1.ExportResponse
+	40, // 107: karaula.v1.NodeService.Exercise:output_type -> karaula.v1.ExerciseResponse
+	42, // 108: karaula.v1.NodeService.Exercises:output_type -> karaula.v1.ExercisesResponse
+	38, // 109: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
+	45, // 110: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
+	50, // 111: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
+	54, // 112: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
+	88, // 113: karaula.v1.NodeService.Audit:output_type -> karaula.v1.AuditResponse
+	89, // 114: karaula.v1.NodeService.ReadLedger:output_type -> karaula.v1.ReadLedgerResponse
+	90, // 115: karaula.v1.NodeService.ReadDesk:output_type -> karaula.v1.ReadDeskResponse
+	57, // 116: karaula.v1.NodeService.Checkup:output_type -> karaula.v1.CheckupResponse
+	60, // 117: karaula.v1.NodeService.TestLink:output_type -> karaula.v1.TestLinkResponse
+	62, // 118: karaula.v1.NodeService.Ledgers:output_type -> karaula.v1.LedgersResponse
+	68, // 119: karaula.v1.NodeService.Repair:output_type -> karaula.v1.RepairResponse
+	96, // [96:120] is the sub-list for method output_type
+	72, // [72:96] is the sub-list for method input_type
+	72, // [72:72] is the sub-list for extension type_name
+	72, // [72:72] is the sub-list for extension extendee
+	0,  // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_karaula_v1_node_proto_init() }
@@ -5690,7 +6095,7 @@ func file_karaula_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_karaula_v1_node_proto_rawDesc), len(file_karaula_v1_node_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   61,
+			NumMessages:   66,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

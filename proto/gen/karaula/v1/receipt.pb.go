@@ -174,6 +174,10 @@ const (
 	// Another party's alert, passed on without a consent that covers it (held while
 	// the originator's root is not known here).
 	Code_CODE_CONSENT Code = 39
+	// Said for an exercise that its sayer has not announced here, or that is over.
+	Code_CODE_NO_EXERCISE Code = 40
+	// Sealed to a key for exercises where it is meant, or the other way round.
+	Code_CODE_MODE_KEY Code = 41
 )
 
 // Enum value maps for Code.
@@ -219,6 +223,8 @@ var (
 		37: "CODE_BAD_BODY",
 		38: "CODE_WEAK_ALGORITHM",
 		39: "CODE_CONSENT",
+		40: "CODE_NO_EXERCISE",
+		41: "CODE_MODE_KEY",
 	}
 	Code_value = map[string]int32{
 		"CODE_UNSPECIFIED":            0,
@@ -261,6 +267,8 @@ var (
 		"CODE_BAD_BODY":               37,
 		"CODE_WEAK_ALGORITHM":         38,
 		"CODE_CONSENT":                39,
+		"CODE_NO_EXERCISE":            40,
+		"CODE_MODE_KEY":               41,
 	}
 )
 
@@ -707,7 +715,7 @@ const file_karaula_v1_receipt_proto_rawDesc = "" +
 	"\x15VERDICT_CLASS_REFUSED\x10\x02\x12\x16\n" +
 	"\x12VERDICT_CLASS_HELD\x10\x03\x12\x18\n" +
 	"\x14VERDICT_CLASS_ERASED\x10\x04\x12\x19\n" +
-	"\x15VERDICT_CLASS_EXPIRED\x10\x05*\xb1\a\n" +
+	"\x15VERDICT_CLASS_EXPIRED\x10\x05*\xda\a\n" +
 	"\x04Code\x12\x14\n" +
 	"\x10CODE_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eCODE_TOO_LARGE\x10\x01\x12\x12\n" +
@@ -749,7 +757,9 @@ const file_karaula_v1_receipt_proto_rawDesc = "" +
 	"\x17CODE_HISTORY_INCOMPLETE\x10$\x12\x11\n" +
 	"\rCODE_BAD_BODY\x10%\x12\x17\n" +
 	"\x13CODE_WEAK_ALGORITHM\x10&\x12\x10\n" +
-	"\fCODE_CONSENT\x10'B\x8f\x01\n" +
+	"\fCODE_CONSENT\x10'\x12\x14\n" +
+	"\x10CODE_NO_EXERCISE\x10(\x12\x11\n" +
+	"\rCODE_MODE_KEY\x10)B\x8f\x01\n" +
 	"\x0ecom.karaula.v1B\fReceiptProtoP\x01Z&karaula/proto/gen/karaula/v1;karaulav1\xa2\x02\x03KXX\xaa\x02\n" +
 	"Karaula.V1\xca\x02\n" +
 	"Karaula\\V1\xe2\x02\x16Karaula\\V1\\GPBMetadata\xea\x02\vKaraula::V1b\x06proto3"

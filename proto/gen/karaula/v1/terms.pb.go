@@ -111,6 +111,9 @@ const (
 	Kind_KIND_HEARTBEAT Kind = 9
 	// Cover traffic: sealed noise that every reader drops after checking.
 	Kind_KIND_NULL Kind = 10
+	// The sayer begins, prolongs or ends an exercise on a channel for exercises;
+	// body is an ExerciseBody.
+	Kind_KIND_EXERCISE Kind = 11
 )
 
 // Enum value maps for Kind.
@@ -127,6 +130,7 @@ var (
 		8:  "KIND_EPOCH",
 		9:  "KIND_HEARTBEAT",
 		10: "KIND_NULL",
+		11: "KIND_EXERCISE",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED": 0,
@@ -140,6 +144,7 @@ var (
 		"KIND_EPOCH":       8,
 		"KIND_HEARTBEAT":   9,
 		"KIND_NULL":        10,
+		"KIND_EXERCISE":    11,
 	}
 )
 
@@ -511,7 +516,7 @@ const file_karaula_v1_terms_proto_rawDesc = "" +
 	"\x10MODE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vMODE_ACTUAL\x10\x01\x12\x11\n" +
 	"\rMODE_EXERCISE\x10\x02\x12\r\n" +
-	"\tMODE_TEST\x10\x03*\xc3\x01\n" +
+	"\tMODE_TEST\x10\x03*\xd6\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -527,7 +532,8 @@ const file_karaula_v1_terms_proto_rawDesc = "" +
 	"KIND_EPOCH\x10\b\x12\x12\n" +
 	"\x0eKIND_HEARTBEAT\x10\t\x12\r\n" +
 	"\tKIND_NULL\x10\n" +
-	"*\xad\x02\n" +
+	"\x12\x11\n" +
+	"\rKIND_EXERCISE\x10\v*\xad\x02\n" +
 	"\tAlertType\x12\x1a\n" +
 	"\x16ALERT_TYPE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ALERT_TYPE_VEHICLE\x10\x01\x12\x14\n" +

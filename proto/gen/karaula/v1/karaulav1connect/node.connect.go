@@ -57,6 +57,10 @@ const (
 	NodeServiceLookUpProcedure = "/karaula.v1.NodeService/LookUp"
 	// NodeServiceExportProcedure is the fully-qualified name of the NodeService's Export RPC.
 	NodeServiceExportProcedure = "/karaula.v1.NodeService/Export"
+	// NodeServiceExerciseProcedure is the fully-qualified name of the NodeService's Exercise RPC.
+	NodeServiceExerciseProcedure = "/karaula.v1.NodeService/Exercise"
+	// NodeServiceExercisesProcedure is the fully-qualified name of the NodeService's Exercises RPC.
+	NodeServiceExercisesProcedure = "/karaula.v1.NodeService/Exercises"
 	// NodeServiceWatchProcedure is the fully-qualified name of the NodeService's Watch RPC.
 	NodeServiceWatchProcedure = "/karaula.v1.NodeService/Watch"
 	// NodeServiceStatusProcedure is the fully-qualified name of the NodeService's Status RPC.
@@ -105,6 +109,10 @@ type NodeServiceClient interface {
 	LookUp(context.Context, *connect.Request[v1.LookUpRequest]) (*connect.Response[v1.LookUpResponse], error)
 	// Export gives the content of all current alerts that are chosen, for a national system; recorded.
 	Export(context.Context, *connect.Request[v1.ExportRequest]) (*connect.ServerStreamForClient[v1.ExportResponse], error)
+	// Exercise begins, prolongs or ends an exercise of the own party, and tells the partners.
+	Exercise(context.Context, *connect.Request[v1.ExerciseRequest]) (*connect.Response[v1.ExerciseResponse], error)
+	// Exercises gives the exercises that are announced on the node's channels.
+	Exercises(context.Context, *connect.Request[v1.ExercisesRequest]) (*connect.Response[v1.ExercisesResponse], error)
 	// Watch streams what happens until the caller leaves.
 	Watch(context.Context, *connect.Request[v1.WatchRequest]) (*connect.ServerStreamForClient[v1.WatchResponse], error)
 	// Status gives the state of node, links and channels.
@@ -206,6 +214,18 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(nodeServiceMethods.ByName("Export")),
 			connect.WithClientOptions(opts...),
 		),
+		exercise: connect.NewClient[v1.ExerciseRequest, v1.ExerciseResponse](
+			httpClient,
+			baseURL+NodeServiceExerciseProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("Exercise")),
+			connect.WithClientOptions(opts...),
+		),
+		exercises: connect.NewClient[v1.ExercisesRequest, v1.ExercisesResponse](
+			httpClient,
+			baseURL+NodeServiceExercisesProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("Exercises")),
+			connect.WithClientOptions(opts...),
+		),
 		watch: connect.NewClient[v1.WatchRequest, v1.WatchResponse](
 			httpClient,
 			baseURL+NodeServiceWatchProcedure,
@@ -288,6 +308,8 @@ type nodeServiceClient struct {
 	due        *connect.Client[v1.DueRequest, v1.DueResponse]
 	lookUp     *connect.Client[v1.LookUpRequest, v1.LookUpResponse]
 	export     *connect.Client[v1.ExportRequest, v1.ExportResponse]
+	exercise   *connect.Client[v1.ExerciseRequest, v1.ExerciseResponse]
+	exercises  *connect.Client[v1.ExercisesRequest, v1.ExercisesResponse]
 	watch      *connect.Client[v1.WatchRequest, v1.WatchResponse]
 	status     *connect.Client[v1.StatusRequest, v1.StatusResponse]
 	keyUse     *connect.Client[v1.KeyUseRequest, v1.KeyUseResponse]
@@ -354,6 +376,16 @@ func (c *nodeServiceClient) LookUp(ctx context.Context, req *connect.Request[v1.
 // Export calls karaula.v1.NodeService.Export.
 func (c *nodeServiceClient) Export(ctx context.Context, req *connect.Request[v1.ExportRequest]) (*connect.ServerStreamForClient[v1.ExportResponse], error) {
 	return c.export.CallServerStream(ctx, req)
+}
+
+// Exercise calls karaula.v1.NodeService.Exercise.
+func (c *nodeServiceClient) Exercise(ctx context.Context, req *connect.Request[v1.ExerciseRequest]) (*connect.Response[v1.ExerciseResponse], error) {
+	return c.exercise.CallUnary(ctx, req)
+}
+
+// Exercises calls karaula.v1.NodeService.Exercises.
+func (c *nodeServiceClient) Exercises(ctx context.Context, req *connect.Request[v1.ExercisesRequest]) (*connect.Response[v1.ExercisesResponse], error) {
+	return c.exercises.CallUnary(ctx, req)
 }
 
 // Watch calls karaula.v1.NodeService.Watch.
@@ -435,6 +467,10 @@ type NodeServiceHandler interface {
 	LookUp(context.Context, *connect.Request[v1.LookUpRequest]) (*connect.Response[v1.LookUpResponse], error)
 	// Export gives the content of all current alerts that are chosen, for a national system; recorded.
 	Export(context.Context, *connect.Request[v1.ExportRequest], *connect.ServerStream[v1.ExportResponse]) error
+	// Exercise begins, prolongs or ends an exercise of the own party, and tells the partners.
+	Exercise(context.Context, *connect.Request[v1.ExerciseRequest]) (*connect.Response[v1.ExerciseResponse], error)
+	// Exercises gives the exercises that are announced on the node's channels.
+	Exercises(context.Context, *connect.Request[v1.ExercisesRequest]) (*connect.Response[v1.ExercisesResponse], error)
 	// Watch streams what happens until the caller leaves.
 	Watch(context.Context, *connect.Request[v1.WatchRequest], *connect.ServerStream[v1.WatchResponse]) error
 	// Status gives the state of node, links and channels.
@@ -532,6 +568,18 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(nodeServiceMethods.ByName("Export")),
 		connect.WithHandlerOptions(opts...),
 	)
+	nodeServiceExerciseHandler := connect.NewUnaryHandler(
+		NodeServiceExerciseProcedure,
+		svc.Exercise,
+		connect.WithSchema(nodeServiceMethods.ByName("Exercise")),
+		connect.WithHandlerOptions(opts...),
+	)
+	nodeServiceExercisesHandler := connect.NewUnaryHandler(
+		NodeServiceExercisesProcedure,
+		svc.Exercises,
+		connect.WithSchema(nodeServiceMethods.ByName("Exercises")),
+		connect.WithHandlerOptions(opts...),
+	)
 	nodeServiceWatchHandler := connect.NewServerStreamHandler(
 		NodeServiceWatchProcedure,
 		svc.Watch,
@@ -622,6 +670,10 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 			nodeServiceLookUpHandler.ServeHTTP(w, r)
 		case NodeServiceExportProcedure:
 			nodeServiceExportHandler.ServeHTTP(w, r)
+		case NodeServiceExerciseProcedure:
+			nodeServiceExerciseHandler.ServeHTTP(w, r)
+		case NodeServiceExercisesProcedure:
+			nodeServiceExercisesHandler.ServeHTTP(w, r)
 		case NodeServiceWatchProcedure:
 			nodeServiceWatchHandler.ServeHTTP(w, r)
 		case NodeServiceStatusProcedure:
@@ -695,6 +747,14 @@ func (UnimplementedNodeServiceHandler) LookUp(context.Context, *connect.Request[
 
 func (UnimplementedNodeServiceHandler) Export(context.Context, *connect.Request[v1.ExportRequest], *connect.ServerStream[v1.ExportResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.Export is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) Exercise(context.Context, *connect.Request[v1.ExerciseRequest]) (*connect.Response[v1.ExerciseResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.Exercise is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) Exercises(context.Context, *connect.Request[v1.ExercisesRequest]) (*connect.Response[v1.ExercisesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.Exercises is not implemented"))
 }
 
 func (UnimplementedNodeServiceHandler) Watch(context.Context, *connect.Request[v1.WatchRequest], *connect.ServerStream[v1.WatchResponse]) error {
