@@ -202,7 +202,7 @@ func (c *channel) ledger(origin string) ledger.ID {
 // openEars reads back what every partner said, and starts to listen.
 func (c *channel) openEars(ctx context.Context) error {
 	for _, p := range c.partners() {
-		c.g.metrics.begin(c.id, p)
+		c.g.metrics.begin(c.label(), p)
 		led := border.NewLedger(c.ledger(p), c.id, p, c.mode)
 		led.Joined = c.joined
 		ear, err := inbox.Open(ctx, inbox.Config{

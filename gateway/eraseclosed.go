@@ -88,7 +88,7 @@ func (g *Gateway) eraseClosed(ctx context.Context, cv *register.ChannelView, now
 		}
 		failed = append(failed, g.indexFile.Forget(leaves))
 		if len(leaves) > 0 {
-			g.metrics.erased.WithLabelValues(cv.ID, origin).Add(float64(len(leaves)))
+			g.metrics.erased.WithLabelValues(c.label(), origin).Add(float64(len(leaves)))
 			g.log.Info("content on a channel that is not open was erased at its end", "channel", cv.ID, "origin", origin,
 				"statements", len(leaves))
 		}
