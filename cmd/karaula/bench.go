@@ -17,7 +17,7 @@ import (
 type benchResult struct{ *bench.Result }
 
 func (r benchResult) page(p *page) {
-	s, f, e, l, t := r.Setting, r.Floor, r.EndToEnd, r.Loop, r.Latency
+	s, f, e, i, l, t := r.Setting, r.Floor, r.EndToEnd, r.Import, r.Loop, r.Latency
 	p.line("Two nodes on %d cores, alerts of %d bytes (%d sealed), %s, %.2f ms a synced write",
 		s.Cores, s.Size, s.Sealed, s.Filesystem, s.SyncMillis)
 	p.blank()
@@ -37,6 +37,11 @@ func (r benchResult) page(p *page) {
 		{
 			"processor time", fmt.Sprintf("%.0f us", e.CPUMicros),
 			fmt.Sprintf("of one alert, both nodes together; of one operation of the floor: %.0f us", f.CPUMicros),
+		},
+		{"import", rate(i.PerSecond), fmt.Sprintf("a register of %d rows until receipted, each row remembered on disk", i.Rows)},
+		{
+			"of end to end", fmt.Sprintf("%.0f %%", 100*i.OfEndToEnd),
+			fmt.Sprintf("import / end to end; by processor time %.0f %%", 100*i.OfEndToEndCPU),
 		},
 		{"loop", rate(l.PerSecond), "one caller who waits for each alert's receipt; receipts are gathered for 100 ms"},
 		{"times the loop", fmt.Sprintf("%.0f", l.Times), "end to end / loop"},

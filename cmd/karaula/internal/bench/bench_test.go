@@ -44,6 +44,8 @@ func TestRunIsComplete(t *testing.T) {
 		"their share":    r.EndToEnd.Share == float64(r.EndToEnd.Receipts)/n,
 		"sender's disk":  r.EndToEnd.SenderDisk > int64(r.Setting.Sealed),
 		"recipient's":    r.EndToEnd.OtherDisk > int64(r.Setting.Sealed),
+		"import":         r.Import.Rows == n && rate(n, r.Import.Seconds, r.Import.PerSecond) && r.Import.CPUMicros > 0,
+		"of end to end":  r.Import.OfEndToEnd == r.Import.PerSecond/r.EndToEnd.PerSecond && r.Import.OfEndToEndCPU > 0,
 		"loop":           r.Loop.Alerts == n/10 && rate(r.Loop.Alerts, r.Loop.Seconds, r.Loop.PerSecond),
 		"loop's order":   r.Loop.AcceptedMillis > 0 && r.Loop.ReceiptMillis >= r.Loop.AcceptedMillis,
 		"times the loop": r.Loop.Times == r.EndToEnd.PerSecond/r.Loop.PerSecond,

@@ -52,6 +52,7 @@ type Result struct {
 	Setting  Setting  `json:"setting"`
 	Floor    Floor    `json:"floor"`
 	EndToEnd EndToEnd `json:"end_to_end"`
+	Import   Import   `json:"import"`
 	Loop     Loop     `json:"loop"`
 	Latency  Latency  `json:"latency"`
 }
@@ -92,6 +93,18 @@ type EndToEnd struct {
 	Share      float64 `json:"receipts_per_alert"`
 	SenderDisk int64   `json:"sender_bytes_per_alert"` // stream, journal, desk
 	OtherDisk  int64   `json:"recipient_bytes_per_alert"`
+}
+
+// Import is a register's file on the same way: read, translated, sent over the
+// socket, each row remembered on disk before its alert is sent, until the receipts
+// for all of them are back.
+type Import struct {
+	Rows          int     `json:"rows"`
+	Seconds       float64 `json:"seconds"`
+	PerSecond     float64 `json:"per_second"`
+	CPUMicros     float64 `json:"cpu_us"`            // processor time of one row, both nodes and the import
+	OfEndToEnd    float64 `json:"of_end_to_end"`     // PerSecond / EndToEnd.PerSecond
+	OfEndToEndCPU float64 `json:"of_end_to_end_cpu"` // EndToEnd.CPUMicros / CPUMicros
 }
 
 // Loop is what a caller gets who says one alert and waits until the recipient

@@ -50,7 +50,7 @@ func Run(ctx context.Context, o Options) (res *Result, err error) {
 		return nil, err
 	}
 	for _, part := range []func(context.Context, *Result) error{
-		s.warm, s.measureLatency, s.measureLoop, s.measureLoad, s.measureFloorAgain,
+		s.warm, s.measureLatency, s.measureLoop, s.measureLoad, s.measureImport, s.measureFloorAgain,
 	} {
 		if err := part(ctx, res); err != nil {
 			return nil, err

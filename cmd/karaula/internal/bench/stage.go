@@ -94,7 +94,7 @@ func (s *stage) agree() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	gib := 1 + 2*s.o.Alerts*(s.o.Size+8<<10)>>30
+	gib := 1 + 4*s.o.Alerts*(s.o.Size+8<<10)>>30
 	file = bytes.Replace(file, []byte("\nquota 1GiB\n"), fmt.Appendf(nil, "\nquota %dGiB\n", gib), 1)
 	for _, code := range codes() {
 		root, err := keyring.LoadRoot(s.made[code].RootKey, nil)
