@@ -135,6 +135,7 @@ func newFindings(r *evidence.Report) []findingLine {
 // ledgerLine is how one ledger stands.
 type ledgerLine struct {
 	Channel  string            `json:"channel"`
+	Mode     string            `json:"mode"` // actual; or exercise: nothing of it is meant
 	Origin   string            `json:"origin"`
 	Epoch    uint64            `json:"epoch"`
 	From     uint64            `json:"from"` // first number of the epoch that is here

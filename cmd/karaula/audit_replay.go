@@ -39,6 +39,8 @@ func (e replayEvent) page(p *page) {
 type saidLine struct {
 	At       time.Time       `json:"at"`
 	Channel  string          `json:"channel"`
+	Mode     string          `json:"mode"`               // actual; or exercise: it is not meant
+	Exercise string          `json:"exercise,omitempty"` // its name, where the content is open
 	Origin   string          `json:"origin"`
 	Epoch    uint64          `json:"epoch"`
 	Number   uint64          `json:"number"`
@@ -72,7 +74,7 @@ type receiptLine struct {
 
 func newSaidLine(s *evidence.Said) *saidLine {
 	l := &saidLine{
-		At: s.At, Channel: s.Channel, Origin: s.Origin, Epoch: s.Epoch, Number: s.Seq, Kind: terms.KindWord(s.Kind),
+		At: s.At, Channel: s.Channel, Mode: terms.ModeWord(s.Mode), Origin: s.Origin, Epoch: s.Epoch, Number: s.Seq, Kind: terms.KindWord(s.Kind),
 		Clauses: s.Clauses, Readers: s.Readers, Verdict: terms.ClassWord(s.Verdict.Class), Erased: s.Sealed && s.Stub, Brings: s.Brings,
 		Digest: agreement.FormatDigest(s.Leaf),
 	}
@@ -99,6 +101,7 @@ func newSaidLine(s *evidence.Said) *saidLine {
 		}
 		l.Receipts = append(l.Receipts, line)
 	}
+	l.Exercise = s.Verdict.Inner.GetExercise()
 	if in := s.Verdict.Inner; in.GetAlert() != nil {
 		l.Content, _ = alert.MarshalJSON(in.GetAlert()) // what cannot be shown is not
 		l.text, _ = alert.MarshalYAML(in.GetAlert())
@@ -112,6 +115,9 @@ func (l *saidLine) page(p *page) {
 	what := l.Kind
 	if l.Type != "" {
 		what = l.Type
+	}
+	if l.Mode == exerciseMode {
+		what = drilled(l.Exercise) + " " + what
 	}
 	var tail strings.Builder
 	if len(l.Clauses) > 0 {
@@ -159,7 +165,7 @@ func newReplayResult(r *evidence.Report) *replayResult {
 	out := &replayResult{Verified: !r.Broken, Findings: newFindings(r), More: r.More, Ledgers: []ledgerLine{}}
 	for _, l := range r.Ledgers {
 		out.Ledgers = append(out.Ledgers, ledgerLine{
-			Channel: l.Channel, Origin: l.Origin, Epoch: l.Epoch, From: l.From, To: l.Size, Root: agreement.FormatDigest(l.Root),
+			Channel: l.Channel, Mode: terms.ModeWord(l.Mode), Origin: l.Origin, Epoch: l.Epoch, From: l.From, To: l.Size, Root: agreement.FormatDigest(l.Root),
 			First: l.First, Last: l.Last, Total: l.Statements, Refused: l.Refused, Unplaced: l.Unplaced, Cosigned: l.Cosigned,
 		})
 	}
@@ -193,7 +199,11 @@ func pageLedgers(p *page, ledgers []ledgerLine) {
 		if l.Epoch > 1 {
 			numbers += fmt.Sprintf(", epoch %d", l.Epoch)
 		}
-		rows = append(rows, []string{l.Channel, l.Origin, numbers, fmt.Sprint(l.Refused), fmt.Sprint(l.Unplaced), list(by)})
+		channel := l.Channel
+		if l.Mode == exerciseMode {
+			channel = drilled("") + " " + channel
+		}
+		rows = append(rows, []string{channel, l.Origin, numbers, fmt.Sprint(l.Refused), fmt.Sprint(l.Unplaced), list(by)})
 	}
 	p.table([]string{"channel", "from", "numbers", "refused", "not verified", "signed the same"}, rows)
 }

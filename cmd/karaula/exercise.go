@@ -63,6 +63,9 @@ func (r exercisesResult) page(p *page) {
 	p.table([]string{"exercise", "channel", "announced by", "until", "state"}, rows)
 }
 
+// exerciseMode is the word of the mode of what is not meant.
+const exerciseMode = "exercise"
+
 // drilled marks a name, or something whose name is not known, as not meant.
 func drilled(name string) string {
 	if name == "" {

@@ -33,6 +33,7 @@ type verifyResult struct {
 	File     string        `json:"file"`
 	Digest   string        `json:"digest"` // of the file, "sha256:…"
 	Kind     string        `json:"kind"`   // bundle, inclusion, consistency, range, fork, desk or envelope
+	Mode     string        `json:"mode,omitempty"` // of an envelope and of what a proof is about: actual, or exercise
 	Verified bool          `json:"verified"`
 	Shows    string        `json:"shows"` // in a sentence; empty if it does not verify
 	MadeBy   string        `json:"made_by,omitempty"`
@@ -59,6 +60,9 @@ func (r verifyResult) page(p *page) {
 		p.line("This file VERIFIES.")
 	} else {
 		p.line("This file does NOT verify. It shows nothing.")
+	}
+	if r.practises() {
+		p.line("It is, in whole or in part, of an EXERCISE: nothing said there is meant.")
 	}
 	p.blank()
 	p.fields(field{"file", r.File}, field{"sha-256", strings.TrimPrefix(r.Digest, "sha256:")}, field{"kind", r.Kind},
@@ -212,6 +216,11 @@ func (a *app) verifyBundle(ctx context.Context, f io.ReaderAt, size int64, roots
 	return nil
 }
 
+// practises reports whether a part of it is of an exercise.
+func (r verifyResult) practises() bool {
+	return r.Mode == exerciseMode || slices.ContainsFunc(r.Ledgers, func(l ledgerLine) bool { return l.Mode == exerciseMode })
+}
+
 // maxSkew is how far clocks of two parties may be apart in a bundle.
 const maxSkew = 5 * time.Minute
 
@@ -266,7 +275,7 @@ func (a *app) verifyProof(f io.ReaderAt, size int64, roots, cards []string, r *v
 	}
 	checked, err := p.Check(roots)
 	if err == nil {
-		r.Shows = checked.Text
+		r.Shows, r.Mode = checked.Text, terms.ModeWord(checked.Statements[0].Statement.GetMode())
 	}
 	return r.verdict(err)
 }
@@ -281,7 +290,7 @@ func (a *app) verifyEnvelope(f io.ReaderAt, size int64, roots, cards []string, r
 	if err != nil {
 		return problem.Wrap(problem.Invalid, err, "the file is neither bundle, proof nor envelope")
 	}
-	r.Kind = "envelope"
+	r.Kind, r.Mode = "envelope", terms.ModeWord(p.Statement.GetMode())
 	err = a.signedUnder(p, roots, cards)
 	if err == nil {
 		st := p.Statement

@@ -18,7 +18,6 @@ type announce struct {
 }
 
 // exercised are statements about exercises and in them, and what becomes of them.
-// docs/spec/vectors/exercise has the same, as bytes.
 func exercised() []codeCase {
 	use := func(from, to karaulav1.KeyUse) func(*scene) []byte {
 		return func(s *scene) []byte {

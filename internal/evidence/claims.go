@@ -171,7 +171,7 @@ func (u *run) receipted(by *run, at border.Position, l *karaulav1.LedgerReceipt)
 // said tells of a statement that has its place.
 func (u *run) said(raw Raw, p *border.Placement, before *border.Ledger) *Said {
 	s := &Said{
-		Channel: u.in.Channel, Origin: u.in.Origin, Epoch: p.Position.Epoch, Seq: p.Position.Seq, Where: raw.Where,
+		Channel: u.in.Channel, Origin: u.in.Origin, Mode: u.in.Mode, Epoch: p.Position.Epoch, Seq: p.Position.Seq, Where: raw.Where,
 		Leaf: p.Leaf, Card: p.Card, Parsed: p.Parsed,
 	}
 	s.Verdict = u.judge(p, before)

@@ -55,6 +55,7 @@ type Options struct {
 // Said is a statement that has its place.
 type Said struct {
 	Channel, Origin string
+	Mode            karaulav1.Mode
 	Epoch, Seq      uint64
 	Where           string
 	Leaf            [32]byte
@@ -101,6 +102,7 @@ type Report struct {
 type LedgerReport struct {
 	Channel, Origin string
 	ID              ledger.ID
+	Mode            karaulav1.Mode
 	Epoch           uint64
 	From, Size      uint64 // first and last number of the last epoch
 	Root            [32]byte

@@ -58,7 +58,7 @@ func newRun(r *replay, in Input) *run {
 		ahead: map[border.Position]waiting{}, pending: map[border.Position][]claim{},
 		checked: map[string]claim{}, refused: map[border.Position]karaulav1.Code{},
 		out: LedgerReport{
-			Channel: in.Channel, Origin: in.Origin, ID: in.ID, Kinds: map[karaulav1.Kind]uint64{}, Cosigned: map[string]uint64{},
+			Channel: in.Channel, Origin: in.Origin, ID: in.ID, Mode: in.Mode, Kinds: map[karaulav1.Kind]uint64{}, Cosigned: map[string]uint64{},
 		},
 	}
 	if in.Start != nil {

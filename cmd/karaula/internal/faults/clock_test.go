@@ -116,10 +116,9 @@ func TestClockJumps(t *testing.T) {
 	tell(t, "clocks set wrong by %s and %s, forward and back: %s", minutes, days, f)
 }
 
-// A clock is more than a year ahead: the own card has ended. Nothing is said under it,
-// and nothing is taken from a partner whose card has ended. When the clock is right
-// again, work goes on where it was.
-func TestClockPastTheCard(t *testing.T) {
+// A clock is more than a year ahead: the agreement has ended, and so have the cards.
+// Nothing is said. When the clock is right again, work goes on where it was.
+func TestClockPastTheEnd(t *testing.T) {
 	t.Parallel()
 	w := clockWorld(t)
 	r := records()
@@ -132,7 +131,7 @@ func TestClockPastTheCard(t *testing.T) {
 	a, err := w.AL.Run(patient(t), file, "alert", "send", "-", "--channel", Channel, "--wait", "3s")
 	must(t, err)
 	if a.Code == 0 || a.Out != "" {
-		t.Errorf("under a card that has ended something was said: exit code %d, %s%s", a.Code, a.Out, a.Err)
+		t.Errorf("after the end something was said: exit code %d, %s%s", a.Code, a.Out, a.Err)
 	}
 	t.Logf("exit code %d: %s", a.Code, a.Err)
 	if out := doctor(t, w.AL); !strings.Contains(out, "fail") {
@@ -150,5 +149,5 @@ func TestClockPastTheCard(t *testing.T) {
 		}
 	}
 	must(t, w.Stop())
-	tell(t, "al's clock %s ahead, and right again: nothing was said under an ended card, both ledgers verify", years)
+	tell(t, "al's clock %s ahead, and right again: nothing was said after the end of the agreement, both ledgers verify", years)
 }
