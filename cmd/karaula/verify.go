@@ -62,7 +62,7 @@ func (r verifyResult) page(p *page) {
 		p.line("This file does NOT verify. It shows nothing.")
 	}
 	if r.practises() {
-		p.line("It is, in whole or in part, of an EXERCISE: nothing said there is meant.")
+		p.line("It is of an EXERCISE, or holds a part that is: nothing that is marked so is meant.")
 	}
 	p.blank()
 	p.fields(field{"file", r.File}, field{"sha-256", strings.TrimPrefix(r.Digest, "sha256:")}, field{"kind", r.Kind},
