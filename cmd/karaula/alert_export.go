@@ -105,8 +105,7 @@ func newAlertExport(a *app) *cobra.Command {
 		Long: `Writes the version that counts of each alert that stands, one a line: NDJSON with the
 whole alert, or by a map of alert import the rows that the register itself would
 export. Every line says its handling code and what it needs to be evidence in court.
-Withdrawn, erased, expired and refused alerts are not there, nor exercises unless their
-channel is named.
+Withdrawn, erased, expired and refused alerts are not there, and exercises never.
 
 A partner's alerts above H1 are left out and counted; a supervisor may ask for them with
 --handling. Who exported what, what for and why is recorded before anything is opened,

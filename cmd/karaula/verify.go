@@ -31,8 +31,8 @@ import (
 // verifyResult says whether a file verifies, and what it then shows.
 type verifyResult struct {
 	File     string        `json:"file"`
-	Digest   string        `json:"digest"` // of the file, "sha256:…"
-	Kind     string        `json:"kind"`   // bundle, inclusion, consistency, range, fork, desk or envelope
+	Digest   string        `json:"digest"`         // of the file, "sha256:…"
+	Kind     string        `json:"kind"`           // bundle, inclusion, consistency, range, fork, desk or envelope
 	Mode     string        `json:"mode,omitempty"` // of an envelope and of what a proof is about: actual, or exercise
 	Verified bool          `json:"verified"`
 	Shows    string        `json:"shows"` // in a sentence; empty if it does not verify

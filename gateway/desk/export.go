@@ -94,9 +94,13 @@ func (d *Desk) checkExport(m *karaulav1.ExportRequest) error {
 	if m.GetChannel() == "" {
 		return nil
 	}
-	if _, known := d.modes()[m.GetChannel()]; !known {
+	switch mode, known := d.modes()[m.GetChannel()]; {
+	case !known:
 		return problem.New(problem.NotFound, "there is no channel %q at this node; nothing was exported", m.GetChannel()).
 			WithHint("karaula agreement list --dir DIR")
+	case mode != karaulav1.Mode_MODE_ACTUAL:
+		return problem.New(problem.NotAllowed, "what is said on channel %s is not meant and goes into no register; nothing was exported",
+			m.GetChannel())
 	}
 	return nil
 }
@@ -113,12 +117,11 @@ func (d *Desk) modes() map[string]karaulav1.Mode {
 // exported chooses the alerts. The handling code of an own alert binds its readers,
 // not the party itself.
 func (d *Desk) exported(m *karaulav1.ExportRequest, upTo karaulav1.Handling) (list []book.Entry, withheld int) {
-	modes := d.modes()
 	f := book.Filter{Channel: m.GetChannel(), Type: m.GetType(), Since: m.GetFrom()}
 	for _, e := range d.cfg.Book.Standing(f, m.GetTo(), d.cfg.Now()) {
 		own := e.Origin == d.cfg.Self && e.Descent == nil
 		switch {
-		case m.GetChannel() == "" && modes[e.Channel] != karaulav1.Mode_MODE_ACTUAL, e.Origin == d.cfg.Self && !m.GetOwn():
+		case e.Origin == d.cfg.Self && !m.GetOwn():
 		case !own && (e.Handling > upTo || e.Handling == 0):
 			withheld++
 		default:

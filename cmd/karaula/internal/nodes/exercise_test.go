@@ -224,6 +224,15 @@ func (d *drills) apart(meant string) {
 	if len(matches) != 1 || !strings.Contains(matches[0].String(), meant) {
 		d.t.Errorf("the look-up finds %v", matches)
 	}
+	export, err := d.me.Export(d.ctx, connect.NewRequest(&karaulav1.ExportRequest{
+		Channel: drillChannel, Purpose: karaulav1.Purpose_PURPOSE_DETECTION, Reason: "invented check",
+	}))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if export.Receive() || !problem.Is(desk.FromConnect(export.Err()), problem.NotAllowed) {
+		d.t.Errorf("an export of the exercise: %v, %v", export.Msg(), export.Err())
+	}
 	for line := range strings.Lines(d.page(d.pair.me, "/metrics")) {
 		technical := strings.HasPrefix(line, "karaula_check_state{") // whether the channel works, whatever it is for
 		if !technical && strings.Contains(line, `"`+drillChannel+`"`) || strings.HasPrefix(line, "karaula_clocks{") {

@@ -1601,7 +1601,7 @@ func (x *SayActResponse) GetAlready() bool {
 // ExportRequest chooses alerts, of which the version that counts is exported.
 type ExportRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Only this channel; empty: all that are no exercise.
+	// Only this channel; empty: all. Exercises are never exported.
 	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
 	// Only this type.
 	Type AlertType `protobuf:"varint,2,opt,name=type,proto3,enum=karaula.v1.AlertType" json:"type,omitempty"`
