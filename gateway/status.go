@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"karaula/gateway/diary"
+	"karaula/gateway/pair"
 	"karaula/internal/agreement"
 	"karaula/internal/register"
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -23,6 +24,9 @@ func (g *Gateway) status(context.Context) *karaulav1.StatusResponse {
 	}
 	if !s.GetBroker() {
 		s.Warnings = append(s.Warnings, "the own broker does not answer; nothing can be sent or received")
+	}
+	if g.speaker != nil && !g.speaker.Holds() {
+		s.Warnings = append(s.Warnings, pair.NoTurn+": its broker has not taken a sign of life for too long; send at the other gateway, if it speaks")
 	}
 	if g.speaker != nil && !g.speaker.InStep() {
 		s.Warnings = append(s.Warnings, "the other gateway is not in step; it could not take over now")

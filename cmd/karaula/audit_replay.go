@@ -165,7 +165,8 @@ func newReplayResult(r *evidence.Report) *replayResult {
 	out := &replayResult{Verified: !r.Broken, Findings: newFindings(r), More: r.More, Ledgers: []ledgerLine{}}
 	for _, l := range r.Ledgers {
 		out.Ledgers = append(out.Ledgers, ledgerLine{
-			Channel: l.Channel, Mode: terms.ModeWord(l.Mode), Origin: l.Origin, Epoch: l.Epoch, From: l.From, To: l.Size, Root: agreement.FormatDigest(l.Root),
+			Channel: l.Channel, Mode: terms.ModeWord(l.Mode), Origin: l.Origin,
+			Epoch: l.Epoch, From: l.From, To: l.Size, Root: agreement.FormatDigest(l.Root),
 			First: l.First, Last: l.Last, Total: l.Statements, Refused: l.Refused, Unplaced: l.Unplaced, Cosigned: l.Cosigned,
 		})
 	}

@@ -67,6 +67,11 @@ func (c *Config) lookEvery() time.Duration { return min(c.Lease/10, 250*time.Mil
 // answerTimeout is how long the other gateway may take to have something on disk.
 func (c *Config) answerTimeout() time.Duration { return min(c.Lease/2, 5*time.Second) }
 
+// NoTurn begins the warning of a gateway that may not speak, because its broker has
+// not taken a sign of life for too long: it may be cut off, and the other one may
+// speak meanwhile.
+const NoTurn = "this gateway may not speak now"
+
 // errLost says that the other gateway speaks.
 var errLost = problem.New(problem.Conflict, "the other gateway speaks now; this one says nothing more").
 	WithHint("start it again: it will stand by")

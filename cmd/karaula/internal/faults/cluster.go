@@ -9,16 +9,21 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"karaula/gateway/desk"
+	"karaula/gateway/pair"
 	"karaula/internal/keyring"
 	"karaula/internal/node"
 	"karaula/internal/subject"
+	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
 // BuildNATS builds the stock nats-server of the version that the module names
@@ -143,17 +148,33 @@ func (c *Cluster) Gateways() []*Node {
 	return c.Machines[:1]
 }
 
-// Speaking gives the machine whose gateway answers officers now; the first one if
-// none does.
+// Speaking gives the machine whose gateway speaks: it answers officers and says
+// nothing against it, as one does that is cut off. If none does, one that answers;
+// the first one if there is none.
 func (c *Cluster) Speaking(ctx context.Context) *Node {
+	var best *Node
 	for _, n := range c.Gateways() {
-		if conn, err := node.DialSocket(ctx, node.Layout{Dir: n.Dir}.Socket()); err == nil {
-			_ = conn.Close() // it was there
+		asking, cancel := context.WithTimeout(ctx, askTime)
+		resp, err := desk.Dial(node.Layout{Dir: n.Dir}.Socket()).Status(asking, connect.NewRequest(&karaulav1.StatusRequest{}))
+		cancel()
+		if err != nil {
+			continue
+		}
+		if best == nil {
+			best = n
+		}
+		if !slices.ContainsFunc(resp.Msg.GetWarnings(), func(w string) bool { return strings.HasPrefix(w, pair.NoTurn) }) {
 			return n
 		}
 	}
-	return c.Machines[0]
+	if best == nil {
+		return c.Machines[0]
+	}
+	return best
 }
+
+// askTime is how long an officer waits for a gateway's status before looking at the other one.
+const askTime = 2 * time.Second
 
 // StopGateways stops the gateways that run.
 func (c *Cluster) StopGateways() error {
