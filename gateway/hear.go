@@ -199,7 +199,12 @@ func (c *channel) hearNotice(origin string, body []byte) {
 	if proto.Unmarshal(body, &b) != nil {
 		return
 	}
-	if err := c.g.takeNotice(origin, b.GetNotice()); err != nil {
+	c.takeNotice(origin, b.GetNotice())
+}
+
+// takeNotice does so with its file.
+func (c *channel) takeNotice(origin string, file []byte) {
+	if err := c.g.takeNotice(origin, file); err != nil {
 		c.g.log.Info("a notice was not taken in", "party", origin, "why", unquoted(err))
 	}
 }

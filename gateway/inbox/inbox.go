@@ -95,6 +95,9 @@ type Config struct {
 	OnBatch func()
 	// OnTrouble is told of quarantined bytes and contradictions.
 	OnTrouble func(border.Placement)
+	// OnRootChange is told of a change of the origin's root before anything behind it
+	// is placed, and takes it into the register, which checks it.
+	OnRootChange func(file []byte)
 	// Seats bounds how many judge at once, over all inboxes of a gateway.
 	Seats  chan struct{}
 	Now    func() time.Time

@@ -84,10 +84,15 @@ func (d *desk) open() {
 		Accepted:   func([16]byte, uint32) (border.Position, bool) { return border.Position{}, false },
 		Before:     func([16]byte, uint32) (border.Earlier, bool) { return border.Earlier{}, false },
 		OnJudged:   func(j inbox.Judged) { d.with(func() { d.judged = append(d.judged, j) }) },
-		OnTrouble:  func(p border.Placement) { d.with(func() { d.trouble = append(d.trouble, p) }) },
-		Seats:      make(chan struct{}, 2),
-		Now:        d.now,
-		Logger:     slog.New(slog.DiscardHandler),
+		OnRootChange: func(file []byte) {
+			if err := d.w.Parties["me"].Register().AddNotice(file); err != nil {
+				d.t.Error(err)
+			}
+		},
+		OnTrouble: func(p border.Placement) { d.with(func() { d.trouble = append(d.trouble, p) }) },
+		Seats:     make(chan struct{}, 2),
+		Now:       d.now,
+		Logger:    slog.New(slog.DiscardHandler),
 	}, d.receipts)
 	if err != nil {
 		d.t.Fatal(err)
@@ -387,6 +392,24 @@ func TestAnUnknownCardIsFetched(t *testing.T) {
 	if fmt.Sprint(d.fetched) != "[2]" {
 		t.Errorf("fetched cards %v, want serial 2", d.fetched)
 	}
+}
+
+// A change of the root, the first card by the new one and what is said under that
+// card may come faster than anything is judged.
+func TestARootChangesBeforeAnythingIsJudged(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	fresh, change := d.w.ChangeRoot("al")
+	d.deliver(1, d.voice.Say(testworld.Draft{Kind: karaulav1.Kind_KIND_NOTICE, Body: &karaulav1.NoticeBody{Notice: change}}))
+	d.deliver(2, d.voice.Say(testworld.Draft{Kind: karaulav1.Kind_KIND_CARD, Body: &karaulav1.CardBody{Card: fresh.Signed}}))
+	d.voice.Card = fresh
+	d.deliver(3, d.voice.Say(testworld.Draft{Kind: karaulav1.Kind_KIND_HEARTBEAT}))
+	d.settled(3)
+	d.with(func() {
+		if len(d.trouble) > 0 {
+			t.Errorf("put aside: %+v", d.trouble)
+		}
+	})
 }
 
 func TestReceiptsAreCumulativeAndNeverAboutReceipts(t *testing.T) {

@@ -189,9 +189,13 @@ func (b *Inbox) place(
 	}
 }
 
-// learn takes in what a CARD or AGREEMENT statement brings, because the next
-// statement may stand on it. Both are checked by the register for themselves.
+// learn takes in what a CARD or AGREEMENT statement brings, and the change of a
+// root, because the next statement may stand on it. The register checks each for
+// itself.
 func (b *Inbox) learn(p *border.Placement) {
+	if change := p.RootChangeNext(); change != nil {
+		b.cfg.OnRootChange(change.Signed)
+	}
 	if c := p.CardNext(); c != nil {
 		if _, err := b.cfg.Register.AddCard(c.Signed, register.AddCardOptions{}); err != nil {
 			b.cfg.Logger.Warn("a card that came over a channel was not taken in", "origin", c.Party, "why", err.Error())

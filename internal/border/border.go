@@ -25,6 +25,7 @@ import (
 	"karaula/internal/card"
 	"karaula/internal/envelope"
 	"karaula/internal/ledger"
+	"karaula/internal/notice"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
@@ -144,6 +145,7 @@ type Placement struct {
 	backwards     bool              // said before its predecessor
 	nextCard      *card.Card        // rules from the next number on
 	nextAgreement *agreement.Signed // rules from the next number on
+	rootChange    *notice.Notice    // what is signed by the new root counts from here on
 }
 
 // CardNext gives the card that a well-formed CARD statement brings, nil
@@ -153,6 +155,12 @@ func (p *Placement) CardNext() *card.Card { return p.nextCard }
 // AgreementNext gives the signed text that a well-formed AGREEMENT statement
 // brings, nil otherwise. The caller takes it into the register before judging.
 func (p *Placement) AgreementNext() *agreement.Signed { return p.nextAgreement }
+
+// RootChangeNext gives the change of its root that a NOTICE statement of the
+// origin brings, nil otherwise. Who has signed it is not checked. The caller
+// takes it into the register before the next statement, which may bring a card by
+// the new root.
+func (p *Placement) RootChangeNext() *notice.Notice { return p.rootChange }
 
 // OpensEpoch reports whether the statement begins a new epoch: numbers of the
 // epoch before it beyond the head that it names are void.

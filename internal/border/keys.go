@@ -268,3 +268,18 @@ func nextAgreement(p *envelope.Parsed, led *Ledger) *agreement.Signed {
 	}
 	return signed
 }
+
+// rootChange gives the change of its root that a NOTICE statement of the origin
+// brings, whoever has signed it; nil for anything else.
+func rootChange(p *envelope.Parsed) *notice.Notice {
+	m, err := p.Body()
+	b, ok := m.(*karaulav1.NoticeBody)
+	if err != nil || !ok {
+		return nil
+	}
+	n, err := notice.Peek(b.GetNotice())
+	if err != nil || n.Act != notice.RootChange || n.Party != p.Statement.GetOrigin() {
+		return nil
+	}
+	return n
+}

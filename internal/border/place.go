@@ -142,6 +142,8 @@ func (w *placing) inside() {
 	case karaulav1.Kind_KIND_AGREEMENT:
 		w.p.nextAgreement = nextAgreement(w.said.parsed, w.led)
 		w.p.enters = w.p.enters || w.brings()
+	case karaulav1.Kind_KIND_NOTICE:
+		w.p.rootChange = rootChange(w.said.parsed)
 	case karaulav1.Kind_KIND_EPOCH:
 		if !w.p.opens {
 			w.p.Code, w.p.Detail = karaulav1.Code_CODE_WRONG_EPOCH, "an epoch is opened by its first statement only"
