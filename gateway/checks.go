@@ -14,6 +14,7 @@ import (
 	"karaula/internal/agreement"
 	"karaula/internal/checkup"
 	"karaula/internal/problem"
+	"karaula/internal/register"
 	"karaula/internal/subject"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
@@ -57,7 +58,7 @@ func (g *Gateway) Checks(ctx context.Context) []checkup.Check {
 	for _, cv := range view.Channels() {
 		phase := cv.PhaseAt(now)
 		if contains(cv.Parties, g.self) && (phase == agreement.InForce || phase == agreement.WindingDown) {
-			out = append(out, g.channelChecks(ctx, cv.ID)...)
+			out = append(out, g.channelChecks(ctx, cv)...)
 		}
 	}
 	for _, p := range g.allPartners() {
@@ -106,18 +107,18 @@ func (g *Gateway) brokerAnswers() checkup.Check {
 }
 
 // channelChecks looks at one channel that should be open.
-func (g *Gateway) channelChecks(ctx context.Context, id string) []checkup.Check {
+func (g *Gateway) channelChecks(ctx context.Context, cv *register.ChannelView) []checkup.Check {
 	g.mu.Lock()
-	c, trouble := g.channels[id], g.troubles[id]
+	c, trouble := g.channels[cv.ID], g.troubles[cv.ID]
 	g.mu.Unlock()
 	if c == nil {
 		if trouble == "" {
 			trouble = "it is being opened"
 		}
-		return []checkup.Check{checkup.Bad(checkup.Fail, checkup.ChannelOpen, id, "not open: "+trouble,
+		return []checkup.Check{checkup.Bad(checkup.Fail, checkup.ChannelOpen, label(cv.ID, cv.Channel.Mode), "not open: "+trouble,
 			"karaula status --dir DIR, and the node's log")}
 	}
-	out := []checkup.Check{checkup.Good(checkup.ChannelOpen, id, "open"), c.mayTalk(), c.past(), c.sameStory(ctx)}
+	out := []checkup.Check{checkup.Good(checkup.ChannelOpen, c.label(), "open"), c.mayTalk(), c.past(), c.sameStory(ctx)}
 	seen := c.attention()
 	for _, p := range c.partners() {
 		out = append(out, c.partnerChecks(p, seen)...)
@@ -131,18 +132,18 @@ func (c *channel) mayTalk() checkup.Check {
 		if hint == "" {
 			hint = "karaula ledger repair --channel " + c.id
 		}
-		return checkup.Bad(checkup.Fail, checkup.ChannelHalted, c.id, "nothing is said here: "+err.Error(), hint)
+		return checkup.Bad(checkup.Fail, checkup.ChannelHalted, c.label(), "nothing is said here: "+err.Error(), hint)
 	}
-	return checkup.Good(checkup.ChannelHalted, c.id, "not halted")
+	return checkup.Good(checkup.ChannelHalted, c.label(), "not halted")
 }
 
 func (c *channel) past() checkup.Check {
 	if ahead := time.UnixMicro(c.lastSaid()).Sub(c.g.o.Now()); ahead > c.g.o.Config.ClockSkew {
-		return checkup.Bad(checkup.Fail, checkup.ChannelClock, c.id,
+		return checkup.Bad(checkup.Fail, checkup.ChannelClock, c.label(),
 			fmt.Sprintf("our last statement lies %s ahead of the clock; nothing is said until then", ahead.Round(time.Second)),
 			"set the clock right; if it is right: karaula ledger repair --channel "+c.id)
 	}
-	return checkup.Good(checkup.ChannelClock, c.id, "our last statement lies behind us")
+	return checkup.Good(checkup.ChannelClock, c.label(), "our last statement lies behind us")
 }
 
 // sameStory holds the end of the signing journal against the stream.
@@ -155,22 +156,22 @@ func (c *channel) sameStory(ctx context.Context) checkup.Check {
 	_, last, err := c.out.End(ctx)
 	switch {
 	case err != nil:
-		return checkup.Skip(checkup.ChannelJournal, c.id, "the own broker does not show the stream")
+		return checkup.Skip(checkup.ChannelJournal, c.label(), "the own broker does not show the stream")
 	case last < end:
-		return checkup.Bad(checkup.Fail, checkup.ChannelJournal, c.id,
+		return checkup.Bad(checkup.Fail, checkup.ChannelJournal, c.label(),
 			fmt.Sprintf("the stream ends at %d, and %d was confirmed: it was set back", last, end), repair+c.id)
 	case published < signed && c.writer.Halted() == nil:
-		return checkup.Bad(checkup.Warn, checkup.ChannelJournal, c.id,
+		return checkup.Bad(checkup.Warn, checkup.ChannelJournal, c.label(),
 			fmt.Sprintf("%d signed, %d confirmed by the broker: the rest is on its way", signed, published),
 			"ask again; if it stays, look at the broker's log")
 	default:
-		return checkup.Good(checkup.ChannelJournal, c.id, "%d statements in both", published)
+		return checkup.Good(checkup.ChannelJournal, c.label(), "%d statements in both", published)
 	}
 }
 
 // partnerChecks looks at one partner on a channel.
 func (c *channel) partnerChecks(p string, seen attention) []checkup.Check {
-	about := c.id + "/" + p
+	about := c.label() + "/" + p
 	ear := c.ear(p)
 	if ear == nil {
 		return nil

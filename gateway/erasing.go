@@ -287,7 +287,7 @@ func (c *channel) erased(origin string, items []erase.Item) {
 	led := c.ledger(origin)
 	for _, e := range c.book.Erase(led, at, first...) {
 		if e.Opened {
-			c.g.index.Forget(led, e.ID, e.Version)
+			c.g.indexOf(c.mode).Forget(led, e.ID, e.Version)
 		}
 		c.tellErased(e)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"karaula/gateway/book"
 	"karaula/gateway/bus"
+	"karaula/gateway/index"
 	"karaula/internal/border"
 	"karaula/internal/ledger"
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -20,6 +21,15 @@ func (g *Gateway) bookOf(mode karaulav1.Mode) *book.Book {
 	return g.drills
 }
 
+// indexOf gives the index in which alerts of a mode are found. A question is asked of
+// what is meant, or of an exercise that it names; what has no name is found by none.
+func (g *Gateway) indexOf(mode karaulav1.Mode) *index.Index {
+	if mode == karaulav1.Mode_MODE_ACTUAL {
+		return g.index
+	}
+	return g.drillIndex
+}
+
 // filled reports whether both books hold everything that the streams do.
 func (g *Gateway) filled() bool { return g.book.Complete() && g.drills.Complete() }
 
@@ -28,13 +38,16 @@ func (g *Gateway) judgedTo(led ledger.ID, party string, epoch uint64) uint64 {
 	return max(g.book.JudgedTo(led, party, epoch), g.drills.JudgedTo(led, party, epoch))
 }
 
-// label is what the channel is called in metrics. A channel where nothing is
-// meant has a name there that no other channel can have.
-func (c *channel) label() string {
-	if c.mode == karaulav1.Mode_MODE_EXERCISE {
-		return "x." + c.id
+// label is what the channel is called in metrics and checks.
+func (c *channel) label() string { return label(c.id, c.mode) }
+
+// label is what a channel is called in metrics and checks. A channel for exercises has
+// a name there that no other channel can have, so that its alarms can be told apart.
+func label(id string, mode karaulav1.Mode) string {
+	if mode == karaulav1.Mode_MODE_EXERCISE {
+		return "x." + id
 	}
-	return c.id
+	return id
 }
 
 // markDrill marks an event of a channel where nothing is meant.

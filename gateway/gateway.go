@@ -56,19 +56,20 @@ type Gateway struct {
 	stubs      *stream.Log
 	diary      *diary.Diary
 
-	book      *book.Book // of what is meant
-	drills    *book.Book // of what is practised
-	drilling  sync.Map   // mode by id of the channels where nothing is meant
-	index     *index.Index
-	indexFile *index.File // nil if it cannot be used
-	bus       bus.Bus
-	desk      *desk.Desk
-	checker   *border.Checker
-	opener    opener
-	server    *link.Server
-	metrics   *metrics
-	started   time.Time
-	speaker   *pair.Speaker // nil where this gateway is alone
+	book       *book.Book   // of what is meant
+	drills     *book.Book   // of what is practised
+	drillIndex *index.Index // of what is practised
+	drilling   sync.Map     // mode by id of the channels where nothing is meant
+	index      *index.Index
+	indexFile  *index.File // of both indexes; nil if it cannot be used
+	bus        bus.Bus
+	desk       *desk.Desk
+	checker    *border.Checker
+	opener     opener
+	server     *link.Server
+	metrics    *metrics
+	started    time.Time
+	speaker    *pair.Speaker // nil where this gateway is alone
 
 	sealSeats, openSeats chan struct{}
 
@@ -184,7 +185,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	defer g.diary.Close() //nolint:errcheck // every head in it was synced
 	g.desk = desk.New(desk.Config{
 		Self: g.self, Name: g.o.Config.Name, Register: g.o.Register.View,
-		Book: g.book, Drills: g.drills, Exercises: g.exercises, Index: g.index, Complete: g.complete, Bus: &g.bus,
+		Book: g.book, Drills: g.drills, Exercises: g.exercises, Index: g.index, DrillIndex: g.drillIndex, Complete: g.complete, Bus: &g.bus,
 		Writer: g.writer, Open: g.open, Diary: g.diary, SignHead: g.signDeskHead, OfficerKey: g.o.Keys.Keys().Officer,
 		ReadLedger: g.readLedger, ReadAside: g.readAside, Skew: g.o.Config.ClockSkew,
 		Status: g.status, KeyUse: g.keyUse, PruneKeys: g.pruneKeys, Ledgers: g.ledgers, Repair: g.repair,
@@ -236,6 +237,7 @@ func (g *Gateway) mind(ctx, inner context.Context, stopDesk func(), deskDone <-c
 			g.sync(inner)
 		case <-sweep.C:
 			g.index.Sweep(g.o.Now())
+			g.drillIndex.Sweep(g.o.Now())
 			g.watchClocks(g.o.Now())
 			g.indexFile.Flush() //nolint:errcheck // told when the file is closed
 		}

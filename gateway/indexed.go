@@ -14,15 +14,19 @@ import (
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
-// openIndex makes the index of alerts and opens its file. A file that cannot be
+// openIndex makes the indexes of alerts and opens their file. A file that cannot be
 // used makes a start slower, and stops nothing.
+//
+// What is practised is hashed with a key of its own: even a record that came into
+// the other index would be found there by no question.
 func (g *Gateway) openIndex() error {
 	terms, err1 := indexKey(g.o.Keys.Keys(), "karaula/index-terms/v1")
-	file, err2 := indexKey(g.o.Keys.Keys(), "karaula/index-file-key/v1")
-	if err := errors.Join(err1, err2); err != nil {
+	drilled, err2 := indexKey(g.o.Keys.Keys(), "karaula/index-exercise-terms/v1")
+	file, err3 := indexKey(g.o.Keys.Keys(), "karaula/index-file-key/v1")
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return problem.Wrap(problem.Locked, err, "the index has no key; the gateway does not start")
 	}
-	g.index = index.New(index.NewHasher(terms))
+	g.index, g.drillIndex = index.New(index.NewHasher(terms)), index.New(index.NewHasher(drilled))
 	var err error
 	if g.indexFile, err = index.OpenFile(g.o.Layout.Index(), file); err != nil {
 		g.log.Warn("no index file", "why", err.Error())
@@ -37,8 +41,7 @@ func indexKey(keys *keyring.Gateway, label string) ([]byte, error) {
 
 // enterIndex completes an entry with what was sealed, and enters it into the
 // index. inner is nil for what is read back: then the index file is asked, and
-// only what it does not have is opened. Alerts of exercises are kept for the
-// book, and are never found by a look-up.
+// only what it does not have is opened.
 func (c *channel) enterIndex(e *book.Entry, p *envelope.Parsed, inner *karaulav1.Inner) {
 	r, ok := c.opened(e, p, inner)
 	if !ok {
@@ -49,10 +52,8 @@ func (c *channel) enterIndex(e *book.Entry, p *envelope.Parsed, inner *karaulav1
 	copy(e.About[:], r.GetAbout())
 	e.ReplyDue, e.ReviewDue, e.FalseHit = r.GetReplyDue(), r.GetReviewDue(), r.GetFalseHit()
 	e.Handling, e.Descent, e.Expires, e.Stage = r.GetHandling(), r.GetDescent(), r.GetExpires(), r.GetStage()
-	if c.mode == karaulav1.Mode_MODE_ACTUAL {
-		place := index.Place{Ledger: e.Ledger, Channel: e.Channel, Origin: e.Origin}
-		c.g.index.Put(index.EntryOf(r, place, p.Statement.GetEraseAfter()))
-	}
+	place := index.Place{Ledger: e.Ledger, Channel: e.Channel, Origin: e.Origin}
+	c.g.indexOf(c.mode).Put(index.EntryOf(r, place, p.Statement.GetEraseAfter()))
 }
 
 // enterAct completes an act with what was sealed, and enters it into the book;
@@ -75,10 +76,7 @@ func (c *channel) opened(e *book.Entry, p *envelope.Parsed, inner *karaulav1.Inn
 				return nil, false
 			}
 		}
-		r = c.g.index.Record(e.Ledger, e.Leaf, e.EraseAfter, inner)
-		if c.mode != karaulav1.Mode_MODE_ACTUAL {
-			r.Kinds, r.Hashes = nil, nil
-		}
+		r = c.g.indexOf(c.mode).Record(e.Ledger, e.Leaf, e.EraseAfter, inner)
 		c.g.indexFile.Add(r)
 	}
 	if p.IsStub() && !index.IsBare(r) {

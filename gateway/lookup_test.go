@@ -175,7 +175,7 @@ func BenchmarkLookUp(b *testing.B) {
 		timed(b, func(i int) int {
 			list, err := searchkey.Ask(plateAt(i))
 			must(b, err)
-			m, _ := h.gateway.index.Find(h.gateway.index.Terms(list), testworld.Start)
+			m, _ := h.gateway.index.Find(h.gateway.index.Terms("", list), testworld.Start)
 			return len(m)
 		})
 	})
@@ -209,7 +209,7 @@ func fillIndex(x *index.Index, n int) {
 		}
 		e := index.Entry{
 			Place: place, Version: 1, Type: karaulav1.AlertType_ALERT_TYPE_VEHICLE,
-			EraseAfter: testworld.Start.AddDate(1, 0, 0).UnixMicro(), Terms: x.Terms(list[:1]),
+			EraseAfter: testworld.Start.AddDate(1, 0, 0).UnixMicro(), Terms: x.Terms("", list[:1]),
 		}
 		sum := sha256.Sum256(fmt.Append(nil, i))
 		copy(e.ID[:], sum[:])

@@ -105,6 +105,24 @@ DATO                  OD                  KANAL  BROJ  VERZIJA  ŠTA
 			want: "asnjë përputhje\n",
 		},
 		{
+			name: "look-up in an exercise",
+			r: lookUpResult{Exercise: "drina-26", Answers: []lookUpAnswer{
+				{Line: 1, Matches: []matchLine{{Alert: "ID", Type: "vehicle", Origin: "al", Rank: "exact", Why: []string{"VIN"}}}, More: true},
+				{Line: 2, Error: "no number"},
+			}},
+			want: `EXERCISE drina-26: nothing of this is meant
+LINE  HIT                           TYPE     FROM  ALERT  HANDLING  BECAUSE OF
+1     EXERCISE drina-26, exact      vehicle  al    ID     -         VIN
+1     EXERCISE drina-26, more       -        -     -      -         there are more matches than these
+2     EXERCISE drina-26, not asked  -        -     -      -         no number
+`,
+		},
+		{
+			name: "no hit in an exercise",
+			r:    lookUpResult{Exercise: "drina-26", Answers: []lookUpAnswer{{}}},
+			want: "EXERCISE drina-26: nothing of this is meant\nEXERCISE drina-26, no hit\n",
+		},
+		{
 			name: "withdrawn and repudiated",
 			r: alertListResult{in: lang{lexicon.Bosnian}, Alerts: []alertLine{
 				{ID: "ID", Type: "route", Channel: "c", Origin: "ba", SaidAt: at, State: "accepted", Lifecycle: "withdraw", Repudiated: true},

@@ -28,6 +28,8 @@ const maxPlateLine = 256
 type lookUpResult struct {
 	Answers  []lookUpAnswer `json:"answers"`  // one for each question
 	Complete bool           `json:"complete"` // false while history is read after a start
+	// Exercise is the one that was asked for; absent where it is meant.
+	Exercise string `json:"exercise,omitempty"`
 
 	in lang
 }
@@ -51,6 +53,7 @@ type matchLine struct {
 	Handling string       `json:"handling"`            // what may be done with it: H0, H1, H2, H3
 	Court    string       `json:"court,omitempty"`     // what it needs to be evidence in court: consent, restriction
 	PassedOn *descentLine `json:"passed_on,omitempty"` // whose alert it is, if another party has passed it on
+	Exercise string       `json:"exercise,omitempty"`  // in which it was said; absent where it is meant
 }
 
 func (r lookUpResult) page(p *page) {
@@ -62,7 +65,7 @@ func (r lookUpResult) page(p *page) {
 			line, lines = strconv.Itoa(answer.Line), true
 		}
 		if answer.Error != "" {
-			rows = append(rows, []string{line, r.in.label("not asked"), "", "", "", "", answer.Error})
+			rows = append(rows, []string{line, r.marked(r.in.label("not asked")), "", "", "", "", answer.Error})
 		}
 		for _, m := range answer.Matches {
 			parties[m.Origin] = true
@@ -72,16 +75,19 @@ func (r lookUpResult) page(p *page) {
 				from += ", " + r.in.label("passed on") + ": " + r.in.party(m.PassedOn.Originator)
 			}
 			rows = append(rows, []string{
-				line, r.in.word(karaulav1.MatchRank(0), m.Rank), r.in.word(karaulav1.AlertType(0), m.Type),
+				line, r.marked(r.in.word(karaulav1.MatchRank(0), m.Rank)), r.in.word(karaulav1.AlertType(0), m.Type),
 				from, m.Alert, handlingText(r.in, m.Handling), r.in.label(m.Why[0]),
 			})
 		}
 		if answer.More {
-			rows = append(rows, []string{line, r.in.label("more"), "", "", "", "", r.in.label("there are more matches than these")})
+			rows = append(rows, []string{line, r.marked(r.in.label("more")), "", "", "", "", r.in.label("there are more matches than these")})
 		}
 	}
+	if r.Exercise != "" {
+		p.line("%s: nothing of this is meant", drilled(r.Exercise))
+	}
 	if len(rows) == 0 {
-		p.line("%s", r.in.label("no hit"))
+		p.line("%s", r.marked(r.in.label("no hit")))
 		return
 	}
 	head := []string{"line", "hit", "type", "from", "alert", "handling", "because of"}
@@ -95,6 +101,14 @@ func (r lookUpResult) page(p *page) {
 	r.in.footnote(p, parties)
 }
 
+// marked marks what a line begins with, so that none can be taken for what is meant.
+func (r lookUpResult) marked(text string) string {
+	if r.Exercise == "" {
+		return text
+	}
+	return drilled(r.Exercise) + ", " + text
+}
+
 // lookUpFlags are what the command can be asked.
 type lookUpFlags struct {
 	plate, country, vin, document, state, surname, given, born, firearm, maker string
@@ -102,7 +116,7 @@ type lookUpFlags struct {
 }
 
 func newLookUp(a *app) *cobra.Command {
-	var dir, purpose, reason, tag string
+	var dir, purpose, reason, tag, exercise string
 	var f lookUpFlags
 	c := &cobra.Command{
 		Use:   "lookup --dir DIR --purpose PURPOSE --reason TEXT",
@@ -113,15 +127,20 @@ when, what for and why is recorded before anything is answered.
 
 A match is no identification: "exact" is the same number, or the same names and
 day of birth; "likely" and "possible" say what differs. Open the alert, and
-confirm, before any measure.`,
+confirm, before any measure.
+
+With --exercise only what was said in that exercise is found, and never without:
+every line of the answer is marked, and the record says that it was practice.`,
 		Example: `  karaula lookup --plate "AA 000 TT" --country AL --purpose prevention --reason "check at the crossing" --dir me
   karaula lookup --surname Testović --given Primer --born 1985-02-17 --purpose detection --reason "TEST-2026-1" --dir me
+  karaula lookup --plate "ZZ 000 ZZ" --purpose prevention --reason "drina-26, team 2" --exercise drina-26 --dir me
   karaula lookup --plates - --purpose prevention --reason "camera 3, lane 2" --dir me --output json <plates.txt`,
 		Args: positional(),
 	}
 	f.add(c)
 	c.Flags().StringVar(&purpose, "purpose", "", "what for: "+list(alert.Words(karaulav1.Purpose(0).Descriptor())))
 	c.Flags().StringVar(&reason, "reason", "", "why; recorded, so name a case or a check, never a person")
+	c.Flags().StringVar(&exercise, "exercise", "", "only in this exercise; without it only in what is meant")
 	required(c, "purpose", "reason")
 	languageFlag(c, &tag)
 	dirFlag(c, &dir)
@@ -142,12 +161,12 @@ confirm, before any measure.`,
 		if err != nil {
 			return err
 		}
-		r := lookUpResult{Answers: []lookUpAnswer{}, Complete: true, in: in}
+		r := lookUpResult{Answers: []lookUpAnswer{}, Complete: true, Exercise: exercise, in: in}
 		for len(asked) > 0 {
 			part := asked[:min(len(asked), lookUpBatch)]
 			asked = asked[len(part):]
 			resp, err := node.LookUp(c.Context(), connect.NewRequest(&karaulav1.LookUpRequest{
-				Questions: part, Purpose: karaulav1.Purpose(n), Reason: reason,
+				Questions: part, Purpose: karaulav1.Purpose(n), Reason: reason, Exercise: exercise,
 			}))
 			if err != nil {
 				return desk.FromConnect(err)
@@ -178,7 +197,8 @@ func (r *lookUpResult) add(resp *karaulav1.LookUpResponse, lines bool) {
 				Alert: m.GetAlertId(), Version: m.GetVersion(), Type: terms.TypeWord(m.GetType()), Origin: m.GetOrigin(),
 				Channels: m.GetChannels(), Why: m.GetWhy(), Urgency: m.GetUrgency(),
 				Handling: alert.HandlingWord(m.GetHandling()), Court: courtWord(m.GetHandling()), PassedOn: newDescentLine(m.GetDescent()),
-				Rank: strings.ToLower(strings.TrimPrefix(m.GetRank().String(), "MATCH_RANK_")),
+				Exercise: m.GetExercise(),
+				Rank:     strings.ToLower(strings.TrimPrefix(m.GetRank().String(), "MATCH_RANK_")),
 			})
 		}
 		r.Answers = append(r.Answers, line)

@@ -51,8 +51,10 @@ type Config struct {
 	Drills   *book.Book // of what is practised
 	// Exercises gives what is practised on the open channels.
 	Exercises func() []*karaulav1.ExerciseState
-	Index     *index.Index
-	// Complete reports whether Book and Index hold everything that the streams do.
+	Index     *index.Index // of what is meant
+	// DrillIndex is that of what is practised, each exercise for itself.
+	DrillIndex *index.Index
+	// Complete reports whether books and indexes hold everything that the streams do.
 	Complete func() bool
 	Bus      *bus.Bus
 	// Writer gives the voice on a channel.

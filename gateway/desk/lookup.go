@@ -36,9 +36,14 @@ func (d *Desk) lookUp(ctx context.Context, req *karaulav1.LookUpRequest) (*karau
 	if err := checkLookUp(req); err != nil {
 		return nil, err
 	}
+	exercise := req.GetExercise()
+	in, err := d.indexFor(exercise)
+	if err != nil {
+		return nil, err
+	}
 	now := d.cfg.Now()
-	resp := &karaulav1.LookUpResponse{Complete: d.cfg.Complete()}
-	entry := &karaulav1.DeskEntry{Reason: req.GetReason(), Purpose: req.GetPurpose()}
+	resp := &karaulav1.LookUpResponse{Complete: d.cfg.Complete(), Exercise: exercise}
+	entry := &karaulav1.DeskEntry{Reason: req.GetReason(), Purpose: req.GetPurpose(), Exercise: exercise}
 	for _, q := range req.GetQuestions() {
 		answer := &karaulav1.LookUpAnswer{Tag: q.GetTag()}
 		resp.Answers = append(resp.Answers, answer)
@@ -47,16 +52,32 @@ func (d *Desk) lookUp(ctx context.Context, req *karaulav1.LookUpRequest) (*karau
 			answer.Error = err.Error()
 			continue
 		}
-		terms := d.cfg.Index.Terms(list)
-		found, more := d.cfg.Index.Find(terms, now)
+		terms := in.Terms(exercise, list)
+		found, more := in.Find(terms, now)
 		answer.More = more
 		for _, m := range found {
-			answer.Matches = append(answer.Matches, d.match(m))
+			answer.Matches = append(answer.Matches, d.match(m, exercise))
 		}
 		entry.Asked = append(entry.Asked, terms[0].Hash[:])
 		entry.Matched = append(entry.Matched, uint32(len(found))) //nolint:gosec // at most index.MaxMatches
 	}
 	return resp, d.record(ctx, officer, "look-up", entry)
+}
+
+// indexFor gives the index that a look-up asks: of what is meant, or of the one
+// exercise that it names. A name that nobody has announced would be answered with
+// "no hit", which is no practice.
+func (d *Desk) indexFor(exercise string) (*index.Index, error) {
+	if exercise == "" {
+		return d.cfg.Index, nil
+	}
+	for _, e := range d.cfg.Exercises() {
+		if e.GetName() == exercise {
+			return d.cfg.DrillIndex, nil
+		}
+	}
+	return nil, problem.New(problem.NotFound, "no exercise of this name is announced here; nothing was looked up").
+		WithHint("karaula exercise list --dir DIR")
 }
 
 // checkLookUp refuses a request that says too little or asks too much.
@@ -82,12 +103,13 @@ func checkLookUp(req *karaulav1.LookUpRequest) error {
 	return nil
 }
 
-func (d *Desk) match(m index.Match) *karaulav1.Match {
+func (d *Desk) match(m index.Match, exercise string) *karaulav1.Match {
 	out := &karaulav1.Match{
 		AlertId: book.IDText(m.ID), Version: m.Version, Type: m.Type, Origin: m.Origin, Channels: m.Channels,
 		Rank: karaulav1.MatchRank(m.Rank()), Urgency: alert.UrgencyWord(m.Urgency), EraseAfter: m.EraseAfter,
+		Exercise: exercise,
 	}
-	for _, e := range d.cfg.Book.Find(m.ID) {
+	for _, e := range d.bookFor(exercise).Find(m.ID) {
 		if e.Origin == m.Origin && e.Version == m.Version && !e.Refused() {
 			out.Handling, out.Descent = e.Handling, e.Descent
 		}

@@ -39,11 +39,17 @@ func NewHasher(key []byte) *Hasher {
 	return &Hasher{sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
 }
 
-// Hash gives the hash of a term.
-func (h *Hasher) Hash(t searchkey.Term) Hash {
+// Hash gives the hash of a term of what is meant (empty name), or of what was said
+// in an exercise: an exercise's name never contains a zero byte, and so a term of
+// one is never a term of another.
+func (h *Hasher) Hash(exercise string, t searchkey.Term) Hash {
 	m := h.pool.Get().(hash.Hash) //nolint:forcetypeassert // the pool makes nothing else
 	defer h.pool.Put(m)
 	m.Reset()
+	if exercise != "" {
+		m.Write([]byte(exercise))
+		m.Write([]byte{0})
+	}
 	m.Write([]byte{byte(t.Kind)})
 	m.Write([]byte(t.Value))
 	var sum [sha256.Size]byte

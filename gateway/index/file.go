@@ -30,7 +30,7 @@ import (
 // exchanged or brought in from another file; the last ones can be cut off, which
 // costs nothing but opening their alerts again.
 const (
-	magic     = "karaula index v2\n"
+	magic     = "karaula index v3\n"
 	saltSize  = 32
 	fileLabel = "karaula/index-file/v1"
 	maxFrame  = 4 << 20

@@ -87,11 +87,11 @@ func (x *Index) clear() {
 	x.byID, x.slots, x.heads = map[ledger.ID]uint32{}, map[alertKey]uint32{}, map[Hash]uint32{}
 }
 
-// Terms hashes terms.
-func (x *Index) Terms(list []searchkey.Term) []HashedTerm {
+// Terms hashes terms that are asked for among what is meant (empty name), or in one exercise.
+func (x *Index) Terms(exercise string, list []searchkey.Term) []HashedTerm {
 	out := make([]HashedTerm, len(list))
 	for i, t := range list {
-		out[i] = HashedTerm{t.Kind, x.hasher.Hash(t)}
+		out[i] = HashedTerm{t.Kind, x.hasher.Hash(exercise, t)}
 	}
 	return out
 }

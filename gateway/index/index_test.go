@@ -44,13 +44,28 @@ func plate(number, country string) []searchkey.Term {
 func entry(x *index.Index, n byte, version uint32, at index.Place, number string) index.Entry {
 	return index.Entry{
 		Place: at, ID: [16]byte{15: n}, Version: version, Type: karaulav1.AlertType_ALERT_TYPE_VEHICLE,
-		EraseAfter: now.Add(time.Hour).UnixMicro(), Terms: x.Terms(plate(number, "AL")),
+		EraseAfter: now.Add(time.Hour).UnixMicro(), Terms: x.Terms("", plate(number, "AL")),
 	}
 }
 
 func find(x *index.Index, number, country string) []index.Match {
-	m, _ := x.Find(x.Terms(plate(number, country)), now)
+	m, _ := x.Find(x.Terms("", plate(number, country)), now)
 	return m
+}
+
+// A term of an exercise is a term of no other, and of nothing that is meant.
+func TestExercisesShareNoTerms(t *testing.T) {
+	t.Parallel()
+	x := newIndex()
+	list := plate("AA 000 TT", "AL")
+	e := entry(x, 1, 1, place("x", "al"), "AA 000 TT")
+	e.Terms = x.Terms("drina-26", list)
+	x.Put(e)
+	for exercise, want := range map[string]int{"drina-26": 1, "drina-2": 0, "una-26": 0, "": 0} {
+		if m, _ := x.Find(x.Terms(exercise, list), now); len(m) != want {
+			t.Errorf("%q finds %v, want %d", exercise, m, want)
+		}
+	}
 }
 
 func TestFind(t *testing.T) {
@@ -139,7 +154,7 @@ func TestOneTermManyAlerts(t *testing.T) {
 		e.ID = [16]byte{0: byte(n >> 8), 1: byte(n)}
 		x.Put(e)
 	}
-	got, more := x.Find(x.Terms(plate("AA 000", "AL")), now)
+	got, more := x.Find(x.Terms("", plate("AA 000", "AL")), now)
 	if len(got) != index.MaxMatches || !more || got[0].ID != [16]byte{0: 999 >> 8, 1: 999 & 0xff} {
 		t.Errorf("%d matches, more: %v, first %x", len(got), more, got[0].ID)
 	}
@@ -155,7 +170,7 @@ func TestAnyOrder(t *testing.T) {
 		for range rapid.IntRange(1, 40).Draw(t, "n") {
 			e := entry(x, byte(rapid.IntRange(0, 3).Draw(t, "id")), uint32(rapid.IntRange(1, 4).Draw(t, "version")),
 				place("b01-al-me", rapid.SampledFrom([]string{"al", "me"}).Draw(t, "origin")), "AA 000")
-			e.Terms = x.Terms(plate(fmt.Sprint("P", e.ID[15], e.Version, e.Origin), "AL"))
+			e.Terms = x.Terms("", plate(fmt.Sprint("P", e.ID[15], e.Version, e.Origin), "AL"))
 			e.Withdrawn = e.Version == 4
 			all = append(all, e)
 		}
@@ -222,7 +237,7 @@ func BenchmarkFind(b *testing.B) {
 		i := 0
 		for b.Loop() {
 			i = (i + 7919) % n
-			if _, ok := bare[hasher.Hash(plate(fmt.Sprintf("AA %06d", i), "AL")[0])]; !ok {
+			if _, ok := bare[hasher.Hash("", plate(fmt.Sprintf("AA %06d", i), "AL")[0])]; !ok {
 				b.Fatal("not found")
 			}
 		}

@@ -44,7 +44,7 @@ func (x *Index) Record(led, leaf [32]byte, eraseAfter int64, inner *karaulav1.In
 	r.Expires, r.Stage = alert.Expiry(a, said).UnixMicro(), a.GetPatrol().GetStage()
 	list := searchkey.Of(a)
 	for _, t := range list[:min(len(list), maxTerms)] {
-		h := x.hasher.Hash(t)
+		h := x.hasher.Hash(inner.GetExercise(), t)
 		r.Kinds = append(r.Kinds, byte(t.Kind))
 		r.Hashes = append(r.Hashes, h[:]...)
 	}

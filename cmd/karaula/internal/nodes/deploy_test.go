@@ -122,7 +122,7 @@ func read(t *testing.T, path string) []byte {
 
 var (
 	metricName = regexp.MustCompile(`\b(karaula_[a-z_]+)(\{[^}]*\})?`)
-	matcher    = regexp.MustCompile(`([a-z_]+)=~?"([^"]*)"`)
+	matcher    = regexp.MustCompile(`([a-z_]+)(=|=~|!=|!~)"([^"]*)"`)
 	grouped    = regexp.MustCompile(`by \(([^)]*)\)`)
 )
 
@@ -148,7 +148,7 @@ func fits(have map[string][]string, expr string) []string {
 				out = append(out, name+" has no label "+m[1])
 			}
 			if m[1] == "check" {
-				out = append(out, unknownChecks(m[2])...)
+				out = append(out, unknownChecks(m[3])...)
 			}
 		}
 	}
@@ -170,11 +170,79 @@ func fits(have map[string][]string, expr string) []string {
 func unknownChecks(pattern string) []string {
 	var out []string
 	for id := range strings.SplitSeq(pattern, "|") {
-		if !slices.ContainsFunc(checkup.All(), func(k checkup.Kind) bool { return k.ID == id }) {
+		asked := regexp.MustCompile("^(?:" + id + ")$")
+		if !slices.ContainsFunc(checkup.All(), func(k checkup.Kind) bool { return asked.MatchString(k.ID) }) {
 			out = append(out, "there is no check "+id)
 		}
 	}
 	return out
+}
+
+// Patterns of what is practised: labels of channels, and names of streams.
+const (
+	drillChannels = "x[.].*"
+	drillStreams  = "(OUT|IN)X_.*"
+)
+
+// mistaken says which uses of metrics in an expression do not tell what is practised
+// from what is meant. drill is set if all of them ask for what is practised.
+func mistaken(have map[string][]string, expr string) (out []string, drill bool) {
+	uses := metricName.FindAllStringSubmatch(expr, -1)
+	drill = len(uses) > 0
+	for _, use := range uses {
+		matchers := map[string][]string{}
+		for _, m := range matcher.FindAllStringSubmatch(use[2], -1) {
+			matchers[m[1]] = m[2:]
+		}
+		label, pattern := "", drillChannels
+		if check := matchers["check"]; check == nil {
+			if slices.Contains(have[strings.TrimSuffix(use[1], "_bucket")], "channel") {
+				label = "channel"
+			}
+		} else if strings.HasPrefix(check[1], "channel") {
+			label = "about"
+		} else if strings.HasPrefix(check[1], "stream") {
+			label, pattern = "about", drillStreams
+		}
+		m := matchers[label]
+		drill = drill && m != nil && m[0] == "=~"
+		if label != "" && (m == nil || m[1] != pattern || m[0] != "=~" && m[0] != "!~") {
+			out = append(out, use[0]+" does not tell an exercise by "+label)
+		}
+	}
+	return out, drill
+}
+
+// An exercise wakes nobody, and has an alarm of its own.
+func TestAlarmsTellExercisesApart(t *testing.T) {
+	t.Parallel()
+	have := metricsOfANode(t)
+	drills := 0
+	for _, g := range loadAlarms(t).Groups {
+		for _, r := range g.Rules {
+			faults, drill := mistaken(have, r.Expr)
+			for _, fault := range faults {
+				t.Errorf("%s: %s", r.Alert, fault)
+			}
+			if drill {
+				drills++
+				if r.Labels["severity"] == "page" || !strings.Contains(r.Annotations["summary"], "EXERCISE") {
+					t.Errorf("%s is of exercises, wakes somebody or does not say so", r.Alert)
+				}
+			}
+		}
+	}
+	if drills == 0 {
+		t.Error("no alarm watches channels for exercises")
+	}
+	for _, expr := range []string{
+		`karaula_channel_halted == 1`, `karaula_channel_halted{channel!~"x.*"} == 1`, `karaula_check_state{check="channel.open"} == 2`,
+		`karaula_check_state{check="stream.room", about!~"x[.].*"} == 2`, `rate(karaula_said_to_receipted_seconds_bucket[5m]) > 1`,
+	} {
+		if faults, _ := mistaken(have, expr); len(faults) == 0 {
+			t.Errorf("%s is taken for one that leaves exercises out", expr)
+		}
+	}
 }
 
 func TestAlarmsNameMetricsAndChecksThatExist(t *testing.T) {

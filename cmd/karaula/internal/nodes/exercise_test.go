@@ -1,7 +1,10 @@
 package nodes
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"karaula/gateway/desk"
+	"karaula/internal/evidence"
 	"karaula/internal/problem"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
@@ -172,6 +176,7 @@ func TestAnExerciseIsNeverMistaken(t *testing.T) {
 	}
 	d.list(d.me, "una-26", 0)
 	d.apart(before.GetAlertId())
+	d.practiseLookUp(practised.GetAlertId())
 	if n := d.clocks(d.me, ""); n != 0 {
 		t.Errorf("%d clocks run for what is practised", n)
 	}
@@ -234,13 +239,83 @@ func (d *drills) apart(meant string) {
 		d.t.Errorf("an export of the exercise: %v, %v", export.Msg(), export.Err())
 	}
 	for line := range strings.Lines(d.page(d.pair.me, "/metrics")) {
-		technical := strings.HasPrefix(line, "karaula_check_state{") // whether the channel works, whatever it is for
-		if !technical && strings.Contains(line, `"`+drillChannel+`"`) || strings.HasPrefix(line, "karaula_clocks{") {
+		if strings.Contains(line, `"`+drillChannel) || strings.HasPrefix(line, "karaula_clocks{") {
 			d.t.Errorf("%s is not apart", line)
 		}
 	}
 	if !strings.Contains(d.page(d.pair.me, "/metrics"), `channel="x.`+drillChannel+`"`) {
 		d.t.Error("the exercise has no metrics: the test would find nothing")
+	}
+}
+
+// practiseLookUp looks up in the exercise, two plates at once: what is practised is
+// found and marked, what is meant never, and a name that nobody announced is no exercise.
+func (d *drills) practiseLookUp(practised string) {
+	d.t.Helper()
+	ask := func(exercise string) (*karaulav1.LookUpResponse, error) {
+		req := &karaulav1.LookUpRequest{
+			Purpose: karaulav1.Purpose_PURPOSE_DETECTION, Reason: "invented practice", Exercise: exercise,
+		}
+		for _, number := range []string{"QX 777 XQ", "QX 778 XQ"} {
+			req.Questions = append(req.Questions, &karaulav1.Question{About: &karaulav1.Question_Plate{
+				Plate: &karaulav1.PlateQuestion{Number: number},
+			}})
+		}
+		resp, err := d.me.LookUp(d.ctx, connect.NewRequest(req))
+		if err != nil {
+			return nil, desk.FromConnect(err)
+		}
+		return resp.Msg, nil
+	}
+	resp, err := ask(drill)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	m := resp.GetAnswers()[0].GetMatches()
+	if resp.GetExercise() != drill || len(m) != 1 || m[0].GetAlertId() != practised || m[0].GetExercise() != drill ||
+		m[0].GetChannels()[0] != drillChannel || m[0].GetHandling() == 0 || len(resp.GetAnswers()[1].GetMatches()) != 0 {
+		d.t.Errorf("a look-up in the exercise finds %v", resp)
+	}
+	for _, name := range []string{"una-26", "*", drill + "x"} {
+		if resp, err := ask(name); !problem.Is(err, problem.NotFound) {
+			d.t.Errorf("a look-up in %q: %v, %v", name, resp, err)
+		}
+	}
+	d.recorded()
+}
+
+// recorded expects that me's records of who looked tell look-ups that were practice
+// from those that were meant.
+func (d *drills) recorded() {
+	d.t.Helper()
+	begun, err := d.me.Audit(d.ctx, connect.NewRequest(&karaulav1.AuditRequest{Deed: "audit-desk", Reason: "invented"}))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	pieces, err := d.me.ReadDesk(d.ctx, connect.NewRequest(&karaulav1.ReadDeskRequest{Audit: begun.Msg.GetAudit()}))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	var file bytes.Buffer
+	put, err := evidence.WriteDesk(&file)
+	for err == nil && pieces.Receive() {
+		for _, p := range pieces.Msg().GetPieces() {
+			err = errors.Join(err, put(p))
+		}
+	}
+	if err = errors.Join(err, pieces.Err()); err != nil {
+		d.t.Fatal(err)
+	}
+	own, _ := d.pair.me.Register.View().Card("me")
+	var said []string
+	_, err = evidence.VerifyDesk(&file, []string{own.Root}, func(_ uint64, e *karaulav1.DeskEntry) error {
+		if e.GetDeed() == "look-up" {
+			said = append(said, e.GetExercise()+":"+e.GetReason())
+		}
+		return nil
+	})
+	if !slices.Equal(said, []string{":invented check", drill + ":invented practice"}) {
+		d.t.Errorf("recorded: %q, %v", said, err)
 	}
 }
 

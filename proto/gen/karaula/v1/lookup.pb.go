@@ -90,7 +90,9 @@ type LookUpRequest struct {
 	// What for (Directive (EU) 2016/680, Art. 1).
 	Purpose Purpose `protobuf:"varint,2,opt,name=purpose,proto3,enum=karaula.v1.Purpose" json:"purpose,omitempty"`
 	// Why, in at most 500 bytes; name a case or a check, never a person.
-	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Only in this exercise, which a party here has announced; empty: only in what is meant.
+	Exercise      string `protobuf:"bytes,4,opt,name=exercise,proto3" json:"exercise,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -142,6 +144,13 @@ func (x *LookUpRequest) GetPurpose() Purpose {
 func (x *LookUpRequest) GetReason() string {
 	if x != nil {
 		return x.Reason
+	}
+	return ""
+}
+
+func (x *LookUpRequest) GetExercise() string {
+	if x != nil {
+		return x.Exercise
 	}
 	return ""
 }
@@ -632,7 +641,9 @@ type LookUpResponse struct {
 	Answers []*LookUpAnswer `protobuf:"bytes,1,rep,name=answers,proto3" json:"answers,omitempty"`
 	// False while the index is not complete, after a start or a loss: no match
 	// then does not mean that there is nothing.
-	Complete      bool `protobuf:"varint,2,opt,name=complete,proto3" json:"complete,omitempty"`
+	Complete bool `protobuf:"varint,2,opt,name=complete,proto3" json:"complete,omitempty"`
+	// The exercise that was asked for: then nothing of the answers is meant.
+	Exercise      string `protobuf:"bytes,3,opt,name=exercise,proto3" json:"exercise,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -679,6 +690,13 @@ func (x *LookUpResponse) GetComplete() bool {
 		return x.Complete
 	}
 	return false
+}
+
+func (x *LookUpResponse) GetExercise() string {
+	if x != nil {
+		return x.Exercise
+	}
+	return ""
 }
 
 // LookUpAnswer is hit or no hit.
@@ -778,7 +796,9 @@ type Match struct {
 	// What may be done with it.
 	Handling Handling `protobuf:"varint,10,opt,name=handling,proto3,enum=karaula.v1.Handling" json:"handling,omitempty"`
 	// Where it comes from, if it was passed on.
-	Descent       *Descent `protobuf:"bytes,11,opt,name=descent,proto3" json:"descent,omitempty"`
+	Descent *Descent `protobuf:"bytes,11,opt,name=descent,proto3" json:"descent,omitempty"`
+	// Name of the exercise that it was said in; empty if it is meant.
+	Exercise      string `protobuf:"bytes,12,opt,name=exercise,proto3" json:"exercise,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -890,16 +910,24 @@ func (x *Match) GetDescent() *Descent {
 	return nil
 }
 
+func (x *Match) GetExercise() string {
+	if x != nil {
+		return x.Exercise
+	}
+	return ""
+}
+
 var File_karaula_v1_lookup_proto protoreflect.FileDescriptor
 
 const file_karaula_v1_lookup_proto_rawDesc = "" +
 	"\n" +
 	"\x17karaula/v1/lookup.proto\x12\n" +
-	"karaula.v1\x1a\x16karaula/v1/alert.proto\x1a\x16karaula/v1/inner.proto\x1a\x16karaula/v1/terms.proto\"\x8a\x01\n" +
+	"karaula.v1\x1a\x16karaula/v1/alert.proto\x1a\x16karaula/v1/inner.proto\x1a\x16karaula/v1/terms.proto\"\xa6\x01\n" +
 	"\rLookUpRequest\x122\n" +
 	"\tquestions\x18\x01 \x03(\v2\x14.karaula.v1.QuestionR\tquestions\x12-\n" +
 	"\apurpose\x18\x02 \x01(\x0e2\x13.karaula.v1.PurposeR\apurpose\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xee\x03\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1a\n" +
+	"\bexercise\x18\x04 \x01(\tR\bexercise\"\xee\x03\n" +
 	"\bQuestion\x12\x10\n" +
 	"\x03tag\x18\x01 \x01(\tR\x03tag\x121\n" +
 	"\x05plate\x18\x02 \x01(\v2\x19.karaula.v1.PlateQuestionH\x00R\x05plate\x12\x12\n" +
@@ -929,15 +957,16 @@ const file_karaula_v1_lookup_proto_rawDesc = "" +
 	"birth_date\x18\x03 \x01(\tR\tbirthDate\"=\n" +
 	"\x0fFirearmQuestion\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\tR\x06serial\x12\x12\n" +
-	"\x04make\x18\x02 \x01(\tR\x04make\"`\n" +
+	"\x04make\x18\x02 \x01(\tR\x04make\"|\n" +
 	"\x0eLookUpResponse\x122\n" +
 	"\aanswers\x18\x01 \x03(\v2\x18.karaula.v1.LookUpAnswerR\aanswers\x12\x1a\n" +
-	"\bcomplete\x18\x02 \x01(\bR\bcomplete\"w\n" +
+	"\bcomplete\x18\x02 \x01(\bR\bcomplete\x12\x1a\n" +
+	"\bexercise\x18\x03 \x01(\tR\bexercise\"w\n" +
 	"\fLookUpAnswer\x12\x10\n" +
 	"\x03tag\x18\x01 \x01(\tR\x03tag\x12+\n" +
 	"\amatches\x18\x02 \x03(\v2\x11.karaula.v1.MatchR\amatches\x12\x12\n" +
 	"\x04more\x18\x03 \x01(\bR\x04more\x12\x14\n" +
-	"\x05error\x18\x04 \x01(\tR\x05error\"\xf4\x02\n" +
+	"\x05error\x18\x04 \x01(\tR\x05error\"\x90\x03\n" +
 	"\x05Match\x12\x19\n" +
 	"\balert_id\x18\x01 \x01(\tR\aalertId\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\rR\aversion\x12)\n" +
@@ -951,7 +980,8 @@ const file_karaula_v1_lookup_proto_rawDesc = "" +
 	"eraseAfter\x120\n" +
 	"\bhandling\x18\n" +
 	" \x01(\x0e2\x14.karaula.v1.HandlingR\bhandling\x12-\n" +
-	"\adescent\x18\v \x01(\v2\x13.karaula.v1.DescentR\adescent*m\n" +
+	"\adescent\x18\v \x01(\v2\x13.karaula.v1.DescentR\adescent\x12\x1a\n" +
+	"\bexercise\x18\f \x01(\tR\bexercise*m\n" +
 	"\tMatchRank\x12\x1a\n" +
 	"\x16MATCH_RANK_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13MATCH_RANK_POSSIBLE\x10\x01\x12\x15\n" +
