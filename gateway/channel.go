@@ -64,6 +64,9 @@ type channel struct {
 	sightMu sync.Mutex
 	sights  map[witness]*sight // what partners have signed of other ledgers
 
+	impostorMu sync.Mutex
+	impostors  map[string]string // what was told of own keys that are revoked, by where
+
 	lists   map[string]*erase.List // what lies where, by origin
 	stale   stale                  // of the index file
 	erasing chan struct{}          // has an element when something is to be erased at once
@@ -89,7 +92,7 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 		epochs: map[string][]*karaulav1.EpochEnd{}, compared: map[string]bool{}, openedAt: g.o.Now(), attended: newAttention(),
 		judged: make(chan struct{}, 1),
 		lists:  map[string]*erase.List{}, erasing: make(chan struct{}, 1),
-		sights: map[witness]*sight{}, origins: map[ledger.ID]string{},
+		impostors: map[string]string{}, sights: map[witness]*sight{}, origins: map[ledger.ID]string{},
 		stored: map[string]*stock.Stored{}, shelves: map[string]*stock.Shelf{},
 	}
 	if c.mode != karaulav1.Mode_MODE_ACTUAL {
@@ -129,6 +132,7 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 		MaySpeak:    c.maySpeak,
 		Skew:        g.o.Config.ClockSkew,
 		OnSaid:      c.onSaid,
+		OnRevoked:   func(st *karaulav1.Statement) { c.impostor(g.self, st) },
 		Seats:       g.sealSeats,
 		Now:         g.o.Now,
 		Logger:      g.log,
@@ -201,6 +205,7 @@ func (c *channel) ledger(origin string) ledger.ID {
 
 // openEars reads back what every partner said, and starts to listen.
 func (c *channel) openEars(ctx context.Context) error {
+	c.g.metrics.impostors.WithLabelValues(c.label(), c.g.self).Add(0)
 	for _, p := range c.partners() {
 		c.g.metrics.begin(c.label(), p)
 		led := border.NewLedger(c.ledger(p), c.id, p, c.mode)

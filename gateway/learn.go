@@ -3,7 +3,6 @@ package gateway
 import (
 	"bytes"
 	"context"
-	"errors"
 	"regexp"
 	"slices"
 
@@ -161,7 +160,7 @@ func (p *partner) compareOurs(ctx context.Context, h *karaulav1.Head) {
 		if later || h.GetEpoch() == own.GetEpoch() && (h.GetSize() > own.GetSize() || other) {
 			if err := p.prove(ctx, c, own, h); err != nil {
 				p.note("it names another head of our ledger on " + c.id + ": " + err.Error())
-				if !errors.Is(err, errUnproven) && !problem.Is(err, problem.Unreachable) {
+				if !noProof(err) && !problem.Is(err, problem.Unreachable) {
 					c.writer.Halt(err)
 				}
 				continue

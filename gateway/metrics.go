@@ -22,6 +22,7 @@ type metrics struct {
 	receipted   *prometheus.HistogramVec
 	troubles    *prometheus.CounterVec
 	clocks      *prometheus.GaugeVec
+	impostors   *prometheus.CounterVec
 }
 
 // lagBuckets are seconds, from two nodes in a room to a partner that was away.
@@ -68,6 +69,10 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		Name: "karaula_clocks",
 		Help: "What parties owe and have not done, by kind, state (running, soon, overdue) and party.",
 	}, []string{"kind", "state", "party"})
+	m.impostors = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "karaula_revoked_key_used_total",
+		Help: "Statements signed with an own key after it was revoked, by channel and by who shows them (the own code: the own stream).",
+	}, []string{"channel", "party"})
 	m.erased = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "karaula_statements_erased_total", Help: "Statements whose content was erased here, by channel and origin.",
 	}, []string{"channel", "origin"})
@@ -76,7 +81,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	}
 	var errs []error
 	all := []prometheus.Collector{
-		m.published, m.judged, m.quarantined, m.requests, m.lag, m.receipted, m.troubles, m.clocks, m.erased, m.stock,
+		m.published, m.judged, m.quarantined, m.requests, m.lag, m.receipted, m.troubles, m.clocks, m.erased, m.stock, m.impostors,
 	}
 	for _, c := range all {
 		errs = append(errs, reg.Register(c))
@@ -94,4 +99,5 @@ func (m *metrics) begin(channel, party string) {
 		m.quarantined.WithLabelValues(channel, party, code).Add(0)
 	}
 	m.quarantined.WithLabelValues(channel, party, bus.Replayed).Add(0)
+	m.impostors.WithLabelValues(channel, party).Add(0)
 }

@@ -3,8 +3,10 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"errors"
 	"time"
 
+	"karaula/internal/border"
 	"karaula/internal/envelope"
 	"karaula/internal/problem"
 	"karaula/internal/register"
@@ -18,13 +20,17 @@ const proveTimeout = 5 * time.Second
 // does not show it.
 var errUnproven = problem.New(problem.Verification, "it did not show a statement with our signature")
 
+// errRevoked says that what a partner shows was signed with an own key that did not
+// count any more there: whoever has stolen it could say so.
+var errRevoked = problem.New(problem.Verification, "it shows a statement that a revoked key of ours has signed")
+
 // prove asks a partner for the statement that its head speaks of, and gives the
 // reason to stop if it holds one with our signature that our journal does not
 // know. A head alone is only its word: whoever shares a channel with us could
 // silence us towards everybody else on it.
 //
-// Gives nil if what it holds is ours, errUnproven if it shows nothing, and a
-// problem of kind Unreachable if it or our own broker cannot be asked now.
+// Gives nil if what it holds is ours, errUnproven if it shows nothing, errRevoked if
+// what it shows counts for nobody, and a problem of kind Unreachable if it or our own broker cannot be asked now.
 func (p *partner) prove(ctx context.Context, c *channel, own, theirs *karaulav1.Head) error {
 	epoch, seq := own.GetEpoch(), min(theirs.GetSize(), own.GetSize()+1)
 	if theirs.GetEpoch() > epoch {
@@ -44,6 +50,10 @@ func (p *partner) prove(ctx context.Context, c *channel, own, theirs *karaulav1.
 		st.Statement.GetSeq() != seq {
 		return errUnproven
 	}
+	if border.Repudiated(p.g.o.Register.View(), st.Statement) {
+		c.impostor(p.code, st.Statement)
+		return errRevoked
+	}
 	// The journal is asked again: the partner chooses when it answers.
 	if now := c.writer.Head(); epoch == now.GetEpoch() && seq <= now.GetSize() {
 		leaf, known := c.leaf(epoch, seq)
@@ -58,6 +68,9 @@ func (p *partner) prove(ctx context.Context, c *channel, own, theirs *karaulav1.
 		"%s holds a statement %d of ours on channel %s that the signing journal does not know; nothing is said there",
 		p.code, seq, c.id).WithHint("karaula ledger repair --channel %s", c.id)
 }
+
+// noProof reports whether an answer to [partner.prove] gives no reason to stop.
+func noProof(err error) bool { return errors.Is(err, errUnproven) || errors.Is(err, errRevoked) }
 
 // stub asks the partner for one statement without its content.
 func (p *partner) stub(ctx context.Context, led [32]byte, epoch, seq uint64) ([]byte, error) {

@@ -2,11 +2,18 @@ package gateway
 
 import (
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
+
 	"karaula/gateway/stream"
+	"karaula/internal/card"
 	"karaula/internal/problem"
+	"karaula/internal/register"
 	"karaula/internal/subject"
 	"karaula/internal/testworld"
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -161,4 +168,67 @@ func TestAProofOfALaterEpochStopsTheChannel(t *testing.T) {
 	if c.writer.Halted() == nil {
 		t.Error("the channel goes on in an epoch that is over")
 	}
+}
+
+// Who has stolen a key can still sign with it after it was revoked, and have a
+// partner show that. It stops nothing, and is told.
+func TestARevokedKeySilencesNobody(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.start()
+	if _, err := h.send(h.ctx, route()); err != nil {
+		t.Fatal(err)
+	}
+	c := h.gateway.channel(channelID)
+	head := c.writer.Head()
+	thief := h.w.Voice("al", h.text, channelID)
+	stolen := h.w.Parties["al"].Gateway.Sign.ID
+	fresh := h.w.Rotate("al", func(d *card.Card) {
+		d.Revoked = append(d.Revoked, card.Revocation{Key: stolen, Ledger: thief.ID, Epoch: 1, Seq: head.GetSize()})
+	})
+	if _, err := h.gateway.o.Register.AddCard(fresh.Signed, register.AddCardOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []struct{ epoch, seq, size uint64 }{
+		{1, head.GetSize() + 1, head.GetSize() + 9}, {2, 1, 3},
+	} {
+		raw := thief.Say(testworld.Draft{
+			Kind: karaulav1.Kind_KIND_HEARTBEAT, Set: func(st *karaulav1.Statement) { st.Epoch, st.Seq = at.epoch, at.seq },
+		})
+		p := &partner{g: h.gateway, code: "me", shows: func(uint64) ([]byte, error) { return raw, nil }}
+		p.compareOurs(t.Context(), &karaulav1.Head{Ledger: head.GetLedger(), Epoch: at.epoch, Size: at.size, Root: testworld.Random(32)})
+		if err := c.writer.Halted(); err != nil {
+			t.Fatalf("the thief of a revoked key silences us: %v", err)
+		}
+		s, err := h.desk.Status(h.ctx, connect.NewRequest(&karaulav1.StatusRequest{}))
+		must(t, err)
+		want := fmt.Sprintf("a key of ours that is revoked: me shows a statement %d of epoch %d", at.seq, at.epoch)
+		if !slices.ContainsFunc(s.Msg.GetWarnings(), func(w string) bool { return strings.Contains(w, want) }) {
+			t.Errorf("status does not say %q: %q", want, s.Msg.GetWarnings())
+		}
+	}
+	if got := h.counts("karaula_revoked_key_used_total"); got != 2 {
+		t.Errorf("counted %v times", got)
+	}
+	if !strings.Contains(h.logs.String(), "somebody speaks with a key of ours that is revoked") {
+		t.Error("the log says nothing")
+	}
+	if _, err := h.send(h.ctx, route()); err != nil {
+		t.Errorf("nothing is said any more: %v", err)
+	}
+}
+
+// counts gives the sum of a counter over its labels.
+func (h *house) counts(name string) (sum float64) {
+	h.t.Helper()
+	families, err := h.metrics.Gather()
+	must(h.t, err)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name {
+				sum += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
 }

@@ -243,6 +243,7 @@ func (r *repairing) newEpoch(ctx context.Context) error {
 	if err := r.mayOpen(); err != nil {
 		return err
 	}
+	s.LeaveBehind()
 	card, ok := view.Card(r.g.self)
 	if r.req.GetDryRun() {
 		r.done("epoch %d is opened under a newer card; it continues number %d of epoch %d",
@@ -263,7 +264,11 @@ func (r *repairing) newEpoch(ctx context.Context) error {
 		text = cv.Agreement.Digest
 	}
 	reason := r.req.GetReason()
-	if reason == "" {
+	switch {
+	case reason != "":
+	case s.Vain != nil:
+		reason = "contested"
+	default:
 		reason = s.Reason
 	}
 	led := r.c.ledger(r.g.self)
@@ -305,6 +310,9 @@ func (r *repairing) mayOpen() error {
 	if len(s.Away) > 0 {
 		return problem.New(problem.Unreachable, "%v cannot be asked, and may hold more; no epoch was opened", s.Away).
 			WithHint("repeat when it can be reached, or name it: --without PARTY")
+	}
+	if s.Vain != nil && s.State == repair.Fine {
+		return nil
 	}
 	ahead := time.UnixMicro(r.c.lastSaid()).Sub(r.g.o.Now()) > r.g.o.Config.ClockSkew
 	left := len(r.req.GetWithout()) > 0 && s.State == repair.Mendable

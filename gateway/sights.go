@@ -342,7 +342,9 @@ func (c *channel) askFor(ctx context.Context, d *difference) {
 	case p == nil:
 		err = errAway
 	case d.of == c.g.self:
-		if err = p.prove(ctx, c, c.writer.Head(), d.head); err == nil || errors.Is(err, errUnproven) {
+		if err = p.prove(ctx, c, c.writer.Head(), d.head); errors.Is(err, errRevoked) {
+			answer, err = "it showed one that a revoked key of ours has signed", nil
+		} else if err == nil || noProof(err) {
 			answer, err = "it showed none that we do not know", nil
 		} else if !problem.Is(err, problem.Unreachable) {
 			c.writer.Halt(err)

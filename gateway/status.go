@@ -139,6 +139,7 @@ func (g *Gateway) channelStatus(cv *register.ChannelView, s *karaulav1.StatusRes
 			ahead.Round(time.Second),
 		))
 	}
+	s.Warnings = append(s.Warnings, c.impostorsTold()...)
 	for _, d := range c.differences() {
 		s.Warnings = append(s.Warnings, c.unlikeText(d.witness, &d.unlike))
 	}

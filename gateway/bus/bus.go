@@ -28,6 +28,7 @@ const (
 	Due         = "due"           // a quarter of the time is left for what a party owes
 	Overdue     = "overdue"       // the time is over
 	Erased      = "erased"        // the content of an alert is erased here, or a partner says so
+	Impostor    = "impostor"      // somebody speaks with an own key that is revoked
 	Link        = "link"          // a link came up or went down
 	Stock       = "stock"         // the own broker does not hold what was stored there
 	Repudiated  = "repudiated"    // an accepted alert's origin has revoked the key that signed it

@@ -101,6 +101,9 @@ type Config struct {
 	// OnSaid is told of every own statement in order; of those that were read
 	// back at start without their inner message.
 	OnSaid func(Said)
+	// OnRevoked is told of a statement in the own stream that somebody else has signed
+	// with an own key behind the last number that counts of it; nil: nobody.
+	OnRevoked func(*karaulav1.Statement)
 	// Seats bounds how many seal at once, over all writers of a gateway.
 	Seats  chan struct{}
 	Now    func() time.Time

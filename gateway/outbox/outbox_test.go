@@ -36,8 +36,9 @@ type post struct {
 	journal string
 	writer  *outbox.Writer
 
-	mu   sync.Mutex
-	said []outbox.Said
+	mu     sync.Mutex
+	said   []outbox.Said
+	thefts int // times that OnRevoked was told
 }
 
 func newPost(t testing.TB) *post {
@@ -57,7 +58,7 @@ func newPost(t testing.TB) *post {
 // open opens the outbox as a start of the gateway does.
 func (p *post) open() {
 	p.t.Helper()
-	p.said = nil
+	p.said, p.thefts = nil, 0
 	w, err := outbox.Open(context.Background(), outbox.Config{
 		Channel: channel, Self: "al", Mode: karaulav1.Mode_MODE_ACTUAL,
 		Ledger:      ledger.NewID(channel, "al", karaulav1.Mode_MODE_ACTUAL, p.text.First),
@@ -68,6 +69,11 @@ func (p *post) open() {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			p.said = append(p.said, s)
+		},
+		OnRevoked: func(*karaulav1.Statement) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.thefts++
 		},
 		Seats: make(chan struct{}, 2), Now: func() time.Time { return p.w.Now }, Logger: slog.New(slog.DiscardHandler),
 	})

@@ -72,6 +72,11 @@ func Open(ctx context.Context, cfg Config) (*Writer, error) {
 type held struct {
 	epoch uint64
 	tree  *ledger.Tree // of that epoch
+
+	doubts      []doubtful // behind that, what a later statement has to confirm
+	branchEpoch uint64     // with them
+	branch      *ledger.Tree
+	doubtSize   int // bytes of them
 }
 
 // takes enters a statement if it is the next one, or may open the next epoch, and
@@ -88,22 +93,18 @@ func (w *Writer) readBack(ctx context.Context) (*held, error) {
 		if err != nil || string(p.Statement.GetLedger()) != string(w.cfg.Ledger[:]) {
 			return false // the broker may hold what it wants: only what we have signed is ours
 		}
-		opens := mayOpen && opens(p, h.epoch)
-		if !opens && !continues(p, h.epoch, h.tree) || !w.ownSignature(p) {
+		if !h.expects(p, mayOpen) || !w.ownSignature(p) {
 			return false
 		}
-		if opens {
-			h.epoch, h.tree = h.epoch+1, new(ledger.Tree)
-		}
-		if erasedAt == 0 {
-			w.cfg.Stored.Put(streamSeq)
-		}
+		f := found{Said{Parsed: p, StreamSeq: streamSeq, ErasedAt: erasedAt}, erasedAt == 0, mayOpen}
 		if erasedAt == 0 && p.IsStub() {
-			erasedAt = p.Statement.GetSaidAt() // put back without content, which was erased everywhere
+			f.ErasedAt = p.Statement.GetSaidAt() // put back without content, which was erased everywhere
 		}
-		h.tree.Append(p.Leaf)
-		w.state.edge = behind(p, w.state.edge)
-		w.cfg.OnSaid(Said{Parsed: p, StreamSeq: streamSeq, ErasedAt: erasedAt})
+		if w.inVain(p) {
+			return h.doubt(f)
+		}
+		w.confirmed(h, f)
+		w.enter(h, f)
 		return true
 	}
 	err := w.cfg.Log.Read(ctx, 1, "", func(m stream.Stored) error {
@@ -119,6 +120,7 @@ func (w *Writer) readBack(ctx context.Context) (*held, error) {
 		return nil
 	})
 	w.fill(h, w.state.streamEnd+1, take)
+	w.settleByJournal(h)
 	if err != nil {
 		return h, problem.Wrap(problem.Unreachable, err, "the own stream of channel %s cannot be read", w.cfg.Channel)
 	}
@@ -133,10 +135,26 @@ func (w *Writer) readBack(ctx context.Context) (*held, error) {
 // fill puts stubs where the stream has no statement any more, as many as follow
 // each other.
 func (w *Writer) fill(h *held, streamSeq uint64, take takes) {
-	for slices.ContainsFunc(w.cfg.Stubs[border.Position{Epoch: h.epoch, Seq: h.tree.Size() + 1}], func(s erase.Stub) bool {
-		return take(s.Raw, streamSeq, s.At, false)
-	}) {
+	at := func(epoch uint64, tree *ledger.Tree) bool {
+		return slices.ContainsFunc(w.cfg.Stubs[border.Position{Epoch: epoch, Seq: tree.Size() + 1}], func(s erase.Stub) bool {
+			return take(s.Raw, streamSeq, s.At, false)
+		})
 	}
+	for at(h.epoch, h.tree) || at(h.tip()) {
+	}
+}
+
+// enter puts a statement that was found behind the ledger.
+func (w *Writer) enter(h *held, f found) {
+	if !continues(f.Parsed, h.epoch, h.tree) {
+		h.epoch, h.tree = h.epoch+1, new(ledger.Tree)
+	}
+	if f.stored {
+		w.cfg.Stored.Put(f.StreamSeq)
+	}
+	h.tree.Append(f.Parsed.Leaf)
+	w.state.edge = behind(f.Parsed, w.state.edge)
+	w.cfg.OnSaid(f.Said)
 }
 
 // noteCopy tells of a message with the content of a statement that is known.

@@ -393,13 +393,17 @@ func (w *Writer) look(entries []journal.Entry) ([]uint64, error) {
 }
 
 // stranger judges a message in the own stream that the journal did not put
-// there. Junk, or a copy of something said before, is stepped over; a new
-// statement with our valid signature means that somebody else speaks for us.
+// there. Junk, a copy of something said before, and what a revoked key has signed is
+// stepped over; a new statement with our valid signature means that somebody else speaks for us.
 func (w *Writer) stranger(m stream.Stored) error {
 	p, err := envelope.Parse(m.Data)
 	if err != nil || string(p.Statement.GetLedger()) != string(w.cfg.Ledger[:]) || !w.ownSignature(p) {
 		w.cfg.Logger.Warn("stepped over bytes that are not a statement of ours",
 			"channel", w.cfg.Channel, "stream_seq", m.Seq)
+		return nil
+	}
+	if w.inVain(p) {
+		w.tellRevoked(p)
 		return nil
 	}
 	if p.Statement.GetSeq() <= w.state.tree.Size() {

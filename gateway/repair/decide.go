@@ -91,8 +91,16 @@ func (s *surveying) decide(inStream border.Position) {
 	}
 }
 
+// LeaveBehind takes the head back to the last number that no partner may have
+// taken in from a revoked key instead, for a new epoch.
+func (s *Survey) LeaveBehind() {
+	if s.Vain != nil && s.Vain.Epoch == s.Head.Epoch && s.Vain.Seq <= s.Head.Seq {
+		s.back(s.Vain.Seq - 1)
+	}
+}
+
 // back takes the head back to the last number on which all agree.
-func (s *surveying) back(seq uint64) {
+func (s *Survey) back(seq uint64) {
 	s.Head.Seq = seq
 	s.Root, _ = s.history.RootAt(s.Head.Epoch, seq)
 	s.missing = slices.DeleteFunc(s.missing, func(m missing) bool { return m.at.Epoch == s.Head.Epoch && m.at.Seq > seq })
@@ -119,7 +127,7 @@ func (s *surveying) after(epoch, seq uint64) bool {
 // it holds more is believed only if the journal is not there to know better.
 func (s *surveying) lost(sound bool) bool {
 	j := s.cfg.Journal
-	out := s.beyond != nil
+	out := s.beyond != nil || s.Vain != nil && !sound
 	if j != nil && s.after(j.Epoch, j.Tree.Size()) {
 		s.note("nobody has numbers %d to %d of epoch %d", s.Head.Seq+1, j.Tree.Size(), j.Epoch)
 		out = true

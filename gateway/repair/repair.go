@@ -112,6 +112,10 @@ type Survey struct {
 	Away []string
 	// Fork is set in a Contested, if both sides are here.
 	Fork *Fork
+	// Vain is the first number at which a partner holds what a revoked own key has
+	// signed behind the last number that counts of it; nil: none does. Somebody
+	// else may have said it, and where the journal is sound it changes nothing.
+	Vain *border.Position
 
 	cfg     Config
 	history *history

@@ -397,6 +397,44 @@ func TestWhatARevokedKeyHasSignedIsLeftBehind(t *testing.T) {
 	}
 }
 
+// What a thief says with a revoked key is no second history of ours, and no sign of a
+// lost one, as long as the journal is sound. A partner that had taken it in needs a new
+// epoch, behind what both hold.
+func TestAThiefOfARevokedKeyProvesNothing(t *testing.T) {
+	t.Parallel()
+	for name, thieves := range map[string]int{"behind what was said": 4, "in its place, too": 2} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t)
+			all := h.alerts(2)
+			thief := h.voice.Clone()
+			key := h.w.Parties["al"].Gateway.Sign.ID
+			h.voice.Card = h.w.Rotate("al", func(c *card.Card) {
+				c.Revoked = append(c.Revoked, card.Revocation{Key: key, Ledger: h.voice.ID, Epoch: 1, Seq: 2})
+			})
+			held := append([][]byte{}, all...)
+			for range thieves {
+				held = append(held, alert(thief))
+			}
+			all = append(all, h.alerts(3)...)
+			h.store(all...)
+			h.signed(all...)
+			h.cfg.Partners["me"] = &partner{t: t, held: held}
+			s := h.take()
+			if s.State != repair.Fine || s.Vain == nil || s.Fork != nil || s.Head.Seq != 5 {
+				t.Fatalf("%s, head %v, thief at %v: %q", s.State, s.Head, s.Vain, s.Found)
+			}
+			if s.LeaveBehind(); thieves == 2 && s.Head.Seq != 2 {
+				t.Errorf("a new epoch would go on behind number %d", s.Head.Seq)
+			}
+			h.cfg.Journal = nil // now nobody knows better
+			if s := h.take(); s.State == repair.Fine || s.State == repair.Mendable {
+				t.Errorf("without a journal: %s: %q", s.State, s.Found)
+			}
+		})
+	}
+}
+
 func rootOf(t *testing.T, all [][]byte) [32]byte {
 	t.Helper()
 	tree := &ledger.Tree{}

@@ -228,6 +228,9 @@ func (s *surveying) compare(ctx context.Context, code string) {
 			code, h.GetSize(), h.GetEpoch())
 		return
 	}
+	if !known && s.inVain(raw, code) {
+		return
+	}
 	if !known {
 		at := border.Position{Epoch: h.GetEpoch(), Seq: h.GetSize()}
 		s.beyond = &at
@@ -263,7 +266,25 @@ func (s *surveying) parting(ctx context.Context, code string, h *karaulav1.Head)
 			return
 		}
 	}
+	if s.inVain(other, code) {
+		return
+	}
 	s.contest(ctx, border.Position{Epoch: h.GetEpoch(), Seq: low}, other, code)
+}
+
+// inVain notes a statement of a partner that a revoked own key has signed.
+func (s *surveying) inVain(raw []byte, code string) bool {
+	p, ok := s.history.ours(raw)
+	if !ok || !border.Repudiated(s.cfg.View(), p.Statement) {
+		return false
+	}
+	at := border.Position{Epoch: p.Statement.GetEpoch(), Seq: p.Statement.GetSeq()}
+	s.note("%s holds a number %d of epoch %d that a revoked key has signed; it counts for nobody who has the own card; "+
+		"if %s had taken it in before it had that card, only a new epoch (--new-epoch) lets it hear what is said now", code, at.Seq, at.Epoch, code)
+	if s.Vain == nil || s.Vain.Covers(at) {
+		s.Vain = &at
+	}
+	return true
 }
 
 // one asks a partner for one statement with our signature.

@@ -202,6 +202,17 @@ func lastGood(view *register.View, led *Ledger, id [16]byte) (at Position, revok
 	return at, revoked
 }
 
+// Repudiated reports whether a statement names a key, among those that signed it, that its
+// origin has revoked from an earlier place of the ledger on. It verifies nothing; the
+// statement's ledger and key ids must have their lengths, as [envelope.ParseOuter] checks.
+func Repudiated(view *register.View, st *karaulav1.Statement) bool {
+	at := Position{st.GetEpoch(), st.GetSeq()}
+	return slices.ContainsFunc(st.GetSigners(), func(s *karaulav1.Signer) bool {
+		epoch, seq, revoked := view.LastGood(st.GetOrigin(), [32]byte(st.GetLedger()), [16]byte(s.GetKeyId()))
+		return revoked && (Position{epoch, seq}).before(at)
+	})
+}
+
 // keyUse refuses what was said outside the time of its card or keys, or with a
 // serial that is not the card's. The signature has given it its place already:
 // these times are the origin's own word.

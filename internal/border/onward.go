@@ -130,15 +130,13 @@ func openShown(s *karaulav1.Shown, cards []*card.Card, view *register.View, name
 	if i < 0 || cards[i].Party != st.GetOrigin() {
 		return nil, unfit("the card under which %s was signed is not there", name)
 	}
-	at := Position{st.GetEpoch(), st.GetSeq()}
 	for _, signer := range st.GetSigners() {
 		if _, bad := signKey(cards[i], [16]byte(signer.GetKeyId()), st.GetMode()); bad != nil {
 			return nil, unfit("%s: %s", name, bad.Detail)
 		}
-		epoch, seq, revoked := view.LastGood(st.GetOrigin(), [32]byte(st.GetLedger()), [16]byte(signer.GetKeyId()))
-		if revoked && (Position{epoch, seq}).before(at) {
-			return nil, unfit("%s is signed with a key that was revoked before", name)
-		}
+	}
+	if Repudiated(view, st) {
+		return nil, unfit("%s is signed with a key that was revoked before", name)
 	}
 	if parsed.VerifySignatures(cards[i].StatementKey) != nil {
 		return nil, unfit("a signature of %s does not verify", name)

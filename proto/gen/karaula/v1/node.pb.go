@@ -3108,7 +3108,8 @@ type WatchResponse struct {
 	// When, microseconds since 1970 UTC.
 	At int64 `protobuf:"varint,1,opt,name=at,proto3" json:"at,omitempty"`
 	// What: "sent", "accepted", "refused", "held", "quarantined", "delivered", "link", "notice", "contested",
-	// "silent", "heard", "epoch", "stock", "two-histories".
+	// "silent", "heard", "epoch", "stock", "two-histories",
+	// "impostor".
 	Event string `protobuf:"bytes,2,opt,name=event,proto3" json:"event,omitempty"`
 	// The alert concerned, without content.
 	Alert *AlertRow `protobuf:"bytes,3,opt,name=alert,proto3" json:"alert,omitempty"`
