@@ -22,7 +22,7 @@ func (c *channel) impostor(where string, at *karaulav1.Statement) {
 		shown = "the own stream holds"
 	}
 	text := fmt.Sprintf("somebody speaks with a key of ours that is revoked: %s a statement %d of epoch %d on channel %s signed with it; "+
-		"it counts for nobody who has our card; look who has the key, and whether a partner had taken it in before: karaula ledger repair --channel %s",
+		"it counts for nobody who has our card; look who has the key and whether a partner had taken it in before: karaula ledger repair --channel %s",
 		shown, at.GetSeq(), at.GetEpoch(), c.id, c.id)
 	c.g.metrics.impostors.WithLabelValues(c.label(), where).Inc()
 	c.impostorMu.Lock()

@@ -54,7 +54,8 @@ func (h *held) tip() (epoch uint64, tree *ledger.Tree) {
 func (h *held) doubt(f found) bool {
 	epoch, tree := h.tip()
 	next := continues(f.Parsed, epoch, tree)
-	if !next && !(f.mayOpen && opens(f.Parsed, epoch)) || h.doubtSize+len(f.Parsed.Raw) > maxDoubtful {
+	place := next || f.mayOpen && opens(f.Parsed, epoch)
+	if !place || h.doubtSize+len(f.Parsed.Raw) > maxDoubtful {
 		return false
 	}
 	switch {

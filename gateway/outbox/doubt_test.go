@@ -144,7 +144,8 @@ func (p *post) ordered(n int) {
 			p.t.Errorf("number %d is told of as the %dth", s.Parsed.Statement.GetSeq(), i+1)
 		}
 	}
-	if root, head := p.tree().Root(), p.writer.Head(); !bytes.Equal(root[:], head.GetRoot()) || head.GetSize() != uint64(n) { //nolint:gosec // a few
+	root, head := p.tree().Root(), p.writer.Head()
+	if !bytes.Equal(root[:], head.GetRoot()) || head.GetSize() != uint64(n) { //nolint:gosec // a few
 		p.t.Errorf("the journal ends at %d with another root", head.GetSize())
 	}
 }

@@ -135,12 +135,13 @@ func (w *Writer) readBack(ctx context.Context) (*held, error) {
 // fill puts stubs where the stream has no statement any more, as many as follow
 // each other.
 func (w *Writer) fill(h *held, streamSeq uint64, take takes) {
-	at := func(epoch uint64, tree *ledger.Tree) bool {
+	stub := func(epoch uint64, tree *ledger.Tree) bool {
 		return slices.ContainsFunc(w.cfg.Stubs[border.Position{Epoch: epoch, Seq: tree.Size() + 1}], func(s erase.Stub) bool {
 			return take(s.Raw, streamSeq, s.At, false)
 		})
 	}
-	for at(h.epoch, h.tree) || at(h.tip()) {
+	for more := true; more; {
+		more = stub(h.epoch, h.tree) || stub(h.tip())
 	}
 }
 
