@@ -102,6 +102,9 @@ func writeCluster(t *text, p Plan) {
 	t.line("name: " + quote(p.Party))
 	t.line("listen: " + quote(p.Cluster.Listen))
 	t.note("no_advertise: true", "clients know the addresses from the card")
+	t.note(`ping_interval: "3s"`, "a server that stands still or is cut off gets no requests after 9 s")
+	t.line("ping_max: 2")
+	t.note(`write_deadline: "5s"`, "nor does it hold up the others for longer")
 	t.open("routes: [")
 	for _, at := range p.Cluster.Routes {
 		t.line(quote("nats-route://" + at))

@@ -2,11 +2,62 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
+
+// errLeaderless says that nobody leads the stream at this moment. A server that is
+// cut off from the others then answers with what it happens to know.
+var errLeaderless = errors.New("nobody leads it now")
+
+// info asks the stream's leader about the stream.
+func (l *Log) info(ctx context.Context, opts ...jetstream.StreamInfoOpt) (*jetstream.StreamInfo, error) {
+	s, err := l.js.Stream(ctx, l.name)
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", l.name, err)
+	}
+	info := s.CachedInfo()
+	if len(opts) > 0 {
+		if info, err = s.Info(ctx, opts...); err != nil {
+			return nil, fmt.Errorf("stream %s: %w", l.name, err)
+		}
+	}
+	if info.Cluster != nil && info.Cluster.Leader == "" {
+		return nil, fmt.Errorf("stream %s: %w", l.name, errLeaderless)
+	}
+	return info, nil
+}
+
+// End gives the sequence of the last message that was ever stored, and of the
+// first that is still there.
+func (l *Log) End(ctx context.Context) (first, last uint64, err error) {
+	info, err := l.info(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	return info.State.FirstSeq, info.State.LastSeq, nil
+}
+
+// Size gives messages and bytes stored.
+func (l *Log) Size(ctx context.Context) (msgs, bytes uint64, err error) {
+	info, err := l.info(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	return info.State.Msgs, info.State.Bytes, nil
+}
+
+// Full gives the bytes stored and the bytes that the stream may hold.
+func (l *Log) Full(ctx context.Context) (bytes, most uint64, err error) {
+	info, err := l.info(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	return info.State.Bytes, uint64(max(info.Config.MaxBytes, 0)), nil
+}
 
 // State is what the broker says about a stream.
 type State struct {
@@ -21,11 +72,10 @@ func (s State) Holes() uint64 { return max(s.First, 1) - 1 + s.Deleted }
 
 // State asks the broker about the stream.
 func (l *Log) State(ctx context.Context) (State, error) {
-	s, err := l.js.Stream(ctx, l.name)
+	info, err := l.info(ctx)
 	if err != nil {
-		return State{}, fmt.Errorf("stream %s: %w", l.name, err)
+		return State{}, err
 	}
-	info := s.CachedInfo()
 	st := info.State
 	return State{
 		First: st.FirstSeq, Last: st.LastSeq, Messages: st.Msgs,
@@ -36,13 +86,9 @@ func (l *Log) State(ctx context.Context) (State, error) {
 // Missing gives the sequences between the first message and the last that have
 // no message, ascending.
 func (l *Log) Missing(ctx context.Context) (first uint64, missing []uint64, err error) {
-	s, err := l.js.Stream(ctx, l.name)
+	info, err := l.info(ctx, jetstream.WithDeletedDetails(true))
 	if err != nil {
-		return 0, nil, fmt.Errorf("stream %s: %w", l.name, err)
-	}
-	info, err := s.Info(ctx, jetstream.WithDeletedDetails(true))
-	if err != nil {
-		return 0, nil, fmt.Errorf("stream %s: %w", l.name, err)
+		return 0, nil, err
 	}
 	return info.State.FirstSeq, info.State.Deleted, nil
 }
