@@ -13,6 +13,7 @@ import (
 
 	"karaula/internal/agreement"
 	"karaula/internal/alert"
+	"karaula/internal/durable"
 	"karaula/internal/evidence"
 	"karaula/internal/problem"
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -127,7 +128,8 @@ func (c *countWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// newFile writes a file that must not exist yet, readable by its owner alone.
+// newFile writes a file that must not exist yet, readable by its owner alone, and
+// syncs it and its name.
 func newFile(path string, write func(io.Writer) error) error {
 	f, err := os.OpenFile(filepath.Clean(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
@@ -142,6 +144,9 @@ func newFile(path string, write func(io.Writer) error) error {
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return errors.Join(err, os.Remove(path))
+	}
+	if err := durable.SyncDir(filepath.Dir(path)); err != nil {
+		return problem.Wrap(problem.Failed, err, "%s was written, but a loss of power may take it", path)
 	}
 	return nil
 }

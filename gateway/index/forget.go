@@ -3,9 +3,11 @@ package index
 import (
 	"errors"
 	"os"
+	"path/filepath"
 
 	"google.golang.org/protobuf/proto"
 
+	"karaula/internal/durable"
 	"karaula/internal/problem"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
@@ -64,7 +66,8 @@ func (f *File) forget(leaves map[[32]byte]bool) error {
 	}
 	old := f.f
 	f.f, f.seal, f.header, f.frames = fresh.f, fresh.seal, fresh.header, fresh.frames
-	return old.Close()
+	// Without it the power may bring the old file back.
+	return errors.Join(durable.SyncDir(filepath.Dir(f.path)), old.Close())
 }
 
 // keep writes a batch into the fresh file.

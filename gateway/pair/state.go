@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"karaula/gateway/mac"
+	"karaula/internal/durable"
 	"karaula/internal/problem"
 	"karaula/internal/subject"
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -158,7 +160,7 @@ func (c *Config) seen(st *karaulav1.PairState) error {
 	return nil
 }
 
-// writeSynced puts a file in place, whole or not at all.
+// writeSynced puts a file in place, whole or not at all, and has it outlive the power.
 func writeSynced(path, text string) error {
 	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -171,5 +173,8 @@ func writeSynced(path, text string) error {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(path+".new", path)
+	if err := os.Rename(path+".new", path); err != nil {
+		return err
+	}
+	return durable.SyncDir(filepath.Dir(path))
 }

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"karaula/internal/durable"
 	"karaula/internal/problem"
 )
 
@@ -155,7 +156,11 @@ func (s *State) begin() error {
 	rand.Read(head[len(magic) : len(magic)+keySize])
 	seal(head)
 	s.key = bytes.Clone(head[len(magic) : len(magic)+keySize])
-	if _, err := s.f.WriteAt(head, 0); err != nil {
+	_, err := s.f.WriteAt(head, 0)
+	if err == nil { // without its name, every row would become a second alert
+		err = durable.SyncDir(filepath.Dir(s.path))
+	}
+	if err != nil {
 		return problem.Wrap(problem.Failed, err, "the state of the import cannot be written; nothing was sent")
 	}
 	return s.cut(recordSize)
