@@ -35,6 +35,11 @@ type campaign struct {
 	rng     *rand.Rand
 	records map[string]*Record
 	tried   map[string]int // by kind of kill and side
+	what    string         // what it calls its blows
+	// made does something to nodes before they run, and killed to a node before what
+	// was killed is started again: it says how that was done. Both may be nil.
+	made   func(*World)
+	killed func(n *Node, parts []Part) string
 }
 
 // round kills one part at a random moment of the traffic, and brings it back.
@@ -56,9 +61,13 @@ func (c *campaign) round(i int, blows []blow) {
 	if err := n.Kill(b.kill...); err != nil {
 		c.t.Fatalf("kill %d: %v", i, err)
 	}
-	c.tried[b.name+" of "+n.Party]++
+	how := ""
+	if c.killed != nil {
+		how = c.killed(n, b.kill)
+	}
+	c.tried[b.name+" of "+n.Party+how]++
 	if err := n.Start(patient(c.t), b.revive...); err != nil {
-		c.t.Fatalf("after kill %d (%s of %s): %v", i, b.name, n.Party, err)
+		c.t.Fatalf("after kill %d (%s of %s%s): %v", i, b.name, n.Party, how, err)
 	}
 }
 
@@ -76,10 +85,17 @@ func (c *campaign) summary() string {
 // campaign makes a new pair for each leg: a start reads all of the history back.
 const leg = 25
 
-// killAll runs a campaign of so many kills, and walks both sides after every leg.
+// killAll runs a campaign of so many kills.
 func killAll(t *testing.T, blows []blow, parts []Part, count int) {
 	t.Helper()
-	c := &campaign{t: t, rng: seeded(t), tried: map[string]int{}}
+	c := &campaign{t: t, rng: seeded(t), tried: map[string]int{}, what: "kills with kill -9"}
+	c.run(blows, parts, count)
+}
+
+// run makes so many kills, and walks both sides after every leg.
+func (c *campaign) run(blows []blow, parts []Part, count int) {
+	t := c.t
+	t.Helper()
 	began, acked := time.Now(), 0
 	for done := 0; done < count && !t.Failed(); {
 		kills := min(leg, count-done)
@@ -93,13 +109,16 @@ func killAll(t *testing.T, blows []blow, parts []Part, count int) {
 		}
 		c.w.Clean()
 	}
-	tell(t, "%d kills with kill -9: %s; %d alerts were acknowledged", count, c.summary(), acked)
+	tell(t, "%d %s: %s; %d alerts were acknowledged", count, c.what, c.summary(), acked)
 }
 
 // leg makes two nodes, kills them so many times under load, and walks them.
 func (c *campaign) leg(done, kills int, blows []blow, parts []Part) *Findings {
 	c.t.Helper()
 	c.w, c.records = makeWorld(c.t), records()
+	if c.made != nil {
+		c.made(c.w)
+	}
 	ctx := patient(c.t)
 	both(c.t, c.w, func(n *Node) error { return n.Start(ctx, parts...) })
 	var loads []*Load
