@@ -123,6 +123,7 @@ type Inbox struct {
 	docket      docket
 	contests    []Contradiction
 	told        told
+	strays      strays
 
 	back     atomic.Bool // the IN stream was set back
 	unstored stuck       // what arrives

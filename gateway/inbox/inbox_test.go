@@ -44,6 +44,7 @@ type desk struct {
 	rewinds  []uint64
 	receipts []*karaulav1.LedgerReceipt
 	fetched  []uint64
+	copies   map[uint64]border.Position            // by stream sequence
 	edge     func(size uint64) ([][32]byte, error) // what partners give as a right edge
 	numbers  map[uint64][]byte
 	clock    time.Time
@@ -51,7 +52,7 @@ type desk struct {
 
 func newDesk(t *testing.T) *desk {
 	t.Helper()
-	d := &desk{t: t, w: testworld.New(t, "al", "me"), broker: testbroker.Start(t), clock: testworld.Start}
+	d := &desk{t: t, w: testworld.New(t, "al", "me"), broker: testbroker.Start(t), clock: testworld.Start, copies: map[uint64]border.Position{}}
 	d.verdictKey = testworld.Random(inbox.VerdictKeySize)
 	d.text = d.w.Agree(d.w.Text(channel, []string{"al", "me"}))
 	d.voice = d.w.Voice("al", d.text, channel)
@@ -84,6 +85,7 @@ func (d *desk) open() {
 		Accepted:   func([16]byte, uint32) (border.Position, bool) { return border.Position{}, false },
 		Before:     func([16]byte, uint32) (border.Earlier, bool) { return border.Earlier{}, false },
 		OnJudged:   func(j inbox.Judged) { d.with(func() { d.judged = append(d.judged, j) }) },
+		OnCopy:     func(at border.Position, _ [32]byte, seq uint64) { d.with(func() { d.copies[seq] = at }) },
 		OnRootChange: func(file []byte) {
 			if err := d.w.Parties["me"].Register().AddNotice(file); err != nil {
 				d.t.Error(err)

@@ -398,13 +398,7 @@ func (b *Inbox) tryStore(ctx context.Context, chunk []placed) ([]uint64, error) 
 		return nil, err
 	}
 	at, end, lookErr := b.cfg.In.Look(ctx, b.inEnd, want, func(m stream.Stored) error {
-		b.cfg.Logger.Warn(
-			"stepped over bytes that this gateway did not store",
-			"stream",
-			b.cfg.In.Name(),
-			"stream_seq",
-			m.Seq,
-		)
+		b.stray(m)
 		return nil
 	})
 	b.inEnd = max(b.inEnd, end)

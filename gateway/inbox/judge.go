@@ -102,6 +102,7 @@ func (b *Inbox) judgeItems(ctx context.Context, items []*item) {
 	for i, j := range judged {
 		b.enter(items[i], j)
 		b.cfg.OnJudged(j)
+		b.claim(j.Placement)
 		if j.Verdict.Class == karaulav1.VerdictClass_VERDICT_CLASS_HELD {
 			items[i].sleep()
 		}

@@ -32,6 +32,7 @@ func Open(ctx context.Context, cfg Config, receipts []*karaulav1.LedgerReceipt) 
 		ahead:      map[uint64]Delivery{},
 		acks:       make(chan Delivery, 1),
 		told:       told{},
+		strays:     strays{at: map[[32]byte][]uint64{}},
 		judge:      make(chan []*item, judgeLength), load: newLoad(), aside: newAllowance(cfg.Now()),
 	}
 	if len(cfg.VerdictKey) != VerdictKeySize {
