@@ -26,6 +26,7 @@ import (
 	"karaula/gateway/stock"
 	"karaula/gateway/stream"
 	"karaula/internal/agreement"
+	"karaula/internal/alert"
 	"karaula/internal/border"
 	"karaula/internal/envelope"
 	"karaula/internal/node"
@@ -185,7 +186,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	defer g.diary.Close() //nolint:errcheck // every head in it was synced
 	g.desk = desk.New(desk.Config{
 		Self: g.self, Name: g.o.Config.Name, Register: g.o.Register.View,
-		Book: g.book, Drills: g.drills, Exercises: g.exercises, Index: g.index, DrillIndex: g.drillIndex, Complete: g.complete, Bus: &g.bus,
+		Book: g.book, Drills: g.drills, Exercises: g.exercises, Index: g.index, DrillIndex: g.drillIndex,
+		Holidays: alert.HolidaysOf(g.o.Config.Holidays),
+		Complete: g.complete, Bus: &g.bus,
 		Writer: g.writer, Open: g.open, Diary: g.diary, SignHead: g.signDeskHead, OfficerKey: g.o.Keys.Keys().Officer,
 		ReadLedger: g.readLedger, ReadAside: g.readAside, Skew: g.o.Config.ClockSkew,
 		Status: g.status, KeyUse: g.keyUse, PruneKeys: g.pruneKeys, Ledgers: g.ledgers, Repair: g.repair,

@@ -43,6 +43,9 @@ their cards name, one channel named like the agreement on which every party may
 say the named types, a year's validity. Edit it, lint it, and have every party
 sign it.
 
+The text says "exercise no": none can be held. For exercises write "exercise yes", and
+a second channel with clauses of its own: channel ID-x mode=exercise types=open.
+
 Types: ` + list(terms.TypeWords()) + `.`,
 		Example: `  karaula agreement new --id b01-al-me --party al/al.card --party me.card \
       --type vehicle,route --type hit > b01-al-me.agreement`,

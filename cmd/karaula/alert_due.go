@@ -25,7 +25,7 @@ type dueResult struct {
 }
 
 type clockLine struct {
-	Kind  string     `json:"kind"`  // reply, hit, error-notice, review
+	Kind  string     `json:"kind"`  // reply, hit, error-notice, review, onward
 	State string     `json:"state"` // running, soon, overdue, met
 	Party string     `json:"party"` // who owes it
 	Due   time.Time  `json:"due"`
@@ -81,11 +81,12 @@ func newAlertDue(a *app) *cobra.Command {
 	var met bool
 	c := &cobra.Command{
 		Use:   "due --dir DIR",
-		Short: "list what is owed until when: answers, hits, error notices, reviews",
+		Short: "list what is owed until when: answers, hits, error notices, reviews, renewals",
 		Long: `Lists the clocks that run, the soonest first: answers to requests (eight hours,
 three days or seven days, by urgency and access), hits that the owner of the alert
 has to take up (twelve hours), error notices after false hits (two working days),
-and reviews of own alerts (four months before their end). The node tells watchers
+reviews of own alerts (four months before their end), and what this party passed on
+of others in a version that its originator has replaced since (a day). The node tells watchers
 when a quarter of the time is left and when it is over.`,
 		Example: `  karaula alert due --dir al
   karaula alert due --dir al --within 24h --output json`,

@@ -91,8 +91,11 @@ they got at each recipient, by its signed receipts.`,
 // alertShowResult is one alert with its content.
 type alertShowResult struct {
 	alertLine
-	Clause  string          `json:"clause"`  // under which it was said
-	Content json.RawMessage `json:"content"` // as alert files hold it
+	Clause string `json:"clause"` // under which it was said
+	// Outdated is, of a copy that was passed on from here, the version of the original
+	// that counts by now, if it is a later one.
+	Outdated uint32          `json:"outdated,omitempty"`
+	Content  json.RawMessage `json:"content"` // as alert files hold it
 
 	text []byte // the content for people
 	in   lang
@@ -128,6 +131,10 @@ func (r alertShowResult) page(p *page) {
 		}
 	}
 	fields = append(fields, r.PassedOn.fields(r.in)...)
+	if r.Outdated > 0 && r.PassedOn != nil {
+		fields = append(fields, field{r.in.label("outdated"), fmt.Sprintf("%s has said version %d since: karaula alert share %s --channel %s",
+			r.in.party(r.PassedOn.Originator), r.Outdated, r.PassedOn.Alert, r.Channel)})
+	}
 	fields = append(fields,
 		field{r.in.label("under"), r.Clause},
 		field{r.in.label("handling"), handlingText(r.in, r.Handling)},
@@ -174,7 +181,7 @@ word, so that what is shown can still be sent. Free text is never translated.`,
 		if err != nil {
 			return desk.FromConnect(err)
 		}
-		r := alertShowResult{alertLine: newAlertLine(resp.Msg.GetRow()), Clause: resp.Msg.GetClause(), in: in}
+		r := alertShowResult{alertLine: newAlertLine(resp.Msg.GetRow()), Clause: resp.Msg.GetClause(), Outdated: resp.Msg.GetOutdated(), in: in}
 		if r.Content, err = alert.MarshalJSON(resp.Msg.GetAlert()); err != nil {
 			return err
 		}

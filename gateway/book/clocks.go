@@ -37,8 +37,9 @@ func (c Clock) State(now time.Time) karaulav1.ClockState {
 }
 
 // Clocks gives what is owed or was, the soonest first: of alerts that are not
-// withdrawn, and not past the time at which they are erased.
-func (b *Book) Clocks(self string, now time.Time) []Clock {
+// withdrawn, and not past the time at which they are erased. The holidays are those
+// of the own country: what a partner owes is counted without its own, which are not known.
+func (b *Book) Clocks(self string, off alert.Holidays, now time.Time) []Clock {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	var out []Clock
@@ -49,7 +50,7 @@ func (b *Book) Clocks(self string, now time.Time) []Clock {
 		}
 		switch {
 		case e.Type == karaulav1.AlertType_ALERT_TYPE_HIT:
-			out = append(out, b.hitClocks(e)...)
+			out = append(out, b.hitClocks(e, self, off)...)
 		case e.ReplyDue != 0 && e.Type != karaulav1.AlertType_ALERT_TYPE_ANSWER:
 			out = append(out, b.replyClocks(e, self)...)
 		}
@@ -57,6 +58,12 @@ func (b *Book) Clocks(self string, now time.Time) []Clock {
 			out = append(out, Clock{
 				Kind: karaulav1.ClockKind_CLOCK_KIND_REVIEW, Party: self, Alert: *e,
 				Since: time.UnixMicro(e.SaidAt).UTC(), Due: time.UnixMicro(e.ReviewDue).UTC(),
+			})
+		}
+		if first, _ := b.newer(e); first != nil && e.Origin == self && !b.ordered[e.at()] && b.erased[e.at()] == 0 {
+			since := time.UnixMicro(first.SaidAt).UTC()
+			out = append(out, Clock{
+				Kind: karaulav1.ClockKind_CLOCK_KIND_ONWARD, Party: self, Alert: *e, Since: since, Due: since.Add(alert.OnwardRenewal),
 			})
 		}
 	}
@@ -117,8 +124,11 @@ func (b *Book) answered(c *Clock, e *Entry, party string) {
 
 // hitClocks are what the owner of an alert owes to a hit on it, and what whoever
 // reported a hit owes if it was none.
-func (b *Book) hitClocks(e *Entry) []Clock {
+func (b *Book) hitClocks(e *Entry, self string, off alert.Holidays) []Clock {
 	var out []Clock
+	if e.Origin != self {
+		off = nil
+	}
 	said := time.UnixMicro(e.SaidAt).UTC()
 	for _, owned := range b.byID[e.About] {
 		if owned.Channel != e.Channel || owned.Refused() || owned.Origin == e.Origin {
@@ -131,7 +141,7 @@ func (b *Book) hitClocks(e *Entry) []Clock {
 		if e.FalseHit {
 			out = append(out, Clock{
 				Kind: karaulav1.ClockKind_CLOCK_KIND_ERROR_NOTICE, Party: e.Origin, Alert: *e, Since: said,
-				Due: alert.ErrorNoticeDue(said), Met: b.actAt(owned, e.Origin, karaulav1.Deed_DEED_ERROR),
+				Due: alert.ErrorNoticeDue(said, off), Met: b.actAt(owned, e.Origin, karaulav1.Deed_DEED_ERROR),
 			})
 		}
 		break // versions of one alert

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"karaula/gateway/book"
+	"karaula/internal/alert"
 	"karaula/internal/ledger"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
@@ -37,7 +38,7 @@ func acted(party string, leaf, about byte, hours int, deed karaulav1.Deed) book.
 func clock(t *testing.T, b *book.Book, kind karaulav1.ClockKind, party string) book.Clock {
 	t.Helper()
 	var found []book.Clock
-	for _, c := range b.Clocks("al", start.AddDate(0, 0, 1)) {
+	for _, c := range b.Clocks("al", nil, start.AddDate(0, 0, 1)) {
 		if c.Kind == kind && c.Party == party {
 			found = append(found, c)
 		}
@@ -97,6 +98,14 @@ func TestHitClocks(t *testing.T) {
 	if c := clock(t, b, notice, "me"); !c.Met.IsZero() || !c.Due.Equal(time.Date(2026, 5, 7, 0, 0, 0, 0, time.UTC)) {
 		t.Errorf("%+v", c)
 	}
+	tuesday := alert.HolidaysOf([]string{"2026-05-05"})
+	for self, want := range map[string]int{"al": 7, "me": 8} { // who reported it does not work on its own holiday
+		for _, c := range b.Clocks(self, tuesday, start) {
+			if c.Kind == notice && !c.Due.Equal(time.Date(2026, 5, want, 0, 0, 0, 0, time.UTC)) {
+				t.Errorf("to %s: %+v", self, c)
+			}
+		}
+	}
 	b.AddAct(acted("xk", 3, 2, 2, karaulav1.Deed_DEED_SEEN)) // another reader, not the owner
 	b.AddAct(acted("al", 4, 2, 3, karaulav1.Deed_DEED_SEEN))
 	b.AddAct(acted("me", 5, 1, 4, karaulav1.Deed_DEED_ERROR))
@@ -115,13 +124,13 @@ func TestReviewClocks(t *testing.T) {
 	own := func(e *book.Entry) { e.ReviewDue = review.UnixMicro() }
 	b.Add(said("al", 1, vehicle, 0, own))
 	b.Add(said("me", 2, vehicle, 0, own)) // for its owner to review
-	if all := b.Clocks("al", start); len(all) != 1 || !all[0].Due.Equal(review) || all[0].Party != "al" {
+	if all := b.Clocks("al", nil, start); len(all) != 1 || !all[0].Due.Equal(review) || all[0].Party != "al" {
 		t.Errorf("%+v", all)
 	}
 	b.Add(said("al", 3, vehicle, 1, func(e *book.Entry) {
 		e.ID, e.Version, e.Lifecycle = [16]byte{1}, 2, karaulav1.Lifecycle_LIFECYCLE_WITHDRAW
 	}))
-	if all := b.Clocks("al", start); len(all) != 0 {
+	if all := b.Clocks("al", nil, start); len(all) != 0 {
 		t.Errorf("of a withdrawn alert: %+v", all)
 	}
 }

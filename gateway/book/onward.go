@@ -26,6 +26,42 @@ func (b *Book) Copies(originator string, id [16]byte) []Entry {
 	return out
 }
 
+// Outdated gives the version of the original that counts by now, if the entry passes
+// an earlier one on; else 0.
+func (b *Book) Outdated(e Entry) uint32 {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if _, last := b.newer(&e); last != nil {
+		return last.Version
+	}
+	return 0
+}
+
+// newer gives the first and the last version that an originator has said of its alert
+// after the one that an entry passes on, nil if there is none or it is not known here.
+// Called with b.mu held.
+func (b *Book) newer(e *Entry) (first, last *Entry) {
+	if e.Descent == nil {
+		return nil, nil
+	}
+	original := b.byLeaf[[32]byte(e.Descent.GetDigest())]
+	if original == nil {
+		return nil, nil
+	}
+	for _, x := range b.byID[original.ID] {
+		if x.Ledger != original.Ledger || x.Version <= original.Version || x.Refused() || x.Repudiated {
+			continue
+		}
+		if first == nil || x.Version < first.Version {
+			first = x
+		}
+		if last == nil || x.Version > last.Version {
+			last = x
+		}
+	}
+	return first, last
+}
+
 // Forfeited gives the versions on an own ledger that pass another party's alert on
 // and must not stand any longer: their originator has withdrawn the alert, ordered it
 // to be erased or taken its consent back, or a key that signed them was stolen. What

@@ -81,3 +81,58 @@ func TestForfeited(t *testing.T) {
 		}
 	}
 }
+
+// TestOutdated: whoever passed an alert on owes its renewal from the first version that
+// the originator has said since, until it is renewed, withdrawn or ordered to be erased.
+func TestOutdated(t *testing.T) {
+	t.Parallel()
+	original := said("al", 1, vehicle, 0, nil)
+	copied := func(leaf byte, version uint32, hours int, of book.Entry) book.Entry {
+		return said("me", leaf, vehicle, hours, func(e *book.Entry) {
+			e.ID, e.Version, e.Channel, e.Ledger, e.Readers = [16]byte{9}, version, "b02-me-rs", ledger.ID{2}, []string{"rs"}
+			e.Descent = &karaulav1.Descent{Originator: "al", AlertId: of.ID[:], Version: of.Version, Digest: of.Leaf[:]}
+		})
+	}
+	version := func(n uint32, hours int) book.Entry {
+		return said("al", 10+byte(n), vehicle, hours, func(e *book.Entry) { e.ID, e.Version = original.ID, n })
+	}
+	second, third := version(2, 3), version(3, 5)
+	passed := copied(20, 1, 1, original)
+	back := copied(22, 2, 4, original)
+	back.Lifecycle = karaulav1.Lifecycle_LIFECYCLE_WITHDRAW
+	elsewhere := version(2, 3)
+	elsewhere.Ledger = ledger.ID{7}
+	for name, c := range map[string]struct {
+		then []book.Entry
+		want uint32
+	}{
+		"nothing since":      {nil, 0},
+		"two versions":       {[]book.Entry{third, second}, 3},
+		"renewed":            {[]book.Entry{second, copied(21, 2, 4, second)}, 0},
+		"on another channel": {[]book.Entry{elsewhere}, 0},
+		"withdrawn here":     {[]book.Entry{second, back}, 0},
+	} {
+		b := book.New()
+		for _, e := range append([]book.Entry{original, passed}, c.then...) {
+			b.Add(e)
+		}
+		owed := b.Clocks("me", nil, start.AddDate(0, 0, 1))
+		if c.want == 0 {
+			if len(owed) != 0 {
+				t.Errorf("%s: %+v is owed", name, owed)
+			}
+			continue
+		}
+		if len(owed) != 1 || owed[0].Kind != karaulav1.ClockKind_CLOCK_KIND_ONWARD || owed[0].Party != "me" ||
+			owed[0].Alert.ID != passed.ID || !owed[0].Due.Equal(start.Add(27*time.Hour)) || b.Outdated(passed) != c.want {
+			t.Errorf("%s: %+v is owed, outdated by %d", name, owed, b.Outdated(passed))
+		}
+		if others := b.Clocks("rs", nil, start.AddDate(0, 0, 1)); len(others) != 0 {
+			t.Errorf("%s: its reader owes %+v", name, others)
+		}
+		b.Order(ledger.ID{2}, border.Position{Epoch: passed.Epoch, Seq: passed.Seq}, passed.Leaf)
+		if left := b.Clocks("me", nil, start.AddDate(0, 0, 1)); len(left) != 0 {
+			t.Errorf("%s: ordered to be erased, and owed: %+v", name, left)
+		}
+	}
+}

@@ -19,6 +19,7 @@ import (
 	"karaula/gateway/diary"
 	"karaula/gateway/index"
 	"karaula/gateway/outbox"
+	"karaula/internal/alert"
 	"karaula/internal/keyring"
 	"karaula/internal/register"
 	"karaula/internal/subject"
@@ -54,6 +55,7 @@ type Config struct {
 	Index     *index.Index // of what is meant
 	// DrillIndex is that of what is practised, each exercise for itself.
 	DrillIndex *index.Index
+	Holidays   alert.Holidays // of the own country
 	// Complete reports whether books and indexes hold everything that the streams do.
 	Complete func() bool
 	Bus      *bus.Bus

@@ -30,7 +30,7 @@ func (d *Desk) Due(ctx context.Context, req *connect.Request[karaulav1.DueReques
 	now := d.cfg.Now()
 	resp := &karaulav1.DueResponse{Complete: d.cfg.Complete()}
 	in := d.bookFor(m.GetExercise())
-	for _, c := range in.Clocks(d.cfg.Self, now) {
+	for _, c := range in.Clocks(d.cfg.Self, d.cfg.Holidays, now) {
 		if !during(m.GetExercise(), c.Alert.Exercise) {
 			continue
 		}
@@ -63,6 +63,8 @@ func ClockText(c book.Clock) string {
 		return "tell of an error"
 	case karaulav1.ClockKind_CLOCK_KIND_REVIEW:
 		return "review an alert"
+	case karaulav1.ClockKind_CLOCK_KIND_ONWARD:
+		return "renew what was passed on, or take it back"
 	default:
 		return "answer"
 	}

@@ -85,7 +85,11 @@ func (d *Desk) show(ctx context.Context, req *karaulav1.ShowRequest) (*karaulav1
 		return nil, err
 	}
 	d.seen(ctx, e, officer)
-	return &karaulav1.ShowResponse{Row: d.bookOf(e).Row(e), Alert: opened.Inner.GetAlert(), Clause: opened.Clause}, nil
+	resp := &karaulav1.ShowResponse{Row: d.bookOf(e).Row(e), Alert: opened.Inner.GetAlert(), Clause: opened.Clause}
+	if e.Origin == d.cfg.Self {
+		resp.Outdated = d.bookOf(e).Outdated(e)
+	}
+	return resp, nil
 }
 
 // parseID reads an alert's id.

@@ -60,15 +60,31 @@ func ReviewDue(a *karaulav1.Alert, said, end time.Time) (time.Time, bool) {
 	return due, true
 }
 
+// OnwardRenewal is within how long whoever has passed an alert on renews it, or takes
+// it back, once its originator has said another version. No law names a time.
+const OnwardRenewal = 24 * time.Hour
+
+// Holidays are days on which a country does not work, as dates ("2026-11-28").
+type Holidays map[string]bool
+
+// HolidaysOf makes them of a list of dates.
+func HolidaysOf(dates []string) Holidays {
+	out := Holidays{}
+	for _, d := range dates {
+		out[d] = true
+	}
+	return out
+}
+
 // ErrorNoticeDue gives until when an error that became known at a time must be
-// told: the end of the second working day after it, in UTC. Saturdays and Sundays
-// are no working days; holidays, which differ from country to country, are, so
-// that nobody is told too late.
-func ErrorNoticeDue(known time.Time) time.Time {
+// told: the end of the second working day after it, in UTC. Saturdays, Sundays
+// and the country's own holidays are no working days; where they are not known (nil)
+// they are, so that nobody is told too late.
+func ErrorNoticeDue(known time.Time, off Holidays) time.Time {
 	day := known.UTC().Truncate(24 * time.Hour)
 	for n := 0; n < errorNoticeDays; {
 		day = day.AddDate(0, 0, 1)
-		if w := day.Weekday(); w != time.Saturday && w != time.Sunday {
+		if w := day.Weekday(); w != time.Saturday && w != time.Sunday && !off[day.Format(time.DateOnly)] {
 			n++
 		}
 	}

@@ -69,8 +69,19 @@ func TestErrorNoticeDue(t *testing.T) {
 		"2026-11-28T10:00:00Z": "2026-12-02T00:00:00Z", // Saturday: Monday, Tuesday
 	} {
 		at, _ := time.Parse(time.RFC3339, known)
-		if got := alert.ErrorNoticeDue(at).Format(time.RFC3339); got != want {
+		if got := alert.ErrorNoticeDue(at, nil).Format(time.RFC3339); got != want {
 			t.Errorf("%s: %s, want %s", known, got, want)
+		}
+	}
+	off := alert.HolidaysOf([]string{"2026-11-24", "2026-11-28", "2026-11-30"}) // Tuesday, Saturday, Monday
+	for known, want := range map[string]string{
+		"2026-11-23T10:00:00Z": "2026-11-27T00:00:00Z", // Monday: Wednesday, Thursday
+		"2026-11-26T23:59:00Z": "2026-12-02T00:00:00Z", // Thursday: Friday, Tuesday
+		"2026-11-28T10:00:00Z": "2026-12-03T00:00:00Z", // Saturday: Tuesday, Wednesday
+	} {
+		at, _ := time.Parse(time.RFC3339, known)
+		if got := alert.ErrorNoticeDue(at, off).Format(time.RFC3339); got != want {
+			t.Errorf("with holidays, %s: %s, want %s", known, got, want)
 		}
 	}
 }

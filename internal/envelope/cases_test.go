@@ -49,6 +49,10 @@ func goodCases(t testing.TB, add adder) {
 	stub.parts = nil
 	add("good-stub", "ok", "good-act without its content", stub)
 	add("good-receipt", "ok", "a body and a head", receipt(t))
+	add("good-exercise", "ok", "drina-26 is announced for eight hours",
+		exercise(t, &karaulav1.ExerciseBody{Name: "drina-26", Until: 1_750_028_800_000_000}))
+	add("good-exercise-over", "ok", "drina-26 is over", exercise(t, &karaulav1.ExerciseBody{Name: "drina-26", Over: true}))
+	add("good-alert-practised", "ok", "good-alert in an exercise, sealed to keys for exercises", practised(t))
 	alert := act(t)
 	alert.st.Kind, alert.st.Type, alert.st.Refs = karaulav1.Kind_KIND_ALERT, karaulav1.AlertType_ALERT_TYPE_VEHICLE, nil
 	add("good-alert", "ok", "an alert of type vehicle; what is sealed is that of good-act", alert)
@@ -212,6 +216,17 @@ func kindCases(t testing.TB, add adder, spoil spoiler) {
 		spoil(receipt(t), func(st *karaulav1.Statement) { st.Body = nil }))
 	add("bad-body-heartbeat", "bad-body", "a heartbeat with a body",
 		spoil(receipt(t), func(st *karaulav1.Statement) { st.Kind = karaulav1.Kind_KIND_HEARTBEAT }))
+	over := exercise(t, &karaulav1.ExerciseBody{Name: "drina-26", Over: true})
+	add("bad-body-exercise-missing", "bad-body", "an exercise without a body",
+		spoil(over, func(st *karaulav1.Statement) { st.Body = nil }))
+	add("bad-body-exercise-default", "bad-body", "an exercise whose field until is there with its default",
+		spoil(exercise(t, &karaulav1.ExerciseBody{Name: "drina-26", Over: true}), func(st *karaulav1.Statement) {
+			st.Body = append([]byte("\n\bdrina-26"), 0x10, 0, 0x18, 1)
+		}))
+	add("bad-body-exercise-unknown", "bad-body", "an exercise with a field that there is not",
+		spoil(exercise(t, &karaulav1.ExerciseBody{Name: "drina-26", Over: true}), func(st *karaulav1.Statement) {
+			st.Body = append(st.Body, 0x20, 1)
+		}))
 	add("bad-body-not-a-receipt", "bad-body", "a receipt whose body is not in strict wire form",
 		spoil(receipt(t), func(st *karaulav1.Statement) { st.Body = []byte{0xff} }))
 }

@@ -103,6 +103,31 @@ func receipt(t testing.TB) *draft {
 	return d
 }
 
+// exercise is a statement that announces an exercise, or says that it is over.
+func exercise(t testing.TB, body *karaulav1.ExerciseBody) *draft {
+	t.Helper()
+	d := base(karaulav1.Kind_KIND_EXERCISE)
+	d.st.Mode, d.st.Channel = karaulav1.Mode_MODE_EXERCISE, "b01-al-me-x"
+	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.st.Body = raw
+	return d
+}
+
+// practised is an alert that is said in an exercise.
+func practised(t testing.TB) *draft {
+	t.Helper()
+	d := act(t)
+	d.st.Kind, d.st.Type, d.st.Refs = karaulav1.Kind_KIND_ALERT, karaulav1.AlertType_ALERT_TYPE_VEHICLE, nil
+	d.st.Mode, d.st.Channel = karaulav1.Mode_MODE_EXERCISE, "b01-al-me-x"
+	for _, r := range d.st.GetParts()[0].GetRecipients() {
+		r.Use = karaulav1.KeyUse_KEY_USE_EXERCISE_SEAL
+	}
+	return d
+}
+
 // build gives the envelope's bytes without asking whether anybody accepts them.
 func (d *draft) build(t testing.TB) []byte {
 	t.Helper()

@@ -57,6 +57,12 @@ type Config struct {
 	// up to ten years, only where national law orders it.
 	DeskRetention time.Duration `yaml:"desk-retention"`
 
+	// Public holidays of the own country, as dates like "2026-11-28": no working
+	// days of its own error notices, beside Saturdays and Sundays. Where there are
+	// none, holidays count as working days, and so do those of partners, which this
+	// node does not know: a clock then ends too early, and never too late.
+	Holidays []string `yaml:"holidays"`
+
 	// Copies of every stream: 1, or 3 or 5 where the broker is a cluster.
 	Replicas int `yaml:"replicas"`
 

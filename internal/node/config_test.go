@@ -20,7 +20,7 @@ func full() *Config {
 		Party: "al", Name: "Policia e Shtetit – test", Listen: "0.0.0.0:4222",
 		Advertise: []string{"al.example.org:4222", "192.0.2.1:4222"}, Metrics: "127.0.0.1:9222",
 		ClockSkew: 90 * time.Second, Heartbeat: 30 * time.Minute, Silence: 3 * time.Hour, BackupHorizon: 48 * time.Hour,
-		DeskRetention: 5 * 8766 * time.Hour, Replicas: 3,
+		DeskRetention: 5 * 8766 * time.Hour, Holidays: []string{"2026-11-28", "2026-11-30"}, Replicas: 3,
 		SocketMode: "0660",
 		Officers: []Officer{
 			{UID: 1000, ID: "desk-1", Role: RoleOfficer}, {UID: 1001, ID: "on", Role: RoleSupervisor},
@@ -41,6 +41,7 @@ func TestTemplateIsReadBack(t *testing.T) {
 	least := Default()
 	least.Party, least.Name, least.Listen = "me", `A \ B`, "127.0.0.1:4222"
 	least.Advertise, least.Officers = []string{}, []Officer{}
+	least.Holidays = []string{}
 	least.Cluster.Servers, least.Pair.Gateways = []ServerConfig{}, []string{}
 	least.Broker.URL = "tls://broker.example.org:4222"
 	for name, c := range map[string]*Config{"full": full(), "least": least} {
@@ -155,6 +156,9 @@ func TestRefused(t *testing.T) {
 		{"clock skew without unit", base + "clock-skew: 300\n", "line 4: cannot"},
 		{"heartbeat", base + "heartbeat: 0s\n", "line 4: heartbeat: not between 1s and 1h"},
 		{"backup horizon", base + "backup-horizon: -1s\n", "line 4: backup-horizon: not between 0s and 8760h"},
+		{"a holiday that is no date", base + "holidays:\n  - 2026-11-28\n  - 28.11.2026\n", "line 6: holidays.1: not a date"},
+		{"a holiday that there is not", base + "holidays: [\"2026-02-30\"]\n", "line 4: holidays.0: not a date"},
+		{"a holiday twice", base + "holidays: [2026-11-28, 2026-11-28]\n", "line 4: holidays.1: 2026-11-28 stands twice"},
 		{"replicas", base + "replicas: 2\n", "line 4: replicas: not 1, 3 or 5"},
 		{"socket mode", base + "socket-mode: \"0777\"\n", "line 4: socket-mode"},
 		{"language", base + "language: sr\n", "line 4: language"},

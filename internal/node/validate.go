@@ -79,6 +79,15 @@ func (v *validator) config(c *Config) {
 	v.span("silence", c.Silence, 2*time.Second, 168*time.Hour)
 	v.span("backup-horizon", c.BackupHorizon, 0, 8760*time.Hour)
 	v.span("desk-retention", c.DeskRetention, DeskRetention, 10*8766*time.Hour)
+	for i, day := range c.Holidays {
+		path := "holidays." + strconv.Itoa(i)
+		switch _, err := time.Parse(time.DateOnly, day); {
+		case err != nil:
+			v.fault(path, "not a date like 2026-11-28")
+		case slices.Contains(c.Holidays[:i], day):
+			v.fault(path, "%s stands twice", day)
+		}
+	}
 	if !slices.Contains([]int{1, 3, 5}, c.Replicas) {
 		v.fault("replicas", "not 1, 3 or 5")
 	}

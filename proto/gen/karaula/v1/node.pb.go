@@ -110,6 +110,8 @@ const (
 	ClockKind_CLOCK_KIND_ERROR_NOTICE ClockKind = 3
 	// The need to keep an own alert is looked at again.
 	ClockKind_CLOCK_KIND_REVIEW ClockKind = 4
+	// What was passed on is renewed: its originator has said another version since.
+	ClockKind_CLOCK_KIND_ONWARD ClockKind = 5
 )
 
 // Enum value maps for ClockKind.
@@ -120,6 +122,7 @@ var (
 		2: "CLOCK_KIND_HIT",
 		3: "CLOCK_KIND_ERROR_NOTICE",
 		4: "CLOCK_KIND_REVIEW",
+		5: "CLOCK_KIND_ONWARD",
 	}
 	ClockKind_value = map[string]int32{
 		"CLOCK_KIND_UNSPECIFIED":  0,
@@ -127,6 +130,7 @@ var (
 		"CLOCK_KIND_HIT":          2,
 		"CLOCK_KIND_ERROR_NOTICE": 3,
 		"CLOCK_KIND_REVIEW":       4,
+		"CLOCK_KIND_ONWARD":       5,
 	}
 )
 
@@ -1048,7 +1052,10 @@ type ShowResponse struct {
 	// Its content; absent if it was refused, erased or cannot be opened.
 	Alert *Alert `protobuf:"bytes,2,opt,name=alert,proto3" json:"alert,omitempty"`
 	// Clause under which it was said.
-	Clause        string `protobuf:"bytes,3,opt,name=clause,proto3" json:"clause,omitempty"`
+	Clause string `protobuf:"bytes,3,opt,name=clause,proto3" json:"clause,omitempty"`
+	// Of an own alert with which another party's was passed on: the version of the
+	// original that counts by now, if it is a later one; else 0.
+	Outdated      uint32 `protobuf:"varint,4,opt,name=outdated,proto3" json:"outdated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1102,6 +1109,13 @@ func (x *ShowResponse) GetClause() string {
 		return x.Clause
 	}
 	return ""
+}
+
+func (x *ShowResponse) GetOutdated() uint32 {
+	if x != nil {
+		return x.Outdated
+	}
+	return 0
 }
 
 // ChangeRequest extends or withdraws an own alert, as its next version.
@@ -5462,11 +5476,12 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\vShowRequest\x12\x19\n" +
 	"\balert_id\x18\x01 \x01(\tR\aalertId\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +
-	"\x06origin\x18\x03 \x01(\tR\x06origin\"w\n" +
+	"\x06origin\x18\x03 \x01(\tR\x06origin\"\x93\x01\n" +
 	"\fShowResponse\x12&\n" +
 	"\x03row\x18\x01 \x01(\v2\x14.karaula.v1.AlertRowR\x03row\x12'\n" +
 	"\x05alert\x18\x02 \x01(\v2\x11.karaula.v1.AlertR\x05alert\x12\x16\n" +
-	"\x06clause\x18\x03 \x01(\tR\x06clause\"\xb3\x01\n" +
+	"\x06clause\x18\x03 \x01(\tR\x06clause\x12\x1a\n" +
+	"\boutdated\x18\x04 \x01(\rR\boutdated\"\xb3\x01\n" +
 	"\rChangeRequest\x12\x19\n" +
 	"\balert_id\x18\x01 \x01(\tR\aalertId\x12\x18\n" +
 	"\achannel\x18\x02 \x01(\tR\achannel\x123\n" +
@@ -5799,13 +5814,14 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x15DELIVERY_STATE_LAPSED\x10\x04\x12\x17\n" +
 	"\x13DELIVERY_STATE_SEEN\x10\x05\x12\x18\n" +
 	"\x14DELIVERY_STATE_ACTED\x10\x06\x12\x1f\n" +
-	"\x1bDELIVERY_STATE_NOT_EXECUTED\x10\a*\x85\x01\n" +
+	"\x1bDELIVERY_STATE_NOT_EXECUTED\x10\a*\x9c\x01\n" +
 	"\tClockKind\x12\x1a\n" +
 	"\x16CLOCK_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10CLOCK_KIND_REPLY\x10\x01\x12\x12\n" +
 	"\x0eCLOCK_KIND_HIT\x10\x02\x12\x1b\n" +
 	"\x17CLOCK_KIND_ERROR_NOTICE\x10\x03\x12\x15\n" +
-	"\x11CLOCK_KIND_REVIEW\x10\x04*\x86\x01\n" +
+	"\x11CLOCK_KIND_REVIEW\x10\x04\x12\x15\n" +
+	"\x11CLOCK_KIND_ONWARD\x10\x05*\x86\x01\n" +
 	"\n" +
 	"ClockState\x12\x1b\n" +
 	"\x17CLOCK_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
