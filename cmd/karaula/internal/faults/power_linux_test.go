@@ -1,17 +1,23 @@
 package faults
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"karaula/internal/durable"
+	"karaula/internal/envelope"
+	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
 // lossy puts a folder that nobody uses onto a disk of its own that loses what was not
@@ -138,4 +144,85 @@ func TestPowerFailsForBrokerAndGatewayApart(t *testing.T) {
 func TestPowerFailsForWholeNodes(t *testing.T) {
 	t.Parallel()
 	powerFails(t, together, []Part{Whole})
+}
+
+// The power fails while a register is imported: of each row there is one alert, and the
+// import goes on where it was.
+func TestPowerFailsDuringAnImport(t *testing.T) {
+	t.Parallel()
+	w, rng := makeWorld(t), seeded(t)
+	d := lossy(t, w.AL.Dir)
+	d.strict = true
+	t.Cleanup(w.AL.Clean) // before its disk goes
+	const rows = 60
+	file := documents(t, rows)
+	start(t, w)
+	failures := 3
+	if long() {
+		failures = 10
+	}
+	run := []string{
+		"alert", "import", file, "--map", filepath.Join(filepath.Dir(file), "documents.map.yaml"), "--channel", Channel, "--output", "json",
+	}
+	for i := range failures {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, _ = w.AL.Run(ctx, "", run...) // it dies with the machine
+		}()
+		must(t, Until(patient(t), func() string { // some more rows are there
+			if s, err := w.AL.Status(patient(t)); err != nil || s.Said() < uint64(2+i) {
+				return "the import does not begin"
+			}
+			return ""
+		}))
+		time.Sleep(time.Duration(rng.IntN(300)) * time.Millisecond) // a random moment, not a wait for something
+		cancel()
+		<-done
+		must(t, w.AL.Kill(Whole))
+		var left *rand.Rand
+		if rng.IntN(2) == 0 {
+			left = rng
+		}
+		d.powerCut(left, d.gateway, d.broker)
+		must(t, w.AL.Start(patient(t), Whole))
+	}
+	for range 2 {
+		command(t, w.AL, nil, run[:len(run)-2]...)
+	}
+	must(t, w.Settle(patient(t)))
+	must(t, w.Stop())
+	s, err := Read(patient(t), w.ME, []string{"al"}, t.TempDir())
+	must(t, err)
+	alerts := 0
+	for _, m := range s.In["al"] {
+		p, err := envelope.Parse(m.Data)
+		must(t, err)
+		if p.Statement.GetKind() == karaulav1.Kind_KIND_ALERT {
+			alerts++
+		}
+	}
+	if alerts != rows {
+		t.Errorf("of %d rows there are %d alerts", rows, alerts)
+	}
+	tell(t, "%d failures of the power during an import of %d rows: %d alerts", failures, rows, alerts)
+}
+
+// documents writes a register of so many rows, beside its map.
+func documents(t *testing.T, rows int) (file string) {
+	t.Helper()
+	dir := t.TempDir()
+	from := filepath.Join("..", "..", "..", "..", "deploy", "examples", "import")
+	text, err := os.ReadFile(filepath.Join(from, "documents.map.yaml"))
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, "documents.map.yaml"), text, 0o600))
+	line := `{"state":"ALB","number":"TEST%07d","kind":"P","state_of_document":"lost","reported":{"day":"2026-01-10","by":"holder"}}`
+	var b strings.Builder
+	for i := range rows {
+		fmt.Fprintf(&b, line+"\n", i+1)
+	}
+	file = filepath.Join(dir, "documents.ndjson")
+	must(t, os.WriteFile(file, []byte(b.String()), 0o600))
+	return file
 }

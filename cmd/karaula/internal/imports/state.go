@@ -71,7 +71,7 @@ func OpenState(path string) (_ *State, err error) {
 		return nil, problem.Wrap(problem.Failed, err, "the state of the import cannot be kept in %s; nothing was sent", path).
 			WithHint("whoever imports must be able to write there; --state names another place")
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := makeFolder(filepath.Dir(path)); err != nil {
 		return fail(err)
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
@@ -91,6 +91,17 @@ func OpenState(path string) (_ *State, err error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// makeFolder makes the folder of a state that outlives the power.
+func makeFolder(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return durable.SyncDir(filepath.Dir(dir))
 }
 
 // load reads the file.
