@@ -20,7 +20,7 @@ import (
 // left of it if the power failed, in the way of LazyFS (Ramos et al., VLDB 2024) and
 // ALICE (Pillai et al., OSDI 2014).
 //
-// What it promises is what ext4 (data=ordered) and XFS promise, and not more:
+// What it promises of the broker's files is what ext4 (data=ordered) and XFS promise:
 //
 //   - The content of a file outlives the power once fsync or fdatasync of that file
 //     has come back, or a write to it if it is open with O_SYNC or O_DSYNC. Of what
@@ -34,21 +34,23 @@ import (
 //     Of later ones, none survives, or the first few.
 //   - A new file whose name survives and whose content was never synced is empty.
 //
-// It is harsher than ext4, whose sync of any file commits the changes of all names.
+// That is harsher than ext4, whose sync of any file commits the changes of all names.
+// Of the gateway's files it promises what POSIX does, and no more: a name is durable
+// once its folder is synced, and there is no order. nats-server needs more: it syncs a
+// new message file, and not the folder.
+//
 // Permissions and times of files are kept at once: nothing here depends on them.
 type lossyDisk struct {
 	mu   sync.Mutex
 	root *lossyNode
 	// The machine of the broker and that of the gateway can fail apart.
 	gateway, broker *volume
-	// strict is what POSIX promises and no more: a name is durable when its folder is
-	// synced, and in no order.
-	strict bool
 }
 
 // volume is what loses its power at once: of a node's folder, what the broker has,
 // or all the rest.
 type volume struct {
+	strict  bool     // no name is durable but by a sync of its folder
 	pending []rename // changes of names that are not durable, the oldest first
 }
 
@@ -85,7 +87,7 @@ func opens(flags uint32) *opened { return &opened{synced: flags&(syscall.O_SYNC|
 // mountLossy moves what is in a folder to a lossy disk, all of it durable, and mounts
 // the disk there.
 func mountLossy(dir string) (*lossyDisk, error) {
-	d := &lossyDisk{gateway: &volume{}, broker: &volume{}}
+	d := &lossyDisk{gateway: &volume{strict: true}, broker: &volume{}}
 	d.root = d.node(syscall.S_IFDIR|0o700, d.gateway)
 	aside := dir + ".aside"
 	if err := os.Rename(dir, aside); err != nil {
@@ -147,7 +149,7 @@ func (d *lossyDisk) powerCut(rng *rand.Rand, volumes ...*volume) {
 		if rng != nil {
 			n := rng.IntN(len(v.pending) + 1)
 			for i, c := range v.pending {
-				if i < n && !d.strict || d.strict && rng.IntN(2) == 0 {
+				if i < n && !v.strict || v.strict && rng.IntN(2) == 0 {
 					c.apply()
 				}
 			}
@@ -249,7 +251,7 @@ func (n *lossyNode) sync() {
 // syncNames makes changes of names durable: those up to the last one that touches this,
 // or where nothing more is promised, those in this folder.
 func (n *lossyNode) syncNames() {
-	if n.d.strict {
+	if n.v.strict {
 		n.v.pending = slices.DeleteFunc(n.v.pending, func(c rename) bool {
 			mine := slices.Contains(c.folders, n)
 			if mine {

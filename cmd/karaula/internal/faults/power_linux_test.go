@@ -48,7 +48,7 @@ func TestALossyDiskKeepsWhatIsSynced(t *testing.T) {
 		must(t, os.Mkdir(dir, 0o700))
 		must(t, os.WriteFile(filepath.Join(dir, "was there"), []byte("before"), 0o600))
 		d := lossy(t, dir)
-		d.strict = strict
+		d.gateway.strict = strict
 		at := func(name string) string { return filepath.Join(dir, name) }
 		write := func(name, text string, flags int, sync bool) {
 			t.Helper()
@@ -106,17 +106,15 @@ func cuts(t *testing.T) int {
 func powerFails(t *testing.T, blows []blow, parts []Part) {
 	t.Helper()
 	disks := map[string]*lossyDisk{}
-	kinds := map[bool]string{true: "POSIX", false: "ext4, XFS"}
 	c := &campaign{t: t, rng: seeded(t), tried: map[string]int{}, what: "failures of the power"}
 	c.made = func(w *World) {
 		for _, n := range w.Nodes() {
 			disks[n.Party] = lossy(t, n.Dir)
-			disks[n.Party].strict = n.Party == "al"
 			t.Cleanup(n.Clean) // before its disk goes
 		}
 	}
 	c.killed = func(n *Node, parts []Part) string {
-		d, how := disks[n.Party], "nothing unsynced is left"
+		d, how := disks[n.Party], ", nothing unsynced is left"
 		var off []*volume
 		if slices.Contains(parts, Whole) || slices.Contains(parts, Gateway) {
 			off = append(off, d.gateway)
@@ -126,10 +124,10 @@ func powerFails(t *testing.T, blows []blow, parts []Part) {
 		}
 		var rng *rand.Rand
 		if c.rng.IntN(2) == 0 {
-			rng, how = c.rng, "parts of what is unsynced are left"
+			rng, how = c.rng, ", parts of what is unsynced are left"
 		}
 		d.powerCut(rng, off...)
-		return " (" + kinds[d.strict] + "; " + how + ")"
+		return how
 	}
 	c.run(blows, parts, cuts(t))
 }
@@ -152,7 +150,6 @@ func TestPowerFailsDuringAnImport(t *testing.T) {
 	t.Parallel()
 	w, rng := makeWorld(t), seeded(t)
 	d := lossy(t, w.AL.Dir)
-	d.strict = true
 	t.Cleanup(w.AL.Clean) // before its disk goes
 	const rows = 60
 	file := documents(t, rows)
