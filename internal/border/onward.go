@@ -255,11 +255,14 @@ func Copy(original, a *karaulav1.Alert) *karaulav1.Alert {
 
 // vouched wants the roots of the cards to be the originator's: one that an agreement
 // names here, or one that it was changed into; where none does, the one that people
-// here have taken in with a card.
+// here have taken in with a card. Of a replaced root only the cards count that the
+// change lets stand: who has stolen it can sign others.
 func vouched(cards []*card.Card, view *register.View, roots []string) *Unfit {
 	for _, c := range cards {
 		pinned, _ := view.PinnedRoots(c.Party)
 		switch {
+		case view.Disowned(c):
+			return unfit("a card of the lineage is by a root of %s that was replaced, and not among what the change lets stand", c.Party)
 		case view.Trusts(c.Party, c.Root, append(pinned, roots...)):
 		case len(pinned) > 0:
 			return unfit("a card of the lineage is of another root than the agreements here name for %s", c.Party)

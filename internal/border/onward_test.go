@@ -231,6 +231,33 @@ func TestNobodyVouches(t *testing.T) {
 	}
 }
 
+// What a root signed before it was replaced goes on to count in a lineage as far as
+// the change lets it stand. Who has stolen that root makes nothing up with it.
+func TestLineageAfterARootChange(t *testing.T) {
+	t.Parallel()
+	for _, agreed := range []bool{false, true} { // by the cards that rs has, by an agreement
+		p := newPassing(t)
+		if agreed {
+			p.Agree(p.Text("b05-al-rs", []string{"al", "rs"}))
+		}
+		stolen := p.Parties["al"].Root
+		_, change := p.ChangeRoot("al")
+		p.Give(change, "rs")
+		if _, v := p.rs.receive(p.sharing().Say()); said(v) != "accepted accepted" {
+			t.Errorf("under the card that stands it is judged %s (%s)", said(v), v.Detail)
+		}
+		elsewhere := testworld.New(t, "al")
+		thief := elsewhere.Parties["al"]
+		thief.Root = stolen
+		s := p.sharing()
+		s.Owner = p.al.Clone()
+		s.Owner.Party, s.Owner.Card = thief, elsewhere.Rotate("al", nil)
+		if _, v := p.rs.receive(s.Say()); said(v) != "refused consent" {
+			t.Errorf("under the thief's card it is judged %s (%s)", said(v), v.Detail)
+		}
+	}
+}
+
 // A later version keeps its lineage, and an own alert does not become another's.
 func TestLineageLasts(t *testing.T) {
 	t.Parallel()

@@ -189,6 +189,12 @@ func (v *View) Follows(party, from, to string) bool {
 	return slices.Contains(v.s.lineage(party, from), to)
 }
 
+// Disowned reports whether a card, here or not, counts no more because its root was
+// replaced, and the change does not let it stand.
+func (v *View) Disowned(c *card.Card) bool {
+	return v.s.disowned(c.Party, c.Root, notice.StandsCard, c.Digest)
+}
+
 // Standing gives all that a party's present root has signed and that the register
 // holds: what its replacement must name.
 func (v *View) Standing(party string) []notice.Stand {
