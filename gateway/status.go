@@ -59,8 +59,8 @@ func (g *Gateway) status(context.Context) *karaulav1.StatusResponse {
 func (g *Gateway) registerTrouble(view *register.View) []string {
 	var out []string
 	for _, d := range view.Damaged() {
-		out = append(out, fmt.Sprintf("%s is damaged and left out: %v; stop the node, take it in again "+
-			"(karaula party add FILE, agreement add FILE), and start it",
+		out = append(out, fmt.Sprintf("%s is damaged and left out: %v; take it in again "+
+			"(karaula party add FILE, agreement add FILE)",
 			filepath.Join("register", d.Path), d.Err))
 	}
 	known := map[string]bool{}
@@ -71,7 +71,7 @@ func (g *Gateway) registerTrouble(view *register.View) []string {
 			if _, ok := view.Card(p); !ok && contains(cv.Parties, g.self) && !lacking[p] {
 				lacking[p] = true
 				out = append(out, fmt.Sprintf("there is no card of %s, a party of channel %s; take it in: "+
-					"karaula party add FILE; if it was there before, with the node stopped", p, cv.ID))
+					"karaula party add FILE", p, cv.ID))
 			}
 		}
 	}

@@ -58,9 +58,10 @@ func (d *docket) begin(epoch, size uint64, root [32]byte) {
 // enter takes in one verdict.
 func (d *docket) enter(it *item, j Judged) {
 	pos := it.placement.Position
-	if pos.Epoch > d.epoch {
-		*d = docket{epoch: pos.Epoch, toldAside: d.toldAside, asideAt: d.asideAt}
+	if pos.Epoch > max(d.epoch, 1) { // what was told of the first is no news when it comes again
+		*d = docket{toldAside: d.toldAside, asideAt: d.asideAt}
 	}
+	d.epoch = max(d.epoch, pos.Epoch)
 	at, held := d.findHeld(pos)
 	if held {
 		d.held = slices.Delete(d.held, at, at+1)
@@ -131,10 +132,10 @@ func (b *Inbox) Receipt(force bool) *karaulav1.LedgerReceipt {
 	aside := b.quarantined > d.toldAside && b.cfg.Now().Sub(d.asideAt) >= asidePause
 	news := d.judgedTo() > d.receipted && d.worthTelling || aside || len(erasures) > 0 ||
 		b.led.Contested != nil && !d.toldContest
-	if !news && (!force || d.judgedTo() == d.receipted) {
+	if !news && (!force || d.judgedTo() <= d.receipted) {
 		return nil
 	}
-	to := d.judgedTo()
+	to := max(d.judgedTo(), d.receipted) // what was lost here and asked for again is told already
 	r := &karaulav1.LedgerReceipt{
 		Ledger:      b.led.ID[:],
 		Epoch:       max(d.epoch, 1),

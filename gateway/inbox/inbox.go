@@ -126,6 +126,7 @@ type Inbox struct {
 	strays      strays
 
 	back     atomic.Bool // the IN stream was set back
+	lacking  [][32]byte  // cards without which it could not be read back; set by Open only
 	unstored stuck       // what arrives
 	unjudged stuck       // verdicts
 

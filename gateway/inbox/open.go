@@ -165,6 +165,9 @@ func (b *Inbox) readBack(ctx context.Context, before *past) ([]*item, error) {
 		if p.Kind != border.Next && p.Kind != border.Known && r.fill() {
 			p = r.take(m.Data, m.Header, m.Seq, 0)
 		}
+		if p.Kind == border.NeedCard {
+			b.lack(p.Want.Digest)
+		}
 		if p.Kind != border.Next {
 			b.cfg.Logger.Warn("stepped over stored bytes without a place", "stream", b.cfg.In.Name(),
 				"stream_seq", m.Seq, "place", p.Kind.String())

@@ -226,6 +226,19 @@ func (p *Party) Lay(path string, file []byte) {
 	}
 }
 
+// Lose removes a file of the party's register by hand, and opens the register again,
+// as a start of its node does.
+func (p *Party) Lose(path string) {
+	t := p.w.T
+	t.Helper()
+	p.Register()
+	if err := os.Remove(filepath.Join(p.folder, path)); err != nil {
+		t.Fatal(err)
+	}
+	p.opened = ok(register.Open(p.folder, p.Code))(t)
+	p.opened.SetClock(func() time.Time { return p.w.Now })
+}
+
 // View gives what a party knows now.
 func (w *World) View(code string) *register.View { return w.Parties[code].Register().View() }
 

@@ -234,7 +234,7 @@ func (x *ruin) asks(t *testing.T) string {
 }
 
 // takeIn takes a file of the register in again with the real command, from a copy,
-// while the node is stopped.
+// while the node runs.
 func (x *ruin) takeIn(t *testing.T, file string) (Answer, error) {
 	t.Helper()
 	again := filepath.Join(t.TempDir(), "again")
@@ -243,14 +243,7 @@ func (x *ruin) takeIn(t *testing.T, file string) (Answer, error) {
 	if strings.HasSuffix(file, ".agreement") {
 		what = "agreement"
 	}
-	if err := x.AL.Stop(); err != nil {
-		return Answer{}, err
-	}
-	a, err := x.AL.Run(patient(t), "", what, "add", again)
-	if err == nil {
-		err = x.AL.Start(patient(t), Whole)
-	}
-	return a, err
+	return x.AL.Run(patient(t), "", what, "add", again)
 }
 
 // trials gives every file with every harm, in random order.
