@@ -64,8 +64,10 @@ func TestReceiptsGoOnAfterALoss(t *testing.T) {
 // speak of what was not receipted before.
 func (i *insider) receiptsGoOn(before int) {
 	i.t.Helper()
-	i.heard = append(i.heard, i.voice.Say(testworld.Draft{Kind: karaulav1.Kind_KIND_ALERT,
-		Type: karaulav1.AlertType_ALERT_TYPE_ROUTE, Alert: testworld.Alert(karaulav1.AlertType_ALERT_TYPE_ROUTE)}))
+	i.heard = append(i.heard, i.voice.Say(testworld.Draft{
+		Kind: karaulav1.Kind_KIND_ALERT,
+		Type: karaulav1.AlertType_ALERT_TYPE_ROUTE, Alert: testworld.Alert(karaulav1.AlertType_ALERT_TYPE_ROUTE),
+	}))
 	i.until("one more is taken in", func() bool {
 		ctx, cancel := context.WithTimeout(i.ctx, time.Second)
 		defer cancel()
