@@ -11,6 +11,7 @@ import (
 	"karaula/gateway/inbox"
 	"karaula/internal/checkup"
 	"karaula/internal/node"
+	"karaula/internal/notice"
 	"karaula/internal/problem"
 	"karaula/internal/testworld"
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -156,4 +157,19 @@ func TestChecksAndNumbersBeforeTheStart(t *testing.T) {
 	if err := g.Alive(); err != nil {
 		t.Error(err)
 	}
+}
+
+// A partner brings its own notices and nobody else's.
+func TestAPartnerBringsNoNoticeOfAnother(t *testing.T) {
+	t.Parallel()
+	h := newHouseOn(t, "t01-al-me-xk", "al", "me", "xk")
+	h.start()
+	file := h.w.Notice("xk", h.text, notice.Suspend)
+	if err := h.gateway.takeNotice("me", file); !problem.Is(err, problem.Verification) {
+		t.Errorf("me brought xk's notice: %v", err)
+	}
+	if got := h.gateway.o.Register.View().Notices("xk"); len(got) != 0 {
+		t.Errorf("taken in: %v", got)
+	}
+	must(t, h.gateway.takeNotice("xk", file))
 }

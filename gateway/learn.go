@@ -122,8 +122,17 @@ func (p *partner) fetchNotices(ctx context.Context, after uint64) {
 	}
 }
 
-// takeNotice takes a notice into the register and tells watchers if it is news.
+// takeNotice takes a partner's notice into the register and tells watchers if it is
+// news. What it brings in another party's name is not taken in, whoever has signed it:
+// it could fill the place of what that party says itself.
 func (g *Gateway) takeNotice(origin string, file []byte) error {
+	n, err := notice.Peek(file)
+	if err != nil {
+		return err //nolint:wrapcheck // says what is wrong
+	}
+	if n.Party != origin {
+		return problem.New(problem.Verification, "%s brought a notice of %s; it was not taken in", origin, n.Party)
+	}
 	before := lastNotice(g.o.Register.View(), origin)
 	if err := g.o.Register.AddNotice(file); err != nil {
 		return err //nolint:wrapcheck // the register says what and why

@@ -70,7 +70,7 @@ partner's node could be reached; otherwise give its file.`,
 			if err != nil {
 				return err
 			}
-			if err := n.reg.AddNotice(file); err != nil {
+			if err := n.reg.BringNotice(file); err != nil {
 				return err
 			}
 		}

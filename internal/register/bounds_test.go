@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"karaula/internal/keyring"
 	"karaula/internal/notice"
 	"karaula/internal/problem"
 )
@@ -49,4 +50,38 @@ func TestAPartnerCannotFillTheRegister(t *testing.T) {
 	if err := r.AddNotice(me.noticeFile(t, maxNotices+2, notice.Withdraw, text, start.AddDate(1, 0, 0))); err != nil {
 		t.Errorf("a withdrawal, which the root has signed: %v", err)
 	}
+}
+
+// Who has stolen a root makes changes of it without end, and who has none makes some
+// that only a new root has signed. Neither keeps anything out that counts.
+func TestAThiefCannotKeepAChangeOut(t *testing.T) {
+	t.Parallel()
+	me := who(t, "me")
+	r, text, stands := bound(t, "al", "me")
+	for range 2 * maxNotices {
+		private, _, err := keyring.NewRoot("me")
+		must(t, err)
+		next, err := keyring.ParseRoot(private)
+		must(t, err)
+		file := change(t, 1, me.root, next, stands, me.root, next)
+		n, err := notice.Peek(file)
+		must(t, err)
+		must(t, os.MkdirAll(filepath.Join(r.dir, noticesDir, "me"), 0o755))
+		must(t, os.WriteFile(filepath.Join(r.dir, noticePath(n)), file, 0o600))
+	}
+	must(t, r.AddNotice(who(t, "al").noticeFile(t, 1, notice.Object, text, start))) // reads it all
+	if err := r.AddNotice(me.noticeFile(t, 1, notice.Suspend, text, start)); err != nil {
+		t.Errorf("a notice is kept out: %v", err)
+	}
+	burnt := change(t, 2, me.root, me.rogue, stands, me.rogue)
+	if err := r.AddNotice(burnt); !problem.Is(err, problem.Conflict) {
+		t.Errorf("one more that waits: %v", err)
+	}
+	if err := r.BringNotice(burnt); err != nil || len(r.View().WaitingRoots("me")) != 2*maxNotices+1 {
+		t.Errorf("the one that a person brings: %v", err)
+	}
+	if err := r.AddNotice(change(t, 2, me.root, me.next, stands, me.root, me.next)); err != nil {
+		t.Fatalf("the change that was announced is kept out: %v", err)
+	}
+	wantPinned(t, r, me.next)
 }

@@ -20,6 +20,10 @@ import (
 // as many as it likes, and each is read at every change of the register.
 const maxNotices = 1000
 
+// maxChanges bounds how many changes of one root are kept that wait for a person, and
+// how many that could have effect by themselves.
+const maxChanges = 100
+
 // AddNotice takes in a party's notice about an agreement that is here. It must
 // be signed by the party's root, or, where the act allows that, by a notice
 // key of the party's newest card here: who finds a key that the party has
@@ -34,18 +38,24 @@ const maxNotices = 1000
 //
 // A text, card or root that is not here yet is of kind NotFound: try again
 // when it is.
-func (r *Register) AddNotice(file []byte) error {
+func (r *Register) AddNotice(file []byte) error { return r.takeNotice(file, false) }
+
+// BringNotice is [Register.AddNotice] for a file that a person has brought: it is kept
+// however many others of its party are here.
+func (r *Register) BringNotice(file []byte) error { return r.takeNotice(file, true) }
+
+func (r *Register) takeNotice(file []byte, brought bool) error {
 	n, err := notice.Peek(file)
 	if err != nil {
 		return err
 	}
-	if err := r.change(func(e *editor) error { return e.addNotice(n, file) }); err != nil || n.Next == "" {
+	if err := r.change(func(e *editor) error { return e.addNotice(n, file, brought) }); err != nil || n.Next == "" {
 		return err
 	}
 	return r.throwOut()
 }
 
-func (e *editor) addNotice(claimed *notice.Notice, file []byte) error {
+func (e *editor) addNotice(claimed *notice.Notice, file []byte, brought bool) error {
 	s := e.state
 	known := func(o *notice.Notice) bool { return o.Serial == claimed.Serial && bytes.Equal(o.Signed, file) }
 	if slices.ContainsFunc(s.notices[claimed.Party], known) || slices.ContainsFunc(s.claims[claimed.Party], known) {
@@ -68,15 +78,33 @@ func (e *editor) addNotice(claimed *notice.Notice, file []byte) error {
 		return problem.New(problem.Conflict,
 			"%s signed two different notices with serial %d; this one was kept as evidence, not taken in", n.Party, n.Serial)
 	}
+	if n.Party != s.self && !brought && s.full(n) {
+		return problem.New(problem.Conflict, "as many notices of %s are here already as are kept; no more are taken in", n.Party).
+			WithHint("call the authority of %s", n.Party)
+	}
+	return e.write(noticePath(n), file)
+}
+
+// full reports whether as many notices of a party are here as are kept. Changes of a
+// root are counted for themselves, and those that wait apart from the others: anybody
+// can make some that no root has signed, and who has stolen a root some that it has.
+// Neither may keep out a notice, or the change that has effect.
+func (s *state) full(n *notice.Notice) bool {
+	if n.Act == notice.RootChange {
+		accepted := s.acceptances()
+		effect, same := s.hasEffect(n, accepted), 0
+		for _, o := range s.claims[n.Party] {
+			if o.Root == n.Root && s.hasEffect(o, accepted) == effect {
+				same++
+			}
+		}
+		return same >= maxChanges
+	}
 	most := maxNotices
 	if n.RootSaid {
 		most *= 2 // who has stolen a notice key must not keep a withdrawal out
 	}
-	if len(s.notices[n.Party])+len(s.claims[n.Party]) >= most && n.Party != s.self {
-		return problem.New(problem.Conflict, "%d notices of %s are here already; no more are taken in", most, n.Party).
-			WithHint("call the authority of %s", n.Party)
-	}
-	return e.write(noticePath(n), file)
+	return len(s.notices[n.Party]) >= most
 }
 
 // openNotice verifies a notice with what is known about its party and checks
