@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"karaula/gateway/desk"
+	"karaula/gateway/diary"
 	"karaula/internal/evidence"
 	"karaula/internal/node"
 	"karaula/internal/problem"
@@ -181,5 +183,37 @@ func TestWhoLookedGoesAfterItsTerm(t *testing.T) {
 		if e.GetReason() == "case 12 (invented)" {
 			t.Error("who looked is still there")
 		}
+	}
+}
+
+// What somebody takes from the end while the gateway is stopped is missed at the
+// next start: the head lies where the broker does not reach. The loss is a warning,
+// and a record of its own.
+func TestALookTakenFromTheEndAtNightIsMissed(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.start()
+	for range 3 {
+		h.lookUp(askPlate("AA 000 TT", "AL"))
+	}
+	h.stop()
+	s, err := h.broker.JS.Stream(t.Context(), subject.DeskStream)
+	must(t, err)
+	info, err := s.Info(t.Context())
+	must(t, err)
+	for _, seq := range []uint64{info.State.LastSeq, info.State.LastSeq - 1} {
+		must(t, s.DeleteMsg(t.Context(), seq))
+	}
+	h.start()
+	h.until("a warning", func() bool { return h.gateway.diary.Trouble() != "" })
+	if w := h.gateway.status(context.Background()).GetWarnings(); !slices.ContainsFunc(w, func(w string) bool { return strings.Contains(w, diary.Missing) }) {
+		t.Errorf("warnings: %v", w)
+	}
+	r, entries, err := h.verifyDesk(h.exportDesk())
+	if err != nil || r.Verified() {
+		t.Errorf("the export verifies: %v %v", r, err)
+	}
+	if !slices.ContainsFunc(entries, func(e *karaulav1.DeskEntry) bool { return e.GetDeed() == "gap" }) {
+		t.Errorf("no record of the loss: %v", entries)
 	}
 }
