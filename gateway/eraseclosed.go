@@ -3,13 +3,13 @@ package gateway
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"karaula/gateway/erase"
 	"karaula/gateway/stream"
-	"karaula/internal/agreement"
 	"karaula/internal/border"
 	"karaula/internal/envelope"
 	"karaula/internal/journal"
@@ -24,26 +24,39 @@ import (
 // time can end it.
 const closedEvery = time.Hour
 
-// mindClosed erases once an hour what has come to its end on channels that are not
-// open: suspended, or closed for good.
+// mindClosed erases once an hour what has come to its end where nobody minds it
+// all the time: on channels that are not open, and of parties that have left one
+// that is.
 func (g *Gateway) mindClosed(ctx context.Context) {
 	now := g.o.Now()
 	if now.Before(g.closedAt) && now.After(g.closedAt.Add(-2*closedEvery)) {
 		return
 	}
 	g.closedAt = now.Add(closedEvery)
-	for _, cv := range g.o.Register.View().Channels() {
-		phase := cv.PhaseAt(now)
-		if phase == agreement.InForce || phase == agreement.WindingDown || !contains(cv.Parties, g.self) || !g.sweep(cv.ID) {
+	for _, cv := range g.o.Register.View().AllChannels() {
+		if !contains(cv.Everyone, g.self) {
 			continue
 		}
+		origins, done := cv.Everyone, func() {}
+		if g.speaksOn(cv, now) {
+			origins = slices.DeleteFunc(slices.Clone(origins), func(p string) bool { return contains(cv.Parties, p) })
+		} else if !g.sweep(cv.ID) {
+			continue
+		} else {
+			done = func() { g.swept(cv.ID) }
+		}
 		g.work.Go(func() {
-			defer g.swept(cv.ID)
-			if err := g.eraseClosed(ctx, cv, now); err != nil && ctx.Err() == nil {
+			defer done()
+			if err := g.eraseClosed(ctx, cv, origins, now); err != nil && ctx.Err() == nil {
 				g.log.Warn("content that must be erased is still there, will try again in an hour", "channel", cv.ID, "why", err.Error())
 			}
 		})
 	}
+}
+
+// speaksOn reports whether this party speaks and hears on a channel.
+func (g *Gateway) speaksOn(cv *register.ChannelView, now time.Time) bool {
+	return phaseSpeaks(cv, now) && contains(cv.Parties, g.self)
 }
 
 // sweep keeps a channel that is not open closed, until it is swept; false if it is
@@ -64,36 +77,59 @@ func (g *Gateway) swept(id string) {
 	delete(g.sweeping, id)
 }
 
-// eraseClosed erases what has come to its end on a channel that is not open.
-func (g *Gateway) eraseClosed(ctx context.Context, cv *register.ChannelView, now time.Time) error {
-	c := &channel{g: g, id: cv.ID, mode: cv.Channel.Mode, book: g.bookOf(cv.Channel.Mode), out: stream.Open(g.js, subject.Out(cv.Subject()))}
+// shut gives a channel that is not open, as far as erasing needs it.
+func (g *Gateway) shut(cv *register.ChannelView) *channel {
+	return &channel{
+		g: g, id: cv.ID, mode: cv.Channel.Mode, first: cv.First, book: g.bookOf(cv.Channel.Mode), out: stream.Open(g.js, subject.Out(cv.Subject())),
+	}
+}
+
+// eraseClosed erases what of some parties has come to its end.
+func (g *Gateway) eraseClosed(ctx context.Context, cv *register.ChannelView, origins []string, now time.Time) error {
+	c := g.shut(cv)
 	var failed []error
-	for _, origin := range cv.Parties {
-		e := c.eraser(origin)
-		items, err := lapsed(ctx, e.Log, now)
-		if err != nil {
-			failed = append(failed, err)
-		}
-		leaves := map[[32]byte]bool{}
-		var last uint64
-		for _, it := range items {
-			if err := e.Erase(ctx, it); err != nil {
-				failed = append(failed, err)
-				continue
-			}
-			leaves[it.Leaf], last = true, max(last, it.Position.Seq)
-		}
-		if origin == g.self && last > 0 {
-			failed = append(failed, g.forgetClosed(cv, last))
-		}
-		failed = append(failed, g.indexFile.Forget(leaves))
-		if len(leaves) > 0 {
-			g.metrics.erased.WithLabelValues(c.label(), origin).Add(float64(len(leaves)))
-			g.log.Info("content on a channel that is not open was erased at its end", "channel", cv.ID, "origin", origin,
-				"statements", len(leaves))
+	for _, origin := range origins {
+		items, err := lapsed(ctx, c.log(origin), now)
+		gone, eraseErr := c.eraseShut(ctx, cv, origin, items)
+		failed = append(failed, err, eraseErr)
+		if gone > 0 {
+			g.log.Info("content that nobody minds any more was erased at its end", "channel", cv.ID, "origin", origin, "statements", gone)
 		}
 	}
 	return errors.Join(failed...)
+}
+
+// eraseShut erases statements of a party on a channel that is not open, and says
+// of how many the content is gone. What fails does not hold up the rest.
+func (c *channel) eraseShut(ctx context.Context, cv *register.ChannelView, origin string, items []erase.Item) (int, error) {
+	e := c.eraser(origin)
+	var failed []error
+	leaves := map[[32]byte]bool{}
+	var places []border.Position
+	var last uint64
+	for _, it := range items {
+		if err := e.Erase(ctx, it); err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		leaves[it.Leaf], last = true, max(last, it.Position.Seq)
+		places = append(places, it.Position)
+	}
+	if len(places) == 0 {
+		return 0, errors.Join(failed...)
+	}
+	if origin == c.g.self {
+		failed = append(failed, c.g.forgetClosed(cv, last))
+	}
+	failed = append(failed, c.g.indexFile.Forget(leaves))
+	led := c.ledger(origin)
+	for _, e := range c.book.Erase(led, c.g.o.Now().Add(c.g.settle()).UnixMicro(), places...) {
+		if e.Opened {
+			c.g.indexOf(c.mode).Forget(led, e.ID, e.Version)
+		}
+	}
+	c.g.metrics.erased.WithLabelValues(c.label(), origin).Add(float64(len(places)))
+	return len(places), errors.Join(failed...)
 }
 
 // lapsed gives what a stream holds that has come to its end. What says nothing of

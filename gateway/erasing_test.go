@@ -449,6 +449,7 @@ func TestRetentionOnAClosedChannel(t *testing.T) {
 	mine := h.own(number)
 	h.stop()
 	h.move(6 * 365 * 24 * time.Hour)
+	h.w.Now = h.now() // so that the register knows, too, that it is closed
 	h.launch()
 	h.gone("the erasure", probe(t, raw), probe(t, mine))
 	if h.gateway.channel(channelID) != nil {
@@ -458,5 +459,29 @@ func TestRetentionOnAClosedChannel(t *testing.T) {
 		if _, ok, err := stream.Open(h.broker.JS, subject.StubStream).Last(t.Context(), subj); err != nil || !ok {
 			t.Errorf("no stub of %s is kept: %v", name, err)
 		}
+	}
+}
+
+// Content on a channel that is closed still needs the keys that open it: they are
+// counted, and so not destroyed, until the content has come to its end.
+func TestKeysOfAClosedChannelAreCounted(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.start()
+	_, err := h.send(h.ctx, route())
+	must(t, err)
+	h.stop()
+	h.w.Now = h.w.Now.Add(500 * 24 * time.Hour) // to the register the channel is closed
+	h.launch()
+	scan, err := h.gateway.scanKeys(h.ctx, &karaulav1.KeyUseRequest{})
+	must(t, err)
+	onDisk := uint64(0)
+	for at, u := range scan.usages {
+		if at.channel == channelID && u.GetUse() == karaulav1.KeyUse_KEY_USE_ARCHIVE {
+			onDisk += u.GetOnDisk()
+		}
+	}
+	if onDisk != 1 {
+		t.Error("no key opens what a closed channel holds")
 	}
 }

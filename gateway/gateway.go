@@ -25,7 +25,6 @@ import (
 	"karaula/gateway/pair"
 	"karaula/gateway/stock"
 	"karaula/gateway/stream"
-	"karaula/internal/agreement"
 	"karaula/internal/alert"
 	"karaula/internal/border"
 	"karaula/internal/envelope"
@@ -253,10 +252,7 @@ func (g *Gateway) sync(ctx context.Context) {
 	wanted := map[string]*register.ChannelView{}
 	partners := map[string]bool{}
 	for _, cv := range view.Channels() {
-		if p := cv.PhaseAt(now); p != agreement.InForce && p != agreement.WindingDown {
-			continue
-		}
-		if !slices.Contains(cv.Parties, g.self) {
+		if !g.speaksOn(cv, now) {
 			continue
 		}
 		wanted[cv.ID] = cv

@@ -94,12 +94,12 @@ func (g *Gateway) scanKeys(ctx context.Context, req *karaulav1.KeyUseRequest) (*
 		s.want[string(id)] = true
 	}
 	var names []string
-	for _, cv := range s.view.Channels() {
-		if !contains(cv.Parties, g.self) {
+	for _, cv := range s.view.AllChannels() {
+		if !contains(cv.Everyone, g.self) {
 			continue
 		}
 		names = append(names, subject.Out(cv.Subject()))
-		for _, p := range cv.Parties {
+		for _, p := range cv.Everyone {
 			if p != g.self {
 				names = append(names, subject.InStream(cv.Subject(), p))
 			}

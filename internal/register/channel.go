@@ -32,6 +32,10 @@ type ChannelView struct {
 	Auditors []string
 	// Suspended are the suspensions in effect, by party.
 	Suspended map[string]*notice.Notice
+	// Everyone are the parties of all complete texts so far that have the channel,
+	// also those that have withdrawn, in alphabetical order: what they said may
+	// still be stored.
+	Everyone []string
 	// Leaving are former readers and the moment until which they may fetch
 	// what was said before they left.
 	Leaving map[string]time.Time
@@ -140,6 +144,7 @@ func (v *View) channelView(e *Entry, channel string) *ChannelView {
 	for _, d := range a.Auditors {
 		c.Auditors = append(c.Auditors, d.Code)
 	}
+	c.Everyone = v.everyone(a, channel)
 	for _, o := range v.entries(a.ID) {
 		_, had := o.Agreement.Channel(channel)
 		if !o.Complete || !had || o.Agreement.Version >= a.Version {
@@ -152,6 +157,21 @@ func (v *View) channelView(e *Entry, channel string) *ChannelView {
 		}
 	}
 	return c
+}
+
+// everyone lists who was ever a party of a channel, up to a text.
+func (v *View) everyone(upTo *agreement.Agreement, channel string) []string {
+	var out []string
+	for _, e := range v.entries(upTo.ID) {
+		if _, has := e.Agreement.Channel(channel); !e.Complete || !has || e.Agreement.Version > upTo.Version {
+			continue
+		}
+		for _, p := range e.Agreement.Parties {
+			out = append(out, p.Code)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // joined finds the text with which self came into a channel: the first of the
