@@ -154,17 +154,21 @@ func lapsed(ctx context.Context, log *stream.Log, now time.Time) (items []erase.
 		}
 		return nil
 	})
+	return items, ignoreMissing(err)
+}
+
+// ignoreMissing passes over that a stream was never made: nothing was said there.
+func ignoreMissing(err error) error {
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, nil
+		return nil
 	}
-	return items, err
+	return err
 }
 
 // forgetClosed sees to the signing journal of a channel that is not open. One that
 // somebody holds is being opened: who opens it sees to it.
 func (g *Gateway) forgetClosed(cv *register.ChannelView, seq uint64) error {
-	id := ledger.NewID(cv.ID, g.self, cv.Channel.Mode, cv.First)
-	j, err := journal.Open(g.o.Layout.Journal(cv.Subject()), journal.State{Ledger: id, Channel: cv.ID, Epoch: 1, Tree: new(ledger.Tree)})
+	j, err := g.closedJournal(cv)
 	if err != nil {
 		if problem.Is(err, problem.Conflict) {
 			return nil
@@ -172,4 +176,11 @@ func (g *Gateway) forgetClosed(cv *register.ChannelView, seq uint64) error {
 		return err
 	}
 	return errors.Join(j.Forget(min(seq, j.Confirmed())), j.Close())
+}
+
+// closedJournal opens the signing journal of a channel that is not open; a Conflict
+// if somebody holds it.
+func (g *Gateway) closedJournal(cv *register.ChannelView) (*journal.Journal, error) {
+	state := journal.State{Ledger: cv.Ledger(g.self), Channel: cv.ID, Epoch: 1, Tree: new(ledger.Tree)}
+	return journal.Open(g.o.Layout.Journal(cv.Subject()), state)
 }

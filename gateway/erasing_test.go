@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"karaula/internal/border"
 	"karaula/internal/envelope"
 	"karaula/internal/life"
+	"karaula/internal/notice"
 	"karaula/internal/problem"
 	"karaula/internal/subject"
 	"karaula/internal/testworld"
@@ -483,5 +485,98 @@ func TestKeysOfAClosedChannelAreCounted(t *testing.T) {
 	}
 	if onDisk != 1 {
 		t.Error("no key opens what a closed channel holds")
+	}
+}
+
+// erase gives an order of a supervisor.
+func (h *house) erase(id string) (*karaulav1.EraseOrder, error) {
+	h.t.Helper()
+	got, err := h.desk.Erase(h.ctx, connect.NewRequest(&karaulav1.EraseRequest{AlertId: id, Reason: "claim granted, case 12 (invented)"}))
+	if err != nil {
+		return nil, desk.FromConnect(err)
+	}
+	if n := len(got.Msg.GetOrders()); n != 1 {
+		h.t.Fatalf("%d orders", n)
+	}
+	return got.Msg.GetOrders()[0], nil
+}
+
+// A suspension stops alerts; orders to erase are said and obeyed, whoever has
+// suspended.
+func TestErasedWhereItIsSuspended(t *testing.T) {
+	t.Parallel()
+	for _, by := range []string{"al", "me"} {
+		t.Run(by, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t)
+			h.start()
+			me := h.w.Voice("me", h.text, channelID)
+			raw, at, leaf := meSays(me)
+			h.deliver(raw)
+			a := route()
+			sent, err := h.send(h.ctx, a)
+			must(t, err)
+			mine := h.own(sent.GetSent()[0].GetSeq())
+			h.w.Give(h.w.Notice(by, h.text, notice.Suspend), "al", "me")
+			if _, err := h.send(h.ctx, route()); err == nil {
+				t.Fatal("it is not suspended")
+			}
+			said, err := h.erase(a.GetId())
+			if err != nil || said.GetSeq() == 0 || said.GetClosed() {
+				t.Fatalf("%v, %v", said, err)
+			}
+			h.deliver(order(me, at, leaf))
+			h.gone("the erasure", probe(t, mine), probe(t, raw))
+		})
+	}
+}
+
+// Where an agreement is closed nothing can be said: the own copies go at once, from
+// every file of the node, the partner's stay, and the officer is told that nobody
+// else was.
+func TestErasedWhereItIsClosed(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.start()
+	raw, _, _ := meSays(h.w.Voice("me", h.text, channelID))
+	h.deliver(raw)
+	a, other := route(), route()
+	sent, err := h.send(h.ctx, a)
+	must(t, err)
+	kept, err := h.send(h.ctx, other)
+	must(t, err)
+	first, last := sent.GetSent()[0].GetSeq(), kept.GetSent()[0].GetSeq()
+	mine, stays := h.own(first), h.own(last)
+	h.w.Give(h.w.RootNotice("me", h.text, notice.Withdraw), "al")
+	h.stop()
+	h.move(40 * 24 * time.Hour)
+	h.w.Now = h.now()
+	h.launch()
+	h.until("completeness", h.gateway.complete)
+	if h.gateway.channel(channelID) != nil {
+		t.Fatal("the channel is open")
+	}
+	var order *karaulav1.EraseOrder
+	h.until("the order", func() bool { // the hourly look may have the channel in hand
+		order, err = h.erase(a.GetId())
+		return !problem.Is(err, problem.Unreachable)
+	})
+	if err != nil || !order.GetClosed() || order.GetSeq() != 0 || order.GetStatements() != 1 || !slices.Equal(order.GetReaders(), []string{"me"}) {
+		t.Fatalf("%v, %v", order, err)
+	}
+	h.gone("the erasure", probe(t, mine))
+	if h.lies(probe(t, stays)) == 0 || h.lies(probe(t, raw)) == 0 {
+		t.Error("something else is gone, too")
+	}
+	if _, ok, err := stream.Open(h.broker.JS, subject.StubStream).Last(t.Context(), subject.Stub(channelID, "al", 1, first)); err != nil || !ok {
+		t.Errorf("no stub: %v", err)
+	}
+	_, entries, err := h.verifyDesk(h.exportDesk())
+	must(t, err)
+	if !slices.ContainsFunc(entries, func(e *karaulav1.DeskEntry) bool { return e.GetDeed() == "erase" && e.GetSeq() == first }) {
+		t.Errorf("it is not on record: %v", entries)
+	}
+	if order, err := h.erase(a.GetId()); !problem.Is(err, problem.NotFound) {
+		t.Errorf("a second time: %v, %v", order, err)
 	}
 }

@@ -188,7 +188,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		Book: g.book, Drills: g.drills, Exercises: g.exercises, Index: g.index, DrillIndex: g.drillIndex,
 		Holidays: alert.HolidaysOf(g.o.Config.Holidays),
 		Complete: g.complete, Bus: &g.bus,
-		Writer: g.writer, Open: g.open, Diary: g.diary, SignHead: g.signDeskHead, OfficerKey: g.o.Keys.Keys().Officer,
+		Writer: g.writer, Closed: closed{g}, Open: g.open, Diary: g.diary, SignHead: g.signDeskHead, OfficerKey: g.o.Keys.Keys().Officer,
 		ReadLedger: g.readLedger, ReadAside: g.readAside, Skew: g.o.Config.ClockSkew,
 		Status: g.status, KeyUse: g.keyUse, PruneKeys: g.pruneKeys, Ledgers: g.ledgers, Repair: g.repair,
 		Checkup: g.checkup, TestLink: g.testLink, Now: g.o.Now, Logger: g.log,

@@ -20,10 +20,15 @@ type eraseOrder struct {
 	Number     uint64   `json:"number,omitempty"` // absent if all was ordered or erased before
 	Statements uint32   `json:"statements"`       // that the order names
 	Readers    []string `json:"readers"`          // who must erase
+	Closed     bool     `json:"closed,omitempty"` // nothing can be said there; nobody was told
 }
 
 func (r eraseResult) page(p *page) {
 	for _, o := range r.Orders {
+		if o.Closed {
+			r.closedLine(p, o)
+			continue
+		}
 		if o.Number == 0 {
 			p.line("%s  was ordered to be erased on %s before, or is", r.Alert, o.Channel)
 			continue
@@ -32,6 +37,18 @@ func (r eraseResult) page(p *page) {
 			r.Alert, list(o.Readers), o.Number, o.Channel, o.Statements)
 	}
 	p.line("who has erased it: karaula alert list --dir DIR")
+}
+
+// closedLine says what was done where nobody could be told.
+func (r eraseResult) closedLine(p *page, o eraseOrder) {
+	if o.Statements == 0 {
+		p.line("%s  is erased here on %s already", r.Alert, o.Channel)
+		return
+	}
+	p.line("%s  is erased here (%d statements); %s is closed, so %s could not be told: nothing can be said there any more",
+		r.Alert, o.Statements, o.Channel, list(o.Readers))
+	p.line("write to %s; it erases its copy at its end by itself. If %s opens again, give this order again",
+		list(o.Readers), o.Channel)
 }
 
 func newAlertErase(a *app) *cobra.Command {
@@ -45,6 +62,10 @@ order arrives; each answers with a signed receipt of when that was done and for 
 its backups may still hold it. The signed statements stay without their content, so that
 every ledger still verifies. It cannot be undone. Only a supervisor may; the reason is
 recorded at this node and not said to anybody.
+
+Where an agreement is suspended the order is said as anywhere; a partner that does not
+fetch obeys it when it does. Where it is closed nothing can be said any more: the own
+copies are erased at once, and the command says who could not be told.
 
 What has come to its end, and the earlier versions of what was withdrawn, is erased
 without this command.`,
@@ -70,7 +91,7 @@ without this command.`,
 		for _, o := range resp.Msg.GetOrders() {
 			r.Orders = append(r.Orders, eraseOrder{
 				Channel: o.GetChannel(), Epoch: o.GetEpoch(), Number: o.GetSeq(), Statements: o.GetStatements(),
-				Readers: append([]string{}, o.GetReaders()...),
+				Readers: append([]string{}, o.GetReaders()...), Closed: o.GetClosed(),
 			})
 		}
 		return a.show(r)

@@ -61,6 +61,8 @@ type Config struct {
 	Bus      *bus.Bus
 	// Writer gives the voice on a channel.
 	Writer func(channel string) (*outbox.Writer, bool)
+	// Closed erases where nothing can be said any more.
+	Closed Closed
 	// Open opens an entry of the book with the node's own keys.
 	Open func(ctx context.Context, e book.Entry) (*Opened, error)
 	// Diary keeps what officers do.

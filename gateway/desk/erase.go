@@ -2,6 +2,7 @@ package desk
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"connectrpc.com/connect"
@@ -41,38 +42,46 @@ func (d *Desk) erase(ctx context.Context, req *karaulav1.EraseRequest) (*karaula
 		return nil, problem.New(problem.Unreachable, "history is still being read, a version could be missed; nothing was erased").
 			WithHint("try again in a moment; karaula status --dir DIR shows why")
 	}
-	said, channels, err := d.ownVersions(id, req.GetChannel())
+	said, channels, err := d.ownVersions(ctx, id, req.GetChannel())
 	if err != nil {
 		return nil, err
 	}
 	resp := &karaulav1.EraseResponse{}
 	for _, channel := range channels {
-		order, err := d.orderErase(ctx, officer, req.GetReason(), channel, said[channel])
+		order := d.orderErase
+		if d.cfg.Closed.Is(channel) {
+			order = d.eraseClosed
+		}
+		done, err := order(ctx, officer, req.GetReason(), channel, said[channel])
 		if err != nil {
 			return nil, err
 		}
-		resp.Orders = append(resp.Orders, order)
+		resp.Orders = append(resp.Orders, done)
 	}
 	return resp, nil
 }
 
-// ownVersions gives what this party has said of an alert, by channel.
-func (d *Desk) ownVersions(id [16]byte, channel string) (map[string][]book.Entry, []string, error) {
+// ownVersions gives what this party has said of an alert, by channel. Of a channel
+// that is closed it gives what is not erased there yet.
+func (d *Desk) ownVersions(ctx context.Context, id [16]byte, channel string) (map[string][]book.Entry, []string, error) {
 	found := d.said(id, channel)
-	said := map[string][]book.Entry{}
-	var channels []string
+	said, err := d.cfg.Closed.Find(ctx, id, channel)
+	if err != nil {
+		return nil, nil, err
+	}
 	for _, e := range found {
 		if e.Origin != d.cfg.Self || channel != "" && e.Channel != channel {
 			continue
 		}
-		if said[e.Channel] == nil {
-			channels = append(channels, e.Channel)
+		if list := said[e.Channel]; d.cfg.Closed.Is(e.Channel) {
+			said[e.Channel] = list // known, and perhaps erased
+		} else {
+			said[e.Channel] = append(list, e)
 		}
-		said[e.Channel] = append(said[e.Channel], e)
 	}
+	channels := slices.Sorted(maps.Keys(said))
 	switch {
 	case len(channels) > 0:
-		slices.Sort(channels)
 		return said, channels, nil
 	case len(found) > 0 && found[0].Origin != d.cfg.Self:
 		return nil, nil, problem.New(problem.NotAllowed, "the alert is %s's: only who said it can have it erased; nothing was erased",
@@ -91,7 +100,7 @@ func (d *Desk) orderErase(
 	order := &karaulav1.EraseOrder{Channel: channel}
 	draft := outbox.Draft{Kind: karaulav1.Kind_KIND_ERASE}
 	for _, e := range said {
-		if !d.bookOf(e).Ordered(e) && d.bookOf(e).ErasedAt(e) == 0 {
+		if d.mustOrder(e) {
 			draft.Refs = append(draft.Refs, e.Ref())
 			order.Readers = e.Readers
 		}
@@ -104,10 +113,7 @@ func (d *Desk) orderErase(
 		return nil, problem.New(problem.Unreachable, "channel %s is not ready; nothing was erased there", channel).
 			WithHint("try again in a moment; karaula status --dir DIR shows why")
 	}
-	first := said[0]
-	if err := d.record(ctx, officer, "erase", &karaulav1.DeskEntry{
-		Channel: channel, Ledger: first.Ledger[:], Epoch: first.Epoch, Seq: first.Seq, Type: first.Type, Reason: reason,
-	}); err != nil {
+	if err := d.recordErase(ctx, officer, reason, said[0]); err != nil {
 		return nil, err
 	}
 	draft.Refs = draft.Refs[:min(len(draft.Refs), envelope.MaxRefs)] // the rest with the next one
@@ -118,4 +124,12 @@ func (d *Desk) orderErase(
 	st := out[0].Parsed.Statement
 	order.Epoch, order.Seq, order.Statements = st.GetEpoch(), st.GetSeq(), uint32(len(draft.Refs)) //nolint:gosec // at most MaxRefs
 	return order, nil
+}
+
+// mustOrder reports whether readers may still hold a version that they were never
+// asked to erase. It may be erased here already: on a channel that was closed then
+// and is open again.
+func (d *Desk) mustOrder(e book.Entry) bool {
+	b := d.bookOf(e)
+	return !b.Ordered(e) && (b.ErasedAt(e) == 0 || e.EraseAfter > d.cfg.Now().UnixMicro())
 }

@@ -1386,7 +1386,10 @@ type EraseOrder struct {
 	// How many statements it names.
 	Statements uint32 `protobuf:"varint,4,opt,name=statements,proto3" json:"statements,omitempty"`
 	// Who must erase.
-	Readers       []string `protobuf:"bytes,5,rep,name=readers,proto3" json:"readers,omitempty"`
+	Readers []string `protobuf:"bytes,5,rep,name=readers,proto3" json:"readers,omitempty"`
+	// Nothing can be said on the channel any more: the content is erased here, and
+	// nobody was told.
+	Closed        bool `protobuf:"varint,6,opt,name=closed,proto3" json:"closed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1454,6 +1457,13 @@ func (x *EraseOrder) GetReaders() []string {
 		return x.Readers
 	}
 	return nil
+}
+
+func (x *EraseOrder) GetClosed() bool {
+	if x != nil {
+		return x.Closed
+	}
+	return false
 }
 
 // SayActRequest says an act.
@@ -5499,7 +5509,7 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\achannel\x18\x02 \x01(\tR\achannel\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\"?\n" +
 	"\rEraseResponse\x12.\n" +
-	"\x06orders\x18\x01 \x03(\v2\x16.karaula.v1.EraseOrderR\x06orders\"\x88\x01\n" +
+	"\x06orders\x18\x01 \x03(\v2\x16.karaula.v1.EraseOrderR\x06orders\"\xa0\x01\n" +
 	"\n" +
 	"EraseOrder\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12\x14\n" +
@@ -5508,7 +5518,8 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\n" +
 	"statements\x18\x04 \x01(\rR\n" +
 	"statements\x12\x18\n" +
-	"\areaders\x18\x05 \x03(\tR\areaders\"\x99\x01\n" +
+	"\areaders\x18\x05 \x03(\tR\areaders\x12\x16\n" +
+	"\x06closed\x18\x06 \x01(\bR\x06closed\"\x99\x01\n" +
 	"\rSayActRequest\x12\x19\n" +
 	"\balert_id\x18\x01 \x01(\tR\aalertId\x12\x16\n" +
 	"\x06origin\x18\x02 \x01(\tR\x06origin\x12\x18\n" +
