@@ -37,13 +37,13 @@ func (g *Gateway) mindClosed(ctx context.Context) {
 		if !contains(cv.Everyone, g.self) {
 			continue
 		}
-		origins, done := cv.Everyone, func() {}
-		if g.speaksOn(cv, now) {
+		origins, done := cv.Everyone, func() { g.swept(cv.ID) }
+		switch {
+		case g.speaksOn(cv, now):
 			origins = slices.DeleteFunc(slices.Clone(origins), func(p string) bool { return contains(cv.Parties, p) })
-		} else if !g.sweep(cv.ID) {
+			done = func() {}
+		case !g.sweep(cv.ID):
 			continue
-		} else {
-			done = func() { g.swept(cv.ID) }
 		}
 		g.work.Go(func() {
 			defer done()

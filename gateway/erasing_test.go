@@ -561,7 +561,8 @@ func TestErasedWhereItIsClosed(t *testing.T) {
 		order, err = h.erase(a.GetId())
 		return !problem.Is(err, problem.Unreachable)
 	})
-	if err != nil || !order.GetClosed() || order.GetSeq() != 0 || order.GetStatements() != 1 || !slices.Equal(order.GetReaders(), []string{"me"}) {
+	if err != nil || !order.GetClosed() || order.GetSeq() != 0 || order.GetStatements() != 1 ||
+		!slices.Equal(order.GetReaders(), []string{"me"}) {
 		t.Fatalf("%v, %v", order, err)
 	}
 	h.gone("the erasure", probe(t, mine))

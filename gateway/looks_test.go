@@ -206,7 +206,8 @@ func TestALookTakenFromTheEndAtNightIsMissed(t *testing.T) {
 	}
 	h.start()
 	h.until("a warning", func() bool { return h.gateway.diary.Trouble() != "" })
-	if w := h.gateway.status(context.Background()).GetWarnings(); !slices.ContainsFunc(w, func(w string) bool { return strings.Contains(w, diary.Missing) }) {
+	told := func(w string) bool { return strings.Contains(w, diary.Missing) }
+	if w := h.gateway.status(context.Background()).GetWarnings(); !slices.ContainsFunc(w, told) {
 		t.Errorf("warnings: %v", w)
 	}
 	r, entries, err := h.verifyDesk(h.exportDesk())
