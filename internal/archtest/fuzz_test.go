@@ -41,7 +41,7 @@ var targets = map[string]string{
 	"internal/node/restored.go":           "internal/node FuzzLoadRestored",
 	"broker/remote.go":                    "none: answers of our own servers to the account of operation",
 	"gateway/pair/state.go":               "gateway/pair FuzzRecord",
-	"gateway/stream/stream.go":            "none: answers of our own broker about its streams",
+	"gateway/stream/read.go":              "none: answers of our own broker about its streams",
 	"internal/checkup/texts.go":           "internal/card FuzzOpen FuzzText",
 	"broker/plan.go":                      "internal/card FuzzOpen", // certificates of cards that the register took in
 	"broker/planfrom.go":                  "internal/keyring FuzzLoad",
