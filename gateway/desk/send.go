@@ -82,6 +82,7 @@ func (d *Desk) send(ctx context.Context, req *karaulav1.SendRequest) (*karaulav1
 		if err := d.say(ctx, ch, orders, officer); err != nil {
 			return nil, err
 		}
+		d.warnOfCopies(view, ch, orders)
 	}
 	for _, o := range orders {
 		resp.Sent = append(resp.Sent, o.answer)
