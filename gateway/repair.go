@@ -23,6 +23,7 @@ const (
 	askTimeout    = 20 * time.Second // one question to a partner
 	reopenTimeout = 30 * time.Second // until the channel is open again
 	reopenLook    = 50 * time.Millisecond
+	backTimeout   = 10 * time.Second // for a channel that is being read back already
 )
 
 // asked is a partner that is asked for what it holds of an own ledger.
@@ -90,6 +91,9 @@ func (a asked) Statements(ctx context.Context, epoch, from, to uint64) (out [][]
 // repair says what is wrong with the own ledger of a channel, and mends it.
 func (g *Gateway) repair(ctx context.Context, req *karaulav1.RepairRequest) (*karaulav1.RepairResponse, error) {
 	id := req.GetChannel()
+	if err := g.awaitBack(ctx, id); err != nil {
+		return nil, err
+	}
 	g.mu.Lock()
 	c, why, busy := g.channels[id], g.troubles[id], g.repairing[id]
 	if c != nil && !busy {
@@ -118,6 +122,31 @@ func (g *Gateway) repair(ctx context.Context, req *karaulav1.RepairRequest) (*ka
 		g.settleStock(id)
 	}
 	return r.out, nil
+}
+
+// awaitBack waits for a channel that is being read back.
+func (g *Gateway) awaitBack(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, backTimeout)
+	defer cancel()
+	for {
+		g.mu.Lock()
+		reading := g.channels[id] == nil && g.opening[id] && !g.repairing[id]
+		g.mu.Unlock()
+		if !reading {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return beingRead(id)
+		case <-time.After(reopenLook):
+		}
+	}
+}
+
+func beingRead(id string) error {
+	return problem.New(problem.Unreachable,
+		"channel %s is being read back just now: that is no fault, and nothing was done", id).
+		WithHint("wait until karaula status shows it open, then ask again: karaula ledger repair --channel %s", id)
 }
 
 // repairing is one call of repair.
@@ -331,7 +360,7 @@ func (r *repairing) reopened(ctx context.Context, do func() error) error {
 	g.mu.Lock()
 	if g.channels[id] != r.c || g.stopping {
 		g.mu.Unlock()
-		return problem.New(problem.Unreachable, "channel %s was closed meanwhile; nothing was done", id).WithHint("try again")
+		return beingRead(id)
 	}
 	delete(g.channels, id)
 	g.opening[id] = true // nobody else opens it
@@ -355,5 +384,6 @@ func (r *repairing) reopened(ctx context.Context, do func() error) error {
 		case <-time.After(reopenLook):
 		}
 	}
-	return problem.New(problem.Unreachable, "channel %s is not open again yet", id).WithHint("karaula status --dir DIR")
+	return problem.New(problem.Unreachable, "what was to be put back is put back; channel %s is still being read back", id).
+		WithHint("wait until karaula status --dir DIR shows it open; nothing else is needed")
 }

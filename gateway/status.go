@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"karaula/gateway/diary"
@@ -63,10 +62,8 @@ func (g *Gateway) registerTrouble(view *register.View) []string {
 			"(karaula party add FILE, agreement add FILE)",
 			filepath.Join("register", d.Path), d.Err))
 	}
-	known := map[string]bool{}
 	lacking := map[string]bool{}
 	for _, cv := range view.Channels() {
-		known[cv.ID] = true
 		for _, p := range cv.Parties {
 			if _, ok := view.Card(p); !ok && contains(cv.Parties, g.self) && !lacking[p] {
 				lacking[p] = true
@@ -75,13 +72,9 @@ func (g *Gateway) registerTrouble(view *register.View) []string {
 			}
 		}
 	}
-	journals, _ := filepath.Glob(filepath.Join(g.o.Layout.Journals(), "*.journal")) // only a bad pattern fails
-	for _, path := range journals {
-		id := strings.TrimPrefix(strings.TrimSuffix(filepath.Base(path), ".journal"), "x.")
-		if !known[id] && !view.Reserved(id) {
-			out = append(out, fmt.Sprintf(
-				"there is a signing journal of channel %s, but no agreement in the register; take it in again: karaula agreement add FILE", id))
-		}
+	for _, id := range view.WithoutText(g.o.Layout.Spoken()) {
+		out = append(out, fmt.Sprintf(
+			"there is a signing journal of channel %s, but no agreement in the register; take it in again: karaula agreement add FILE", id))
 	}
 	return out
 }

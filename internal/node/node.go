@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"karaula/internal/problem"
 	"karaula/internal/subject"
@@ -37,6 +38,16 @@ func (l Layout) GatewayKeys() string { return l.in("gateway", "keys") }
 
 // Journals is the folder of the signing journals.
 func (l Layout) Journals() string { return l.in("gateway", "journal") }
+
+// Spoken gives the ids of the channels on which something was signed, with a signing
+// journal of their own.
+func (l Layout) Spoken() []string {
+	paths, _ := filepath.Glob(filepath.Join(l.Journals(), "*.journal")) // only a bad pattern fails
+	for i, path := range paths {
+		paths[i] = strings.TrimPrefix(strings.TrimSuffix(filepath.Base(path), ".journal"), "x.")
+	}
+	return paths
+}
 
 // Journal is the signing journal of a channel. That of an exercise has a name
 // that no channel's id can be.

@@ -53,6 +53,16 @@ func (v *View) Reserved(channel string) bool {
 	return false
 }
 
+// WithoutText gives those of some channels that no agreement here names, or ever named
+// that was removed: the register is behind.
+func (v *View) WithoutText(channels []string) []string {
+	known := map[string]bool{}
+	for _, cv := range v.Channels() {
+		known[cv.ID] = true
+	}
+	return slices.DeleteFunc(slices.Clone(channels), func(id string) bool { return known[id] || v.Reserved(id) })
+}
+
 // Conflicts lists the files of evidence, relative to the register folder.
 func (v *View) Conflicts() []string { return slices.Clone(v.s.conflicts) }
 

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -53,6 +54,9 @@ func DraftRootChange(dir, reason string, now time.Time) (*notice.Notice, error) 
 		return nil, err
 	}
 	view := i.reg.View()
+	if err := whole(i.layout, view); err != nil {
+		return nil, err
+	}
 	root, ok := view.Root(i.cfg.Party)
 	if !ok {
 		return nil, problem.New(problem.Locked, "the own root is not known; nothing was signed")
@@ -62,6 +66,21 @@ func DraftRootChange(dir, reason string, now time.Time) (*notice.Notice, error) 
 		Act: notice.RootChange, Effective: now.UTC().Truncate(time.Second), Root: root,
 		Stands: view.Standing(i.cfg.Party), Reason: reason,
 	}, nil
+}
+
+// whole refuses a change of the root from a register that is known to lack something:
+// what it lacks would go out of force with the replaced root, at every partner.
+func whole(l node.Layout, view *register.View) error {
+	const why = "what the root has signed there would go out of force at every partner; nothing was signed"
+	const hint = "take it in first, each partner has it, below DIR/register: karaula agreement add FILE, karaula party add FILE; then repeat"
+	for _, d := range view.Damaged() {
+		return problem.New(problem.Locked, "register/%s is damaged and left out: %s", d.Path, why).WithHint(hint)
+	}
+	if missing := view.WithoutText(l.Spoken()); len(missing) > 0 {
+		return problem.New(problem.Locked, "the register is behind: there is a signing journal of channel %s, and no agreement: %s",
+			strings.Join(missing, ", "), why).WithHint(hint)
+	}
+	return nil
 }
 
 // SignRootChange completes and signs a draft with the roots.
