@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"fmt"
+	"math"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -117,8 +118,9 @@ func TestClusterSplit(t *testing.T) {
 		}
 		step(t, w)
 		o.note(what)
+		logs := logsOf(w.Cluster)
 		net.split(at, others(at)...)
-		if !resumes(t, w, r["al"]) {
+		if !resumes(t, w, r["al"], logs) {
 			waited++
 		}
 		time.Sleep(time.Duration(rng.IntN(8)) * time.Second) // for as long as it may be
@@ -132,10 +134,20 @@ func TestClusterSplit(t *testing.T) {
 		o.longest(r["al"]), electionTime, waited, f)
 }
 
+// logsOf gives what both gateways have written to their logs.
+func logsOf(c *Cluster) map[*Node]string {
+	out := map[*Node]string{}
+	for _, n := range c.Gateways() {
+		out[n] = n.Tail(math.MaxInt32)
+	}
+	return out
+}
+
 // resumes waits until alerts are acknowledged again. It gives false where that has to
 // wait for the end of the split: the gateway that spoke is cut off, and the other one
-// had gone out of step just then, so that it must not take over. The log says so.
-func resumes(t *testing.T, w *World, r *Record) bool {
+// had gone out of step just then, so that it must not take over. The log says so, behind
+// what was logged before.
+func resumes(t *testing.T, w *World, r *Record, before map[*Node]string) bool {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience/2)
 	defer cancel()
@@ -144,7 +156,7 @@ func resumes(t *testing.T, w *World, r *Record) bool {
 		return true
 	}
 	for _, n := range w.Cluster.Gateways() {
-		if strings.Contains(n.Tail(1<<20), "it goes out of step") {
+		if strings.Contains(strings.TrimPrefix(n.Tail(math.MaxInt32), before[n]), "it goes out of step") {
 			return false
 		}
 	}
