@@ -6,7 +6,6 @@ import (
 
 	"karaula/gateway/bus"
 	"karaula/gateway/desk"
-	"karaula/internal/alert"
 	"karaula/internal/ledger"
 	"karaula/internal/terms"
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -34,7 +33,7 @@ func (g *Gateway) watchClocks(now time.Time) {
 	}
 	states := map[clockID]karaulav1.ClockState{}
 	counts := map[[3]string]float64{}
-	for _, c := range g.book.Clocks(g.self, alert.HolidaysOf(g.o.Config.Holidays), now) {
+	for _, c := range g.book.Clocks(g.self, g.holidays, now) {
 		state := c.State(now)
 		if state == karaulav1.ClockState_CLOCK_STATE_MET {
 			continue

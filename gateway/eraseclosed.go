@@ -122,13 +122,7 @@ func (c *channel) eraseShut(ctx context.Context, cv *register.ChannelView, origi
 		failed = append(failed, c.g.forgetClosed(cv, last))
 	}
 	failed = append(failed, c.g.indexFile.Forget(leaves))
-	led := c.ledger(origin)
-	for _, e := range c.book.Erase(led, c.g.o.Now().Add(c.g.settle()).UnixMicro(), places...) {
-		if e.Opened {
-			c.g.indexOf(c.mode).Forget(led, e.ID, e.Version)
-		}
-	}
-	c.g.metrics.erased.WithLabelValues(c.label(), origin).Add(float64(len(places)))
+	c.noteErased(origin, c.g.o.Now().Add(c.g.settle()).UnixMicro(), places)
 	return len(places), errors.Join(failed...)
 }
 

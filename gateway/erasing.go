@@ -269,6 +269,20 @@ func (c *channel) eraseItems(ctx context.Context, origin string, items []erase.I
 	return errors.Join(failed...)
 }
 
+// noteErased takes what is erased out of book and index, counts it, and gives the
+// entries of the book.
+func (c *channel) noteErased(origin string, at int64, places []border.Position) []book.Entry {
+	led := c.ledger(origin)
+	entries := c.book.Erase(led, at, places...)
+	for _, e := range entries {
+		if e.Opened {
+			c.g.indexOf(c.mode).Forget(led, e.ID, e.Version)
+		}
+	}
+	c.g.metrics.erased.WithLabelValues(c.label(), origin).Add(float64(len(places)))
+	return entries
+}
+
 // erased notes what is erased, and has the partner told.
 func (c *channel) erased(origin string, items []erase.Item) {
 	at := c.g.o.Now().Add(c.g.settle()).UnixMicro()
@@ -284,14 +298,9 @@ func (c *channel) erased(origin string, items []erase.Item) {
 	if len(first) == 0 {
 		return
 	}
-	led := c.ledger(origin)
-	for _, e := range c.book.Erase(led, at, first...) {
-		if e.Opened {
-			c.g.indexOf(c.mode).Forget(led, e.ID, e.Version)
-		}
+	for _, e := range c.noteErased(origin, at, first) {
 		c.tellErased(e)
 	}
-	c.g.metrics.erased.WithLabelValues(c.label(), origin).Add(float64(len(first)))
 	if origin == c.g.self {
 		return
 	}

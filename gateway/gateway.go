@@ -56,12 +56,13 @@ type Gateway struct {
 	stubs      *stream.Log
 	diary      *diary.Diary
 
-	book       *book.Book   // of what is meant
-	drills     *book.Book   // of what is practised
-	drillIndex *index.Index // of what is practised
-	drilling   sync.Map     // mode by id of the channels where nothing is meant
-	index      *index.Index
-	indexFile  *index.File // of both indexes; nil if it cannot be used
+	book       *book.Book     // of what is meant
+	drills     *book.Book     // of what is practised
+	drilling   sync.Map       // mode by id of the channels where nothing is meant
+	index      *index.Index   // of what is meant
+	drillIndex *index.Index   // of what is practised
+	indexFile  *index.File    // of both indexes; nil if it cannot be used
+	holidays   alert.Holidays // of the own country
 	bus        bus.Bus
 	desk       *desk.Desk
 	checker    *border.Checker
@@ -113,6 +114,7 @@ func New(o Options) (*Gateway, error) {
 	}
 	g := &Gateway{
 		o: o, self: o.Config.Party, log: o.Logger, book: book.New(), drills: book.New(), opener: opener{o.Keys},
+		holidays: alert.HolidaysOf(o.Config.Holidays),
 		channels: map[string]*channel{}, opening: map[string]bool{}, repairing: map[string]bool{}, troubles: map[string]string{},
 		faults: map[fault]string{}, shelves: map[string]*stock.Shelf{}, sweeping: map[string]bool{},
 		partners: map[string]*partner{}, ready: make(chan struct{}),
@@ -186,7 +188,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.desk = desk.New(desk.Config{
 		Self: g.self, Name: g.o.Config.Name, Register: g.o.Register.View,
 		Book: g.book, Drills: g.drills, Exercises: g.exercises, Index: g.index, DrillIndex: g.drillIndex,
-		Holidays: alert.HolidaysOf(g.o.Config.Holidays),
+		Holidays: g.holidays,
 		Complete: g.complete, Bus: &g.bus,
 		Writer: g.writer, Closed: closed{g}, Open: g.open, Diary: g.diary, SignHead: g.signDeskHead, OfficerKey: g.o.Keys.Keys().Officer,
 		ReadLedger: g.readLedger, ReadAside: g.readAside, Skew: g.o.Config.ClockSkew,

@@ -180,3 +180,27 @@ func must(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
+
+// series gives the sum of what a counter or gauge says under some labels, and how many
+// series there are.
+func (h *house) series(name string, labels map[string]string) (sum float64, n int) {
+	h.t.Helper()
+	families, err := h.metrics.Gather()
+	must(h.t, err)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			has := map[string]string{}
+			for _, l := range m.GetLabel() {
+				has[l.GetName()] = l.GetValue()
+			}
+			differs := false
+			for label, value := range labels {
+				differs = differs || has[label] != value
+			}
+			if f.GetName() == name && !differs {
+				sum, n = sum+m.GetCounter().GetValue()+m.GetGauge().GetValue(), n+1
+			}
+		}
+	}
+	return sum, n
+}

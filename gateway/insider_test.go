@@ -151,19 +151,8 @@ func (i *insider) must(err error) {
 // metrics, its log, and to whoever asks for its state.
 func (i *insider) told(name string, code stock.Code) bool {
 	i.t.Helper()
-	families, err := i.metrics.Gather()
-	i.must(err)
-	counted := false
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			labels := map[string]string{}
-			for _, l := range m.GetLabel() {
-				labels[l.GetName()] = l.GetValue()
-			}
-			counted = counted || f.GetName() == "karaula_store_faults_total" && labels["stream"] == name &&
-				labels["code"] == string(code) && m.GetCounter().GetValue() > 0
-		}
-	}
+	value, _ := i.series("karaula_store_faults_total", map[string]string{"stream": name, "code": string(code)})
+	counted := value > 0
 	logged := strings.Contains(i.logs.String(), "stream="+name+" code="+string(code))
 	s, err := i.desk.Status(i.ctx, connect.NewRequest(&karaulav1.StatusRequest{}))
 	i.must(err)

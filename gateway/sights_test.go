@@ -97,24 +97,11 @@ func (h *three) warns() []string {
 // counted reports whether the metric says that a partner sees another history.
 func (h *three) counted(by, of string) bool {
 	h.t.Helper()
-	families, err := h.metrics.Gather()
-	must(h.t, err)
-	for _, f := range families {
-		if f.GetName() != "karaula_channel_two_histories" {
-			continue
-		}
-		for _, m := range f.GetMetric() {
-			labels := map[string]string{}
-			for _, l := range m.GetLabel() {
-				labels[l.GetName()] = l.GetValue()
-			}
-			if labels["party"] == by && labels["origin"] == of {
-				return m.GetGauge().GetValue() == 1
-			}
-		}
+	value, n := h.series("karaula_channel_two_histories", map[string]string{"party": by, "origin": of})
+	if n == 0 {
+		h.t.Errorf("no gauge of %s and %s", by, of)
 	}
-	h.t.Errorf("no gauge of %s and %s", by, of)
-	return false
+	return value == 1
 }
 
 // doctor gives the state of the check of what a partner has signed.

@@ -139,7 +139,7 @@ func (l *Log) readFrom(
 		return 0, fmt.Errorf("stream %s: read from %d: %w", l.name, from, err)
 	}
 	var seen uint64
-	stall := time.AfterFunc(l.stallTimeout(), cancel)
+	stall := time.AfterFunc(l.stall, cancel)
 	defer stall.Stop()
 	for m, err := range msgs { // the end of asking may end it without an error
 		stall.Stop()
@@ -153,12 +153,12 @@ func (l *Log) readFrom(
 			return seen, fmt.Errorf("stream %s: read from %d: %w", l.name, from, err)
 		}
 		if m.Sequence > seen && m.Sequence <= last {
-			if err := fn(Stored{Seq: m.Sequence, Subject: m.Subject, Data: m.Data, Header: m.Header, Time: m.Time}); err != nil {
+			if err := fn(stored(m)); err != nil {
 				return seen, err
 			}
 			seen = m.Sequence
 		}
-		stall.Reset(l.stallTimeout())
+		stall.Reset(l.stall)
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -170,39 +170,55 @@ func (l *Log) readFrom(
 	}
 }
 
-func (l *Log) stallTimeout() time.Duration {
-	if l.stall > 0 {
-		return l.stall
-	}
-	return stallTimeout
-}
-
 // Get gives one message; false if it is not there (erased, or never was). What a
 // server of a cluster does not have, because it lags behind, the leader is asked for.
 func (l *Log) Get(ctx context.Context, seq uint64) (Stored, bool, error) {
+	return l.one(ctx, fmt.Sprintf("message %d", seq),
+		func(s jetstream.Stream) (*jetstream.RawStreamMsg, error) { return s.GetMsg(ctx, seq) },
+		func() (bool, error) { return l.nothingIn(ctx, "", seq, seq) })
+}
+
+// Last gives the last message of a subject; false if there is none. A server of a
+// cluster that lags behind may give an older one, but none only if the leader has none.
+func (l *Log) Last(ctx context.Context, subject string) (Stored, bool, error) {
+	return l.one(ctx, "last of "+subject,
+		func(s jetstream.Stream) (*jetstream.RawStreamMsg, error) { return s.GetLastMsgForSubject(ctx, subject) },
+		func() (bool, error) { return l.nothingIn(ctx, subject, 1, math.MaxUint64) })
+}
+
+// one asks for one message, and again while a server that lags behind does not have
+// it and nothing does not say that there is none.
+func (l *Log) one(
+	ctx context.Context, what string,
+	ask func(jetstream.Stream) (*jetstream.RawStreamMsg, error), nothing func() (bool, error),
+) (Stored, bool, error) {
 	s, err := l.js.Stream(ctx, l.name)
 	if err != nil {
 		return Stored{}, false, fmt.Errorf("stream %s: %w", l.name, err)
 	}
 	for tries := 1; ; tries++ {
-		m, err := s.GetMsg(ctx, seq)
+		m, err := ask(s)
 		if err == nil {
-			return Stored{Seq: m.Sequence, Subject: m.Subject, Data: m.Data, Header: m.Header, Time: m.Time}, true, nil
+			return stored(m), true, nil
 		}
 		if !errors.Is(err, jetstream.ErrMsgNotFound) {
-			return Stored{}, false, fmt.Errorf("stream %s: message %d: %w", l.name, seq, err)
+			return Stored{}, false, fmt.Errorf("stream %s: %s: %w", l.name, what, err)
 		}
-		gone, err := l.nothingIn(ctx, "", seq, seq)
-		if err != nil || gone {
+		none, err := nothing()
+		if err != nil || none {
 			return Stored{}, false, err
 		}
 		if tries > lagTries {
-			return Stored{}, false, fmt.Errorf("stream %s: message %d: %w", l.name, seq, errLag)
+			return Stored{}, false, fmt.Errorf("stream %s: %s: %w", l.name, what, errLag)
 		}
 		if err := l.lagged(ctx); err != nil {
 			return Stored{}, false, err
 		}
 	}
+}
+
+func stored(m *jetstream.RawStreamMsg) Stored {
+	return Stored{Seq: m.Sequence, Subject: m.Subject, Data: m.Data, Header: m.Header, Time: m.Time}
 }
 
 // lagged waits for a server that lags behind.
@@ -212,33 +228,5 @@ func (l *Log) lagged(ctx context.Context) error {
 		return fmt.Errorf("stream %s: %w: %w", l.name, errLag, ctx.Err())
 	case <-time.After(lagPause):
 		return nil
-	}
-}
-
-// Last gives the last message of a subject; false if there is none. A server of a
-// cluster that lags behind may give an older one, but none only if the leader has none.
-func (l *Log) Last(ctx context.Context, subject string) (Stored, bool, error) {
-	s, err := l.js.Stream(ctx, l.name)
-	if err != nil {
-		return Stored{}, false, fmt.Errorf("stream %s: %w", l.name, err)
-	}
-	for tries := 1; ; tries++ {
-		m, err := s.GetLastMsgForSubject(ctx, subject)
-		if err == nil {
-			return Stored{Seq: m.Sequence, Subject: m.Subject, Data: m.Data, Header: m.Header, Time: m.Time}, true, nil
-		}
-		if !errors.Is(err, jetstream.ErrMsgNotFound) {
-			return Stored{}, false, fmt.Errorf("stream %s: last of %s: %w", l.name, subject, err)
-		}
-		none, err := l.nothingIn(ctx, subject, 1, math.MaxUint64)
-		if err != nil || none {
-			return Stored{}, false, err
-		}
-		if tries > lagTries {
-			return Stored{}, false, fmt.Errorf("stream %s: last of %s: %w", l.name, subject, errLag)
-		}
-		if err := l.lagged(ctx); err != nil {
-			return Stored{}, false, err
-		}
 	}
 }

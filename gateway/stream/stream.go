@@ -73,11 +73,13 @@ type Stored struct {
 type Log struct {
 	js    jetstream.JetStream
 	name  string
-	stall time.Duration // instead of [stallTimeout], in tests
+	stall time.Duration // [stallTimeout], but in tests
 }
 
 // Open names a stream; it does not ask the broker anything.
-func Open(js jetstream.JetStream, name string) *Log { return &Log{js: js, name: name} }
+func Open(js jetstream.JetStream, name string) *Log {
+	return &Log{js: js, name: name, stall: stallTimeout}
+}
 
 // Name gives the stream's name.
 func (l *Log) Name() string { return l.name }

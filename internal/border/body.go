@@ -3,6 +3,7 @@ package border
 import (
 	"bytes"
 
+	"karaula/internal/envelope"
 	"karaula/internal/ledger"
 	"karaula/internal/notice"
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -39,12 +40,18 @@ func badBody(format string, args ...any) *outcome {
 
 // body parses the body into the message of its kind.
 func body[T any](j *judging) (T, *outcome) {
-	m, err := j.p.Parsed.Body()
-	got, ok := any(m).(T)
-	if r := asRefusal(err); r != nil || !ok {
+	got, ok := bodyOf[T](j.p.Parsed)
+	if !ok {
 		return got, badBody("the body is not in strict wire form")
 	}
 	return got, nil
+}
+
+// bodyOf parses a statement's body, if it is the message of type T.
+func bodyOf[T any](p *envelope.Parsed) (T, bool) {
+	m, err := p.Body()
+	got, ok := any(m).(T)
+	return got, ok && err == nil
 }
 
 // others gives the ledgers of the channel's other parties, by id.

@@ -237,9 +237,8 @@ func keyUse(st *karaulav1.Statement, cd *card.Card) (karaulav1.Code, string) {
 // or of the next root that the one in force commits to: whether that counts is
 // decided when something is said under it. It gives nil for anything else.
 func nextCard(view *register.View, p *envelope.Parsed, inForce *card.Card) *card.Card {
-	m, err := p.Body()
-	b, ok := m.(*karaulav1.CardBody)
-	if err != nil || !ok {
+	b, ok := bodyOf[*karaulav1.CardBody](p)
+	if !ok {
 		return nil
 	}
 	cd, err := card.Open(b.GetCard())
@@ -256,9 +255,8 @@ func nextCard(view *register.View, p *envelope.Parsed, inForce *card.Card) *card
 // all its parties, of this ledger, and superseding the text in force. It gives
 // nil for anything else.
 func nextAgreement(p *envelope.Parsed, led *Ledger) *agreement.Signed {
-	m, err := p.Body()
-	b, ok := m.(*karaulav1.AgreementBody)
-	if err != nil || !ok {
+	b, ok := bodyOf[*karaulav1.AgreementBody](p)
+	if !ok {
 		return nil
 	}
 	signed, err := agreement.Open(b.GetAgreement())
@@ -283,9 +281,8 @@ func nextAgreement(p *envelope.Parsed, led *Ledger) *agreement.Signed {
 // rootChange gives the change of its root that a NOTICE statement of the origin
 // brings, whoever has signed it; nil for anything else.
 func rootChange(p *envelope.Parsed) *notice.Notice {
-	m, err := p.Body()
-	b, ok := m.(*karaulav1.NoticeBody)
-	if err != nil || !ok {
+	b, ok := bodyOf[*karaulav1.NoticeBody](p)
+	if !ok {
 		return nil
 	}
 	n, err := notice.Peek(b.GetNotice())
