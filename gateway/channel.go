@@ -286,6 +286,9 @@ func (c *channel) onSaid(s outbox.Said) {
 	}
 	c.enterIndex(&e, s.Parsed, s.Inner)
 	c.book.Add(e)
+	if live && e.Lifecycle == karaulav1.Lifecycle_LIFECYCLE_WITHDRAW {
+		c.wakeErasing() // not earlier: what is taken back is looked up in the book
+	}
 	if c.g.bus.Heard() {
 		c.g.bus.Tell(c.g.desk.Event(e))
 	}

@@ -93,9 +93,6 @@ func (c *channel) holdOwn(s outbox.Said) {
 	if st.GetKind() == karaulav1.Kind_KIND_ERASE {
 		c.order(c.g.self, st)
 	}
-	if c.live && s.Inner.GetAlert().GetLifecycle() == karaulav1.Lifecycle_LIFECYCLE_WITHDRAW {
-		c.wakeErasing()
-	}
 }
 
 // holdTheirs notes the content of a partner's statement.
