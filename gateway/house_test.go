@@ -166,7 +166,7 @@ func route() *karaulav1.Alert {
 // until waits for a condition; only a broken program makes it fail.
 func (h *house) until(what string, cond func() bool) {
 	h.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
 		if cond() {
 			return
 		}

@@ -156,8 +156,8 @@ func signsStatements(use karaulav1.KeyUse) bool {
 
 // anyLedger gives the one line that revokes a key which signs no statements.
 func (n *place) anyLedger(id [16]byte) ([]card.Revocation, error) {
-	for _, cv := range n.reg.View().Channels() {
-		if slices.Contains(cv.Parties, n.Party) {
+	for _, cv := range n.reg.View().AllChannels() {
+		if slices.Contains(cv.Everyone, n.Party) {
 			return []card.Revocation{{Key: id, Ledger: cv.Ledger(n.Party), Epoch: 1}}, nil
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"karaula/internal/agreement"
 	"karaula/internal/problem"
+	"karaula/internal/terms"
 )
 
 // AgreementResult says what became of an agreement's file.
@@ -32,7 +33,7 @@ const maxProposals = 100
 // those of earlier files of the same text. It must be signed by somebody, and
 // self must be a party (also of the version before) or an auditor. Refused
 // are: a bad signature, a text that names another root for self than self's
-// card (Verification), and what contradicts a text that self or everybody has
+// card (Verification), another mode for a channel than it had (Invalid), and what contradicts a text that self or everybody has
 // signed: the same id and version with another digest, an id or a channel
 // that belongs or belonged to another agreement (Conflict; kept as evidence).
 func (r *Register) AddAgreement(file []byte) (AgreementResult, error) {
@@ -129,6 +130,26 @@ func (s *state) mayKeep(t *text) error {
 			WithHint("add the versions in their order")
 	} else if before != nil && (before.Agreement.Version >= a.Version || before.Agreement.First != a.First) {
 		return problem.New(problem.Invalid, "version %d of %s does not follow the text that it supersedes", a.Version, a.ID)
+	}
+	return s.keepsModes(a)
+}
+
+// keepsModes refuses a text that gives a channel another mode than a version before
+// it: what was said to practise must never stand among what was meant, nor the other
+// way round.
+func (s *state) keepsModes(a *agreement.Agreement) error {
+	for _, t := range s.texts[a.ID] {
+		o := t.Agreement
+		if o.Version >= a.Version || !t.binding(s.self) {
+			continue
+		}
+		for _, c := range o.Channels {
+			if now, ok := a.Channel(c.ID); ok && now.Mode != c.Mode {
+				return problem.New(problem.Invalid, "channel %s has mode %s since version %d of %s; version %d gives it mode %s, and was not taken in",
+					c.ID, terms.ModeWord(c.Mode), o.Version, a.ID, a.Version, terms.ModeWord(now.Mode)).
+					WithHint("a channel keeps its mode for ever: give the new text a channel with another id")
+			}
+		}
 	}
 	return nil
 }

@@ -239,6 +239,44 @@ func TestAmendment(t *testing.T) {
 
 // TestJoin: who joins with version 2 never sees version 1; who lost a disk
 // gets it later.
+// A channel keeps its mode: otherwise what was practised would stand among what was
+// meant. That holds for one that a version in between left out, too.
+func TestAChannelKeepsItsMode(t *testing.T) {
+	t.Parallel()
+	r := node(t, "al", "me")
+	one := draft(t, "t01", "al,me", someTypes, "exercise no", "exercise yes", "mode=actual", "mode=exercise")
+	without := follow(t, draft(t, "t01", "al,me", someTypes, "channel t01 ", "channel t01-b "), one, "2")
+	add(t, r, signAll(t, one))
+	before := tree(t, r)
+	_, err := r.AddAgreement(signAll(t, follow(t, draft(t, "t01", "al,me", someTypes), one, "2")))
+	if !problem.Is(err, problem.Invalid) || !strings.Contains(err.Error(), "mode exercise") {
+		t.Errorf("another mode: %v", err)
+	}
+	if !cmp.Equal(before, tree(t, r)) {
+		t.Error("the refused text lies in the register")
+	}
+	add(t, r, signAll(t, without))
+	_, err = r.AddAgreement(signAll(t, follow(t, draft(t, "t01", "al,me", someTypes), without, "3")))
+	if !problem.Is(err, problem.Invalid) {
+		t.Errorf("another mode after a version without the channel: %v", err)
+	}
+	if c, ok := r.View().At(start).Channel("t01"); !ok || c.Channel.Mode != karaulav1.Mode_MODE_EXERCISE {
+		t.Errorf("the channel: %+v", c)
+	}
+}
+
+// A channel that has ended or not begun has its text all the same.
+func TestWithoutText(t *testing.T) {
+	t.Parallel()
+	r := node(t, "al", "me")
+	add(t, r, signAll(t, draft(t, "t01", "al,me", someTypes)))
+	for name, at := range map[string]time.Time{"before": start.Add(-day), "in force": start, "closed": end.AddDate(1, 0, 0)} {
+		if got := r.View().At(at).WithoutText([]string{"t01", "t02"}); !cmp.Equal(got, []string{"t02"}) {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 func TestJoin(t *testing.T) {
 	t.Parallel()
 	one := draft(t, "t01", "al,me,xk", someTypes)

@@ -57,7 +57,7 @@ func (v *View) Reserved(channel string) bool {
 // that was removed: the register is behind.
 func (v *View) WithoutText(channels []string) []string {
 	known := map[string]bool{}
-	for _, cv := range v.Channels() {
+	for _, cv := range v.AllChannels() { // also what has ended, or has not begun
 		known[cv.ID] = true
 	}
 	return slices.DeleteFunc(slices.Clone(channels), func(id string) bool { return known[id] || v.Reserved(id) })

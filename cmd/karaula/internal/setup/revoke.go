@@ -42,8 +42,10 @@ func OwnLedgers(ctx context.Context, dir string) ([]OwnLedger, error) {
 		return nil, err
 	}
 	var out []OwnLedger
-	for _, cv := range reg.View().Channels() {
-		if !slices.Contains(cv.Parties, cfg.Party) {
+	// Also of channels that have ended or that the party has left: what the revocation
+	// does not name of a ledger counts no more.
+	for _, cv := range reg.View().AllChannels() {
+		if !slices.Contains(cv.Everyone, cfg.Party) {
 			continue
 		}
 		own := OwnLedger{

@@ -9,11 +9,16 @@ import (
 	"testing"
 	"time"
 
+	"karaula/internal/agreement"
 	"karaula/internal/card"
+	"karaula/internal/journal"
 	"karaula/internal/keyring"
+	"karaula/internal/ledger"
 	"karaula/internal/node"
 	"karaula/internal/problem"
+	"karaula/internal/register"
 	"karaula/internal/signedtext"
+	"karaula/internal/testworld"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
 
@@ -35,6 +40,13 @@ func made(t *testing.T, o Options) *Made {
 		t.Fatal(err)
 	}
 	return m
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // names lists what lies in a folder.
@@ -179,6 +191,40 @@ func TestRotateKeepsTheOldKeys(t *testing.T) {
 		if k.Use != karaulav1.KeyUse_KEY_USE_NOTICE && !slices.ContainsFunc(g.Held(), func(h keyring.Held) bool { return h.ID == k.ID }) {
 			t.Errorf("the old key of use %s is gone", k.Use)
 		}
+	}
+}
+
+// A revocation names the ledger of a channel that has ended, too: of what it does not
+// name nothing counts.
+func TestTheEndOfALedgerWhoseChannelHasEnded(t *testing.T) {
+	t.Parallel()
+	m := made(t, options(t))
+	w := testworld.New(t, "me")
+	began := now.AddDate(-9, 0, 0)
+	text, err := agreement.Template("t01", []agreement.Party{
+		{Code: "al", Name: m.Card.Name, Root: m.Card.Root, Next: m.Card.NextRoot},
+		{Code: "me", Name: w.Parties["me"].Card.Name, Root: w.Parties["me"].Card.Root, Next: w.Parties["me"].Card.NextRoot},
+	}, []karaulav1.AlertType{karaulav1.AlertType_ALERT_TYPE_VEHICLE}, began)
+	must(t, err)
+	root, err := keyring.LoadRoot(m.RootKey, nil)
+	must(t, err)
+	if text, err = signedtext.AddSignature(text, root.Signer); err != nil {
+		t.Fatal(err)
+	}
+	reg, err := register.Open(m.Layout.Register(), "al")
+	must(t, err)
+	res, err := reg.AddAgreement(w.Sign(text, "me"))
+	must(t, err)
+	cv, ok := reg.View().Channel("t01")
+	if !ok || !res.Complete || cv.PhaseAt(time.Now()) != agreement.Closed {
+		t.Fatalf("the channel is not closed: %+v", res)
+	}
+	j, err := journal.Open(m.Layout.Journal(cv.Subject()), journal.State{Ledger: cv.Ledger("al"), Channel: "t01", Epoch: 3, Tree: new(ledger.Tree)})
+	must(t, err)
+	must(t, j.Close())
+	own, err := OwnLedgers(t.Context(), m.Layout.Dir)
+	if err != nil || len(own) != 1 || own[0].ID != cv.Ledger("al") || own[0].Epoch != 3 {
+		t.Errorf("the own ledgers: %+v, %v", own, err)
 	}
 }
 
