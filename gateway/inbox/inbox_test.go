@@ -204,7 +204,7 @@ func (d *desk) beats(n int) [][]byte {
 // until waits for a condition; only a broken program makes it fail.
 func (d *desk) until(what string, cond func() bool) {
 	d.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
 		d.mu.Lock()
 		ok := cond()
 		d.mu.Unlock()

@@ -152,7 +152,7 @@ func (g *gateway) say() {
 // until waits for a condition; only a broken program makes it fail.
 func (s *scene) until(what string, cond func() bool) {
 	s.t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if cond() {
 			return
 		}
