@@ -26,9 +26,9 @@ func TestTextsThatAreNotOfThisLedger(t *testing.T) {
 		{"an agreement without this channel", func(s *scene) [32]byte {
 			return s.Agree(s.Text("t02-other", codes)).Digest
 		}, "refused wrong-channel"},
-		{"a version with the channel in another mode", func(s *scene) [32]byte {
-			return s.Agree(s.Amend(s.text, open+" mode=actual", open+" mode=exercise")).Digest
-		}, "refused wrong-mode"},
+		{"a version with the channel in another mode, which no register takes in", func(s *scene) [32]byte {
+			return s.Lint(s.Sign(s.Amend(s.text, open+" mode=actual", open+" mode=exercise"), codes...)).Digest
+		}, "held unknown-agreement"},
 		{"a version without the origin", func(s *scene) [32]byte {
 			text := strings.ReplaceAll(string(s.Amend(s.text)), "al,me,xk", "al,xk")
 			before, after, _ := strings.Cut(text, "party me ")
