@@ -1,11 +1,13 @@
 package link
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -213,14 +215,28 @@ func playHostile(conn net.Conn) {
 	defer func() { _ = conn.Close() }()
 	info := `INFO {"server_id":"x","tls_required":true,"nonce":"abc","max_payload":1048576,"headers":true}`
 	_, _ = conn.Write([]byte(info + "\r\n"))
-	buf := make([]byte, 4096)
-	if _, err := conn.Read(buf); err != nil { // CONNECT and PING
+	in := bufio.NewReader(conn)
+	if !hears(in, "PING") { // the end of the greeting: CONNECT comes before it
 		return
 	}
 	_, _ = conn.Write([]byte("PONG\r\n"))
-	if _, err := conn.Read(buf); err != nil { // the first words of the client, which is connected now
+	if !hears(in, "PUB") { // the first words of the client, which is connected now
 		return
 	}
 	_, _ = conn.Write([]byte("MSG a 1 9223372036854775800\r\nx"))
-	_, _ = conn.Read(buf)
+	_, _ = in.ReadByte()
+}
+
+// hears reads lines until one holds the verb; false at the end of the
+// connection. A read of the connection may hold less or more than one line.
+func hears(in *bufio.Reader, verb string) bool {
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return false
+		}
+		if strings.HasPrefix(line, verb) || strings.HasPrefix(line, "H"+verb) {
+			return true
+		}
+	}
 }
