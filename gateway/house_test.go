@@ -132,7 +132,7 @@ func (h *house) launch() {
 	go func() { h.done <- g.Run(ctx) }()
 	h.until("the desk", func() bool {
 		c, err := node.DialSocket(ctx, g.o.Layout.Socket())
-		return err == nil && c.Close() == nil
+		return err == nil && c.Close() == nil && g.begun.Load() // what Run sets is there, and tests may read it
 	})
 	h.t.Cleanup(h.stop)
 }
