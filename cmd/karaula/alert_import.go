@@ -31,13 +31,15 @@ type importResult struct {
 	Bad       int    `json:"bad"`       // could not be read, translated or sent
 	Withdrawn int    `json:"withdrawn"` // alerts taken back because their rows are gone
 	Missing   int    `json:"missing"`   // rows that are gone, but not their alerts
+	Ended     int    `json:"ended"`     // of the unchanged ones, those whose alerts stand no more
+	Replaced  int    `json:"replaced"`  // alerts taken back that the state did not know
 	Warnings  int    `json:"warnings"`  // of the rules; they do not stop an alert
 }
 
 func newImportResult(c imports.Counts) importResult {
 	return importResult{
 		Rows: c.Rows, New: c.New, Updated: c.Updated, Unchanged: c.Unchanged, Repeated: c.Repeated, Bad: c.Bad,
-		Withdrawn: c.Withdrawn, Missing: c.Missing, Warnings: c.Warnings,
+		Withdrawn: c.Withdrawn, Missing: c.Missing, Ended: c.Ended, Replaced: c.Replaced, Warnings: c.Warnings,
 	}
 }
 
@@ -47,7 +49,7 @@ func (r importResult) page(p *page) {
 		what = "would be sent"
 	}
 	p.line("%s on %s", r.Register, r.Channel)
-	p.table([]string{"rows", "are", "what"}, [][]string{
+	rows := [][]string{
 		{fmt.Sprint(r.Rows), "read", ""},
 		{fmt.Sprint(r.New), "new", what + " as new alerts"},
 		{fmt.Sprint(r.Updated), "updated", what + " as the next version"},
@@ -56,13 +58,20 @@ func (r importResult) page(p *page) {
 		{fmt.Sprint(r.Bad), "bad", "not sent"},
 		{fmt.Sprint(r.Withdrawn), "withdrawn", "gone from the register"},
 		{fmt.Sprint(r.Missing), "missing", "gone from the register, their alerts stand"},
-	})
+	}
+	if r.Ended > 0 {
+		rows = append(rows, []string{fmt.Sprint(r.Ended), "ended", "unchanged, but their alerts were withdrawn or erased, or have expired"})
+	}
+	if r.Replaced > 0 {
+		rows = append(rows, []string{fmt.Sprint(r.Replaced), "replaced", "alerts that the state did not know, taken back"})
+	}
+	p.table([]string{"rows", "are", "what"}, rows)
 }
 
 // importFlags is what alert import takes.
 type importFlags struct {
 	dir, channel, mapFile, report, state, assessment string
-	dryRun, missing                                  bool
+	dryRun, missing, replaceUnknown                  bool
 	atMost                                           int
 	wait                                             time.Duration
 }
@@ -79,7 +88,9 @@ that is gone takes its alert back.
 
 A row that cannot be read, translated or sent is reported by line and reason, never
 with its values, and the others are sent. Exits with 10 if there was one. Stopped or
-killed at any moment, the same command goes on: nothing is sent twice.`,
+killed at any moment, the same command goes on: nothing is sent twice. Where alerts of
+the register stand that the file of what was sent does not know, nothing is sent: put
+its newest copy back, or run the command with --replace-unknown.`,
 		Example: `  karaula alert import vehicles.csv --map vehicles.map.yaml --channel b01-al-me --dir al --dry-run
   karaula alert import vehicles.csv --map vehicles.map.yaml --channel b01-al-me --dir al --report bad.ndjson
   karaula alert import vehicles.csv --map vehicles.map.yaml --channel b01-al-me --dir al --withdraw-missing`,
@@ -93,6 +104,7 @@ killed at any moment, the same command goes on: nothing is sent twice.`,
 	f.StringVar(&o.report, "report", "", "write the bad rows to this file, one JSON object a line (default: the first on standard error)")
 	f.StringVar(&o.state, "state", "", "file of what was sent before (default: in the folder imports of the node's)")
 	f.BoolVar(&o.missing, "withdraw-missing", false, "take back the alerts of rows that are gone")
+	f.BoolVar(&o.replaceUnknown, "replace-unknown", false, "the state is lost: send the rows anew, and take back the alerts that it does not know")
 	f.IntVar(&o.atMost, "withdraw-at-most", -1, "withdraw nothing if more rows are gone than this (default: a tenth)")
 	f.StringVar(&o.assessment, "assessment", "no longer in the register", "why alerts are taken back; said to all readers, without personal data")
 	f.DurationVar(&o.wait, "wait", time.Minute, "how long to wait for a node that does not answer")
@@ -139,7 +151,8 @@ func (a *app) importFile(ctx context.Context, path string, o importFlags) (err e
 		return errors.Join(err, state.Close())
 	}
 	counts, err := imports.Run(ctx, imports.Options{
-		Node: ask, Channel: o.channel, Rows: rows, State: state, Missing: o.missing, AtMost: o.atMost,
+		Node: ask, Channel: o.channel, Register: m.Register, Rows: rows, State: state,
+		Missing: o.missing, ReplaceUnknown: o.replaceUnknown, AtMost: o.atMost,
 		Assessment: o.assessment, DryRun: o.dryRun, Wait: o.wait, Fault: report.tell, Progress: a.importProgress(), Now: a.now,
 	})
 	r := newImportResult(counts)

@@ -2,6 +2,7 @@ package imports
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -78,4 +79,31 @@ func (a *asker) version(ctx context.Context, id string) (version uint32, status 
 		return err
 	})
 	return version, status, desk.FromConnect(err)
+}
+
+// imported gives what the ids of the register's alerts end with, and those that stand.
+func (a *asker) imported(ctx context.Context, register string) (mark desk.Mark, standing [][16]byte, err error) {
+	err = a.again(ctx, func(ctx context.Context) error {
+		standing = nil
+		stream, err := a.client.Imported(ctx, connect.NewRequest(&karaulav1.ImportedRequest{Channel: a.channel, Register: register}))
+		if err != nil {
+			return err
+		}
+		defer stream.Close() //nolint:errcheck // read to its end
+		for stream.Receive() {
+			if m := stream.Msg().GetMark(); len(m) == len(mark) {
+				mark = desk.Mark(m)
+			}
+			for id := range slices.Chunk(stream.Msg().GetAlertIds(), 16) {
+				if len(id) == 16 {
+					standing = append(standing, [16]byte(id))
+				}
+			}
+		}
+		return stream.Err()
+	})
+	if err == nil && mark == (desk.Mark{}) {
+		return mark, nil, problem.New(problem.Verification, "the node has not said which alerts are the register's; nothing was sent")
+	}
+	return mark, standing, desk.FromConnect(err)
 }

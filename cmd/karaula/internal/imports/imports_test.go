@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +19,8 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 
+	"karaula/gateway/book"
+	"karaula/gateway/desk"
 	"karaula/internal/problem"
 	"karaula/internal/table"
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -28,7 +32,7 @@ var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // fake is a node that keeps the rules of versions, and loses its answer, or the
 // caller its life, when told to. The page test of docs/import.md has a real one.
 type fake struct {
-	karaulav1connect.NodeServiceClient
+	karaulav1connect.UnimplementedNodeServiceHandler
 	mu     sync.Mutex
 	alerts map[string][]*karaulav1.Alert // versions by id
 	die    func() bool                   // after it has stored
@@ -102,6 +106,27 @@ func (f *fake) History(
 	}}), nil
 }
 
+func (f *fake) Imported(
+	_ context.Context, req *connect.Request[karaulav1.ImportedRequest], out *connect.ServerStream[karaulav1.ImportedResponse],
+) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	mark := desk.MarkOf("al", req.Msg.GetChannel(), req.Msg.GetRegister())
+	if err := out.Send(&karaulav1.ImportedResponse{Mark: mark[:]}); err != nil {
+		return err
+	}
+	for text, list := range f.alerts {
+		id, _ := book.ParseID(text)
+		if list[len(list)-1].GetLifecycle() == karaulav1.Lifecycle_LIFECYCLE_WITHDRAW || !mark.On(id) {
+			continue
+		}
+		if err := out.Send(&karaulav1.ImportedResponse{AlertIds: id[:]}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // standing gives the models of the alerts that stand, each once.
 func (f *fake) standing(t *testing.T) map[string]int {
 	t.Helper()
@@ -119,15 +144,18 @@ type place struct {
 	t     *testing.T
 	path  string
 	node  *fake
+	url   string
 	fault []table.Fault
 }
 
 func newPlace(t *testing.T) *place {
 	t.Helper()
-	return &place{
-		t: t, path: filepath.Join(t.TempDir(), "imports", "x.state"),
-		node: &fake{alerts: map[string][]*karaulav1.Alert{}, die: func() bool { return false }},
-	}
+	node := &fake{alerts: map[string][]*karaulav1.Alert{}, die: func() bool { return false }}
+	mux := http.NewServeMux()
+	mux.Handle(karaulav1connect.NewNodeServiceHandler(node))
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return &place{t: t, path: filepath.Join(t.TempDir(), "imports", "x.state"), node: node, url: server.URL}
 }
 
 const mapText = `register: test
@@ -166,7 +194,8 @@ func (p *place) run(edit func(*Options), rows ...string) (Counts, error) {
 	p.node.kill = cancel
 	p.fault = nil
 	o := Options{
-		Node: p.node, Channel: "c", Rows: r, State: state, AtMost: -1, Assessment: "gone", Wait: time.Minute,
+		Node: karaulav1connect.NewNodeServiceClient(http.DefaultClient, p.url), Channel: "c", Register: "test", Rows: r,
+		State: state, AtMost: -1, Assessment: "gone", Wait: time.Minute,
 		Fault: func(f table.Fault) { p.fault = append(p.fault, f) }, Progress: func(Counts) {}, Now: func() time.Time { return now },
 	}
 	if edit != nil {

@@ -20,21 +20,31 @@ import (
 
 // run is one import.
 type run struct {
-	o    Options
-	node node
+	o        Options
+	node     node
+	standing standing
 
 	mu       sync.Mutex // of what follows, and of the state
 	counts   Counts
-	unread   int // bad rows of which not even the key is known
+	unread   int               // bad rows of which not even the key is known
+	made     map[[16]byte]bool // ids of this run
 	stopping error
 }
 
 // Run imports. The counts hold what was done also where an error comes back: it
 // means that the import stopped, and that the same command goes on with it.
 func Run(ctx context.Context, o Options) (Counts, error) {
-	r := &run{o: o, node: &asker{client: o.Node, channel: o.Channel, wait: o.Wait, why: o.Assessment}}
+	r := &run{
+		o: o, node: &asker{client: o.Node, channel: o.Channel, wait: o.Wait, why: o.Assessment},
+		made: map[[16]byte]bool{},
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if !o.DryRun {
+		if err := r.compare(ctx); err != nil {
+			return r.counts, err
+		}
+	}
 	callers := 2 * runtime.GOMAXPROCS(0)
 	batches := make(chan []*job)
 	var wg sync.WaitGroup
@@ -56,6 +66,9 @@ func Run(ctx context.Context, o Options) (Counts, error) {
 	}
 	if err == nil {
 		err = r.missing(ctx)
+	}
+	if err == nil {
+		err = r.replace(ctx)
 	}
 	return r.counts, err
 }
@@ -162,6 +175,9 @@ func (r *run) plan(row table.Row, fault *table.Fault) *job {
 	}
 	if k != nil && k.Stage == Said && k.Content == content {
 		r.counts.Unchanged++
+		if r.ended(k.ID) {
+			r.counts.Ended++
+		}
 		return nil
 	}
 	if !r.next(j, k, content) {
@@ -179,7 +195,7 @@ func (r *run) next(j *job, k *known, content hash) bool {
 	j.rec = Record{Content: content, Version: 1, Stage: Intended}
 	if k == nil || k.Stage == Withdrawn {
 		j.isNew = true
-		j.rec.ID = desk.NewAlertID(r.o.Now())
+		j.rec.ID = r.newID()
 	} else {
 		j.rec.ID, j.rec.Version = k.ID, k.Version
 		if k.Stage == Said {

@@ -132,20 +132,26 @@ func (r *run) missing(ctx context.Context) error {
 		return problem.New(problem.Conflict, "%d rows are missing, more than %d; nothing was withdrawn", len(gone), most).
 			WithHint("see that the file is whole; then allow it with --withdraw-at-most %d", len(gone))
 	}
-	work := make(chan *job)
+	return each(gone, func(j *job) error { return r.withdraw(ctx, j) })
+}
+
+// each does something for all of a list, several at once. It ends with the first
+// error of each that does it.
+func each[T any](list []T, do func(T) error) error {
+	work := make(chan T)
 	errs := make([]error, withdrawers)
 	var wg sync.WaitGroup
 	for i := range withdrawers {
 		wg.Go(func() {
-			for j := range work {
+			for x := range work {
 				if errs[i] == nil {
-					errs[i] = r.withdraw(ctx, j)
+					errs[i] = do(x)
 				}
 			}
 		})
 	}
-	for _, j := range gone {
-		work <- j
+	for _, x := range list {
+		work <- x
 	}
 	close(work)
 	wg.Wait()
@@ -157,10 +163,18 @@ func (r *run) missing(ctx context.Context) error {
 	return nil
 }
 
-// withdraw takes one alert back; one that was never sent needs nothing.
+// takeBack has an alert withdrawn; one that was never sent needs nothing.
+func (r *run) takeBack(ctx context.Context, id [16]byte) error {
+	err := r.node.withdraw(ctx, book.IDText(id))
+	if problem.Is(err, problem.NotFound) {
+		return nil
+	}
+	return err
+}
+
+// withdraw takes the alert of a row back.
 func (r *run) withdraw(ctx context.Context, j *job) error {
-	err := r.node.withdraw(ctx, book.IDText(j.rec.ID))
-	if err != nil && !problem.Is(err, problem.NotFound) {
+	if err := r.takeBack(ctx, j.rec.ID); err != nil {
 		return err
 	}
 	j.rec.Stage = Withdrawn

@@ -153,11 +153,10 @@ func (s *State) unsynced(end int64) error {
 	}
 }
 
-// damaged says that the file cannot be relied on: rows that it has forgotten would
-// become second alerts.
+// damaged says that the file cannot be relied on.
 func (s *State) damaged(where string) error {
 	return problem.New(problem.Verification, "%s is not the state of an import, or is damaged %s; nothing was sent", s.path, where).
-		WithHint("put it back from a copy: without it every row would become a second alert")
+		WithHint("put its newest copy back and run the same command again; if there is none, remove the file and run it with --replace-unknown")
 }
 
 // begin makes the head, with a new key.
@@ -260,6 +259,15 @@ func (s *State) hashOf(use string, data []byte) (h hash) {
 	m.Write(data)
 	copy(h[:], m.Sum(nil))
 	return h
+}
+
+// ids gives the ids of the alerts that it knows.
+func (s *State) ids() map[[16]byte]bool {
+	out := make(map[[16]byte]bool, len(s.rows))
+	for _, k := range s.rows {
+		out[k.ID] = true
+	}
+	return out
 }
 
 // Standing counts the rows whose alerts stand.

@@ -362,6 +362,116 @@ func (x *SendResponse) GetOthers() []*Reader {
 	return nil
 }
 
+// ImportedRequest names the import of a national register.
+type ImportedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Channel id.
+	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Name of the register, as its map says.
+	Register      string `protobuf:"bytes,2,opt,name=register,proto3" json:"register,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportedRequest) Reset() {
+	*x = ImportedRequest{}
+	mi := &file_karaula_v1_node_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportedRequest) ProtoMessage() {}
+
+func (x *ImportedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportedRequest.ProtoReflect.Descriptor instead.
+func (*ImportedRequest) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ImportedRequest) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *ImportedRequest) GetRegister() string {
+	if x != nil {
+		return x.Register
+	}
+	return ""
+}
+
+// ImportedResponse is a piece of the answer.
+type ImportedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the first piece: what the ids of its alerts end with, 6 bytes.
+	Mark []byte `protobuf:"bytes,1,opt,name=mark,proto3" json:"mark,omitempty"`
+	// Ids of own alerts that stand, 16 bytes each.
+	AlertIds      []byte `protobuf:"bytes,2,opt,name=alert_ids,json=alertIds,proto3" json:"alert_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportedResponse) Reset() {
+	*x = ImportedResponse{}
+	mi := &file_karaula_v1_node_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportedResponse) ProtoMessage() {}
+
+func (x *ImportedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportedResponse.ProtoReflect.Descriptor instead.
+func (*ImportedResponse) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ImportedResponse) GetMark() []byte {
+	if x != nil {
+		return x.Mark
+	}
+	return nil
+}
+
+func (x *ImportedResponse) GetAlertIds() []byte {
+	if x != nil {
+		return x.AlertIds
+	}
+	return nil
+}
+
 // Sent is one alert that was sent.
 type Sent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -381,7 +491,7 @@ type Sent struct {
 
 func (x *Sent) Reset() {
 	*x = Sent{}
-	mi := &file_karaula_v1_node_proto_msgTypes[2]
+	mi := &file_karaula_v1_node_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -393,7 +503,7 @@ func (x *Sent) String() string {
 func (*Sent) ProtoMessage() {}
 
 func (x *Sent) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[2]
+	mi := &file_karaula_v1_node_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -406,7 +516,7 @@ func (x *Sent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sent.ProtoReflect.Descriptor instead.
 func (*Sent) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{2}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Sent) GetAlertId() string {
@@ -457,7 +567,7 @@ type Reader struct {
 
 func (x *Reader) Reset() {
 	*x = Reader{}
-	mi := &file_karaula_v1_node_proto_msgTypes[3]
+	mi := &file_karaula_v1_node_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -469,7 +579,7 @@ func (x *Reader) String() string {
 func (*Reader) ProtoMessage() {}
 
 func (x *Reader) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[3]
+	mi := &file_karaula_v1_node_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -482,7 +592,7 @@ func (x *Reader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reader.ProtoReflect.Descriptor instead.
 func (*Reader) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{3}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Reader) GetParty() string {
@@ -518,7 +628,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[4]
+	mi := &file_karaula_v1_node_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -530,7 +640,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[4]
+	mi := &file_karaula_v1_node_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -543,7 +653,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{4}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListRequest) GetChannel() string {
@@ -594,7 +704,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[5]
+	mi := &file_karaula_v1_node_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -606,7 +716,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[5]
+	mi := &file_karaula_v1_node_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -619,7 +729,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{5}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListResponse) GetAlerts() []*AlertRow {
@@ -691,7 +801,7 @@ type AlertRow struct {
 
 func (x *AlertRow) Reset() {
 	*x = AlertRow{}
-	mi := &file_karaula_v1_node_proto_msgTypes[6]
+	mi := &file_karaula_v1_node_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -703,7 +813,7 @@ func (x *AlertRow) String() string {
 func (*AlertRow) ProtoMessage() {}
 
 func (x *AlertRow) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[6]
+	mi := &file_karaula_v1_node_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -716,7 +826,7 @@ func (x *AlertRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertRow.ProtoReflect.Descriptor instead.
 func (*AlertRow) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{6}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *AlertRow) GetAlertId() string {
@@ -903,7 +1013,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_karaula_v1_node_proto_msgTypes[7]
+	mi := &file_karaula_v1_node_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -915,7 +1025,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[7]
+	mi := &file_karaula_v1_node_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -928,7 +1038,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{7}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Delivery) GetParty() string {
@@ -995,7 +1105,7 @@ type ShowRequest struct {
 
 func (x *ShowRequest) Reset() {
 	*x = ShowRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[8]
+	mi := &file_karaula_v1_node_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1007,7 +1117,7 @@ func (x *ShowRequest) String() string {
 func (*ShowRequest) ProtoMessage() {}
 
 func (x *ShowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[8]
+	mi := &file_karaula_v1_node_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1020,7 +1130,7 @@ func (x *ShowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowRequest.ProtoReflect.Descriptor instead.
 func (*ShowRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{8}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ShowRequest) GetAlertId() string {
@@ -1062,7 +1172,7 @@ type ShowResponse struct {
 
 func (x *ShowResponse) Reset() {
 	*x = ShowResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[9]
+	mi := &file_karaula_v1_node_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1074,7 +1184,7 @@ func (x *ShowResponse) String() string {
 func (*ShowResponse) ProtoMessage() {}
 
 func (x *ShowResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[9]
+	mi := &file_karaula_v1_node_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1087,7 +1197,7 @@ func (x *ShowResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowResponse.ProtoReflect.Descriptor instead.
 func (*ShowResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{9}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ShowResponse) GetRow() *AlertRow {
@@ -1137,7 +1247,7 @@ type ChangeRequest struct {
 
 func (x *ChangeRequest) Reset() {
 	*x = ChangeRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[10]
+	mi := &file_karaula_v1_node_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1149,7 +1259,7 @@ func (x *ChangeRequest) String() string {
 func (*ChangeRequest) ProtoMessage() {}
 
 func (x *ChangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[10]
+	mi := &file_karaula_v1_node_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1162,7 +1272,7 @@ func (x *ChangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeRequest.ProtoReflect.Descriptor instead.
 func (*ChangeRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{10}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ChangeRequest) GetAlertId() string {
@@ -1215,7 +1325,7 @@ type ChangeResponse struct {
 
 func (x *ChangeResponse) Reset() {
 	*x = ChangeResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[11]
+	mi := &file_karaula_v1_node_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1227,7 +1337,7 @@ func (x *ChangeResponse) String() string {
 func (*ChangeResponse) ProtoMessage() {}
 
 func (x *ChangeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[11]
+	mi := &file_karaula_v1_node_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1240,7 +1350,7 @@ func (x *ChangeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeResponse.ProtoReflect.Descriptor instead.
 func (*ChangeResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{11}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ChangeResponse) GetChannel() string {
@@ -1279,7 +1389,7 @@ type EraseRequest struct {
 
 func (x *EraseRequest) Reset() {
 	*x = EraseRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[12]
+	mi := &file_karaula_v1_node_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1291,7 +1401,7 @@ func (x *EraseRequest) String() string {
 func (*EraseRequest) ProtoMessage() {}
 
 func (x *EraseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[12]
+	mi := &file_karaula_v1_node_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1304,7 +1414,7 @@ func (x *EraseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseRequest.ProtoReflect.Descriptor instead.
 func (*EraseRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{12}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *EraseRequest) GetAlertId() string {
@@ -1339,7 +1449,7 @@ type EraseResponse struct {
 
 func (x *EraseResponse) Reset() {
 	*x = EraseResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[13]
+	mi := &file_karaula_v1_node_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1351,7 +1461,7 @@ func (x *EraseResponse) String() string {
 func (*EraseResponse) ProtoMessage() {}
 
 func (x *EraseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[13]
+	mi := &file_karaula_v1_node_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1364,7 +1474,7 @@ func (x *EraseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseResponse.ProtoReflect.Descriptor instead.
 func (*EraseResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{13}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *EraseResponse) GetOrders() []*EraseOrder {
@@ -1396,7 +1506,7 @@ type EraseOrder struct {
 
 func (x *EraseOrder) Reset() {
 	*x = EraseOrder{}
-	mi := &file_karaula_v1_node_proto_msgTypes[14]
+	mi := &file_karaula_v1_node_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1408,7 +1518,7 @@ func (x *EraseOrder) String() string {
 func (*EraseOrder) ProtoMessage() {}
 
 func (x *EraseOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[14]
+	mi := &file_karaula_v1_node_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1421,7 +1531,7 @@ func (x *EraseOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseOrder.ProtoReflect.Descriptor instead.
 func (*EraseOrder) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{14}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *EraseOrder) GetChannel() string {
@@ -1486,7 +1596,7 @@ type SayActRequest struct {
 
 func (x *SayActRequest) Reset() {
 	*x = SayActRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[15]
+	mi := &file_karaula_v1_node_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1498,7 +1608,7 @@ func (x *SayActRequest) String() string {
 func (*SayActRequest) ProtoMessage() {}
 
 func (x *SayActRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[15]
+	mi := &file_karaula_v1_node_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1511,7 +1621,7 @@ func (x *SayActRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SayActRequest.ProtoReflect.Descriptor instead.
 func (*SayActRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{15}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SayActRequest) GetAlertId() string {
@@ -1566,7 +1676,7 @@ type SayActResponse struct {
 
 func (x *SayActResponse) Reset() {
 	*x = SayActResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[16]
+	mi := &file_karaula_v1_node_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1578,7 +1688,7 @@ func (x *SayActResponse) String() string {
 func (*SayActResponse) ProtoMessage() {}
 
 func (x *SayActResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[16]
+	mi := &file_karaula_v1_node_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1591,7 +1701,7 @@ func (x *SayActResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SayActResponse.ProtoReflect.Descriptor instead.
 func (*SayActResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{16}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SayActResponse) GetChannel() string {
@@ -1648,7 +1758,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[17]
+	mi := &file_karaula_v1_node_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1660,7 +1770,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[17]
+	mi := &file_karaula_v1_node_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1673,7 +1783,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{17}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ExportRequest) GetChannel() string {
@@ -1745,7 +1855,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[18]
+	mi := &file_karaula_v1_node_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1757,7 +1867,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[18]
+	mi := &file_karaula_v1_node_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1770,7 +1880,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{18}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ExportResponse) GetAlerts() []*Exported {
@@ -1800,7 +1910,7 @@ type Exported struct {
 
 func (x *Exported) Reset() {
 	*x = Exported{}
-	mi := &file_karaula_v1_node_proto_msgTypes[19]
+	mi := &file_karaula_v1_node_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1812,7 +1922,7 @@ func (x *Exported) String() string {
 func (*Exported) ProtoMessage() {}
 
 func (x *Exported) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[19]
+	mi := &file_karaula_v1_node_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1825,7 +1935,7 @@ func (x *Exported) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exported.ProtoReflect.Descriptor instead.
 func (*Exported) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{19}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Exported) GetRow() *AlertRow {
@@ -1857,7 +1967,7 @@ type ExportSummary struct {
 
 func (x *ExportSummary) Reset() {
 	*x = ExportSummary{}
-	mi := &file_karaula_v1_node_proto_msgTypes[20]
+	mi := &file_karaula_v1_node_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1869,7 +1979,7 @@ func (x *ExportSummary) String() string {
 func (*ExportSummary) ProtoMessage() {}
 
 func (x *ExportSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[20]
+	mi := &file_karaula_v1_node_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1882,7 +1992,7 @@ func (x *ExportSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportSummary.ProtoReflect.Descriptor instead.
 func (*ExportSummary) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{20}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ExportSummary) GetGiven() uint32 {
@@ -1927,7 +2037,7 @@ type ShareRequest struct {
 
 func (x *ShareRequest) Reset() {
 	*x = ShareRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[21]
+	mi := &file_karaula_v1_node_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1939,7 +2049,7 @@ func (x *ShareRequest) String() string {
 func (*ShareRequest) ProtoMessage() {}
 
 func (x *ShareRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[21]
+	mi := &file_karaula_v1_node_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1952,7 +2062,7 @@ func (x *ShareRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShareRequest.ProtoReflect.Descriptor instead.
 func (*ShareRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{21}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ShareRequest) GetAlertId() string {
@@ -2014,7 +2124,7 @@ type ShareResponse struct {
 
 func (x *ShareResponse) Reset() {
 	*x = ShareResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[22]
+	mi := &file_karaula_v1_node_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2026,7 +2136,7 @@ func (x *ShareResponse) String() string {
 func (*ShareResponse) ProtoMessage() {}
 
 func (x *ShareResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[22]
+	mi := &file_karaula_v1_node_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2039,7 +2149,7 @@ func (x *ShareResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShareResponse.ProtoReflect.Descriptor instead.
 func (*ShareResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{22}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ShareResponse) GetSent() *Sent {
@@ -2083,7 +2193,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[23]
+	mi := &file_karaula_v1_node_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2095,7 +2205,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[23]
+	mi := &file_karaula_v1_node_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2108,7 +2218,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{23}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *HistoryRequest) GetAlertId() string {
@@ -2144,7 +2254,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[24]
+	mi := &file_karaula_v1_node_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2156,7 +2266,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[24]
+	mi := &file_karaula_v1_node_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2169,7 +2279,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{24}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *HistoryResponse) GetState() *AlertState {
@@ -2242,7 +2352,7 @@ type AlertState struct {
 
 func (x *AlertState) Reset() {
 	*x = AlertState{}
-	mi := &file_karaula_v1_node_proto_msgTypes[25]
+	mi := &file_karaula_v1_node_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2254,7 +2364,7 @@ func (x *AlertState) String() string {
 func (*AlertState) ProtoMessage() {}
 
 func (x *AlertState) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[25]
+	mi := &file_karaula_v1_node_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2267,7 +2377,7 @@ func (x *AlertState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertState.ProtoReflect.Descriptor instead.
 func (*AlertState) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{25}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *AlertState) GetOrigin() string {
@@ -2378,7 +2488,7 @@ type Passed struct {
 
 func (x *Passed) Reset() {
 	*x = Passed{}
-	mi := &file_karaula_v1_node_proto_msgTypes[26]
+	mi := &file_karaula_v1_node_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2390,7 +2500,7 @@ func (x *Passed) String() string {
 func (*Passed) ProtoMessage() {}
 
 func (x *Passed) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[26]
+	mi := &file_karaula_v1_node_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2403,7 +2513,7 @@ func (x *Passed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Passed.ProtoReflect.Descriptor instead.
 func (*Passed) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{26}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Passed) GetChannel() string {
@@ -2451,7 +2561,7 @@ type PartyDeed struct {
 
 func (x *PartyDeed) Reset() {
 	*x = PartyDeed{}
-	mi := &file_karaula_v1_node_proto_msgTypes[27]
+	mi := &file_karaula_v1_node_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2463,7 +2573,7 @@ func (x *PartyDeed) String() string {
 func (*PartyDeed) ProtoMessage() {}
 
 func (x *PartyDeed) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[27]
+	mi := &file_karaula_v1_node_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2476,7 +2586,7 @@ func (x *PartyDeed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartyDeed.ProtoReflect.Descriptor instead.
 func (*PartyDeed) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{27}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PartyDeed) GetParty() string {
@@ -2522,7 +2632,7 @@ type LinkedAlert struct {
 
 func (x *LinkedAlert) Reset() {
 	*x = LinkedAlert{}
-	mi := &file_karaula_v1_node_proto_msgTypes[28]
+	mi := &file_karaula_v1_node_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2534,7 +2644,7 @@ func (x *LinkedAlert) String() string {
 func (*LinkedAlert) ProtoMessage() {}
 
 func (x *LinkedAlert) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[28]
+	mi := &file_karaula_v1_node_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2547,7 +2657,7 @@ func (x *LinkedAlert) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkedAlert.ProtoReflect.Descriptor instead.
 func (*LinkedAlert) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{28}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *LinkedAlert) GetParty() string {
@@ -2596,7 +2706,7 @@ type ConsentState struct {
 
 func (x *ConsentState) Reset() {
 	*x = ConsentState{}
-	mi := &file_karaula_v1_node_proto_msgTypes[29]
+	mi := &file_karaula_v1_node_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2608,7 +2718,7 @@ func (x *ConsentState) String() string {
 func (*ConsentState) ProtoMessage() {}
 
 func (x *ConsentState) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[29]
+	mi := &file_karaula_v1_node_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2621,7 +2731,7 @@ func (x *ConsentState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsentState.ProtoReflect.Descriptor instead.
 func (*ConsentState) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{29}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ConsentState) GetParty() string {
@@ -2709,7 +2819,7 @@ type HistoryEvent struct {
 
 func (x *HistoryEvent) Reset() {
 	*x = HistoryEvent{}
-	mi := &file_karaula_v1_node_proto_msgTypes[30]
+	mi := &file_karaula_v1_node_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2721,7 +2831,7 @@ func (x *HistoryEvent) String() string {
 func (*HistoryEvent) ProtoMessage() {}
 
 func (x *HistoryEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[30]
+	mi := &file_karaula_v1_node_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2734,7 +2844,7 @@ func (x *HistoryEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryEvent.ProtoReflect.Descriptor instead.
 func (*HistoryEvent) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{30}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *HistoryEvent) GetAt() int64 {
@@ -2826,7 +2936,7 @@ type DueRequest struct {
 
 func (x *DueRequest) Reset() {
 	*x = DueRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[31]
+	mi := &file_karaula_v1_node_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2838,7 +2948,7 @@ func (x *DueRequest) String() string {
 func (*DueRequest) ProtoMessage() {}
 
 func (x *DueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[31]
+	mi := &file_karaula_v1_node_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2851,7 +2961,7 @@ func (x *DueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DueRequest.ProtoReflect.Descriptor instead.
 func (*DueRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{31}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *DueRequest) GetChannel() string {
@@ -2904,7 +3014,7 @@ type DueResponse struct {
 
 func (x *DueResponse) Reset() {
 	*x = DueResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[32]
+	mi := &file_karaula_v1_node_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2916,7 +3026,7 @@ func (x *DueResponse) String() string {
 func (*DueResponse) ProtoMessage() {}
 
 func (x *DueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[32]
+	mi := &file_karaula_v1_node_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2929,7 +3039,7 @@ func (x *DueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DueResponse.ProtoReflect.Descriptor instead.
 func (*DueResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{32}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DueResponse) GetClocks() []*ClockRow {
@@ -2976,7 +3086,7 @@ type ClockRow struct {
 
 func (x *ClockRow) Reset() {
 	*x = ClockRow{}
-	mi := &file_karaula_v1_node_proto_msgTypes[33]
+	mi := &file_karaula_v1_node_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2988,7 +3098,7 @@ func (x *ClockRow) String() string {
 func (*ClockRow) ProtoMessage() {}
 
 func (x *ClockRow) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[33]
+	mi := &file_karaula_v1_node_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3001,7 +3111,7 @@ func (x *ClockRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClockRow.ProtoReflect.Descriptor instead.
 func (*ClockRow) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{33}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ClockRow) GetKind() ClockKind {
@@ -3070,7 +3180,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[34]
+	mi := &file_karaula_v1_node_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3082,7 +3192,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[34]
+	mi := &file_karaula_v1_node_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3095,7 +3205,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{34}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *WatchRequest) GetChannel() string {
@@ -3153,7 +3263,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[35]
+	mi := &file_karaula_v1_node_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3165,7 +3275,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[35]
+	mi := &file_karaula_v1_node_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3178,7 +3288,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{35}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *WatchResponse) GetAt() int64 {
@@ -3252,7 +3362,7 @@ type ExerciseRequest struct {
 
 func (x *ExerciseRequest) Reset() {
 	*x = ExerciseRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[36]
+	mi := &file_karaula_v1_node_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3264,7 +3374,7 @@ func (x *ExerciseRequest) String() string {
 func (*ExerciseRequest) ProtoMessage() {}
 
 func (x *ExerciseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[36]
+	mi := &file_karaula_v1_node_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3277,7 +3387,7 @@ func (x *ExerciseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExerciseRequest.ProtoReflect.Descriptor instead.
 func (*ExerciseRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{36}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ExerciseRequest) GetName() string {
@@ -3312,7 +3422,7 @@ type ExerciseResponse struct {
 
 func (x *ExerciseResponse) Reset() {
 	*x = ExerciseResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[37]
+	mi := &file_karaula_v1_node_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3324,7 +3434,7 @@ func (x *ExerciseResponse) String() string {
 func (*ExerciseResponse) ProtoMessage() {}
 
 func (x *ExerciseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[37]
+	mi := &file_karaula_v1_node_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3337,7 +3447,7 @@ func (x *ExerciseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExerciseResponse.ProtoReflect.Descriptor instead.
 func (*ExerciseResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{37}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ExerciseResponse) GetAnnounced() []*ExerciseState {
@@ -3356,7 +3466,7 @@ type ExercisesRequest struct {
 
 func (x *ExercisesRequest) Reset() {
 	*x = ExercisesRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[38]
+	mi := &file_karaula_v1_node_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3368,7 +3478,7 @@ func (x *ExercisesRequest) String() string {
 func (*ExercisesRequest) ProtoMessage() {}
 
 func (x *ExercisesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[38]
+	mi := &file_karaula_v1_node_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3381,7 +3491,7 @@ func (x *ExercisesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExercisesRequest.ProtoReflect.Descriptor instead.
 func (*ExercisesRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{38}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{40}
 }
 
 // ExercisesResponse gives them.
@@ -3395,7 +3505,7 @@ type ExercisesResponse struct {
 
 func (x *ExercisesResponse) Reset() {
 	*x = ExercisesResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[39]
+	mi := &file_karaula_v1_node_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3407,7 +3517,7 @@ func (x *ExercisesResponse) String() string {
 func (*ExercisesResponse) ProtoMessage() {}
 
 func (x *ExercisesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[39]
+	mi := &file_karaula_v1_node_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3420,7 +3530,7 @@ func (x *ExercisesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExercisesResponse.ProtoReflect.Descriptor instead.
 func (*ExercisesResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{39}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ExercisesResponse) GetExercises() []*ExerciseState {
@@ -3449,7 +3559,7 @@ type ExerciseState struct {
 
 func (x *ExerciseState) Reset() {
 	*x = ExerciseState{}
-	mi := &file_karaula_v1_node_proto_msgTypes[40]
+	mi := &file_karaula_v1_node_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3461,7 +3571,7 @@ func (x *ExerciseState) String() string {
 func (*ExerciseState) ProtoMessage() {}
 
 func (x *ExerciseState) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[40]
+	mi := &file_karaula_v1_node_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3474,7 +3584,7 @@ func (x *ExerciseState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExerciseState.ProtoReflect.Descriptor instead.
 func (*ExerciseState) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{40}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ExerciseState) GetName() string {
@@ -3521,7 +3631,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[41]
+	mi := &file_karaula_v1_node_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3533,7 +3643,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[41]
+	mi := &file_karaula_v1_node_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3546,7 +3656,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{41}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{43}
 }
 
 // StatusResponse gives it.
@@ -3576,7 +3686,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[42]
+	mi := &file_karaula_v1_node_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3588,7 +3698,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[42]
+	mi := &file_karaula_v1_node_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3601,7 +3711,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{42}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *StatusResponse) GetParty() string {
@@ -3686,7 +3796,7 @@ type LinkStatus struct {
 
 func (x *LinkStatus) Reset() {
 	*x = LinkStatus{}
-	mi := &file_karaula_v1_node_proto_msgTypes[43]
+	mi := &file_karaula_v1_node_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3698,7 +3808,7 @@ func (x *LinkStatus) String() string {
 func (*LinkStatus) ProtoMessage() {}
 
 func (x *LinkStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[43]
+	mi := &file_karaula_v1_node_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3711,7 +3821,7 @@ func (x *LinkStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkStatus.ProtoReflect.Descriptor instead.
 func (*LinkStatus) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{43}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *LinkStatus) GetParty() string {
@@ -3768,7 +3878,7 @@ type ChannelStatus struct {
 
 func (x *ChannelStatus) Reset() {
 	*x = ChannelStatus{}
-	mi := &file_karaula_v1_node_proto_msgTypes[44]
+	mi := &file_karaula_v1_node_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3780,7 +3890,7 @@ func (x *ChannelStatus) String() string {
 func (*ChannelStatus) ProtoMessage() {}
 
 func (x *ChannelStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[44]
+	mi := &file_karaula_v1_node_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3793,7 +3903,7 @@ func (x *ChannelStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChannelStatus.ProtoReflect.Descriptor instead.
 func (*ChannelStatus) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{44}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ChannelStatus) GetChannel() string {
@@ -3856,7 +3966,7 @@ type PartnerStatus struct {
 
 func (x *PartnerStatus) Reset() {
 	*x = PartnerStatus{}
-	mi := &file_karaula_v1_node_proto_msgTypes[45]
+	mi := &file_karaula_v1_node_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3868,7 +3978,7 @@ func (x *PartnerStatus) String() string {
 func (*PartnerStatus) ProtoMessage() {}
 
 func (x *PartnerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[45]
+	mi := &file_karaula_v1_node_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3881,7 +3991,7 @@ func (x *PartnerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartnerStatus.ProtoReflect.Descriptor instead.
 func (*PartnerStatus) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{45}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *PartnerStatus) GetParty() string {
@@ -3957,7 +4067,7 @@ type KeyUseRequest struct {
 
 func (x *KeyUseRequest) Reset() {
 	*x = KeyUseRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[46]
+	mi := &file_karaula_v1_node_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3969,7 +4079,7 @@ func (x *KeyUseRequest) String() string {
 func (*KeyUseRequest) ProtoMessage() {}
 
 func (x *KeyUseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[46]
+	mi := &file_karaula_v1_node_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3982,7 +4092,7 @@ func (x *KeyUseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyUseRequest.ProtoReflect.Descriptor instead.
 func (*KeyUseRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{46}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *KeyUseRequest) GetKeys() [][]byte {
@@ -4029,7 +4139,7 @@ type KeyUseResponse struct {
 
 func (x *KeyUseResponse) Reset() {
 	*x = KeyUseResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[47]
+	mi := &file_karaula_v1_node_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4041,7 +4151,7 @@ func (x *KeyUseResponse) String() string {
 func (*KeyUseResponse) ProtoMessage() {}
 
 func (x *KeyUseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[47]
+	mi := &file_karaula_v1_node_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4054,7 +4164,7 @@ func (x *KeyUseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyUseResponse.ProtoReflect.Descriptor instead.
 func (*KeyUseResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{47}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *KeyUseResponse) GetUsages() []*KeyUsage {
@@ -4116,7 +4226,7 @@ type KeyUsage struct {
 
 func (x *KeyUsage) Reset() {
 	*x = KeyUsage{}
-	mi := &file_karaula_v1_node_proto_msgTypes[48]
+	mi := &file_karaula_v1_node_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4128,7 +4238,7 @@ func (x *KeyUsage) String() string {
 func (*KeyUsage) ProtoMessage() {}
 
 func (x *KeyUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[48]
+	mi := &file_karaula_v1_node_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4141,7 +4251,7 @@ func (x *KeyUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyUsage.ProtoReflect.Descriptor instead.
 func (*KeyUsage) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{48}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *KeyUsage) GetKey() []byte {
@@ -4255,7 +4365,7 @@ type WordCount struct {
 
 func (x *WordCount) Reset() {
 	*x = WordCount{}
-	mi := &file_karaula_v1_node_proto_msgTypes[49]
+	mi := &file_karaula_v1_node_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4267,7 +4377,7 @@ func (x *WordCount) String() string {
 func (*WordCount) ProtoMessage() {}
 
 func (x *WordCount) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[49]
+	mi := &file_karaula_v1_node_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4280,7 +4390,7 @@ func (x *WordCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WordCount.ProtoReflect.Descriptor instead.
 func (*WordCount) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{49}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *WordCount) GetWord() string {
@@ -4308,7 +4418,7 @@ type PruneKeysRequest struct {
 
 func (x *PruneKeysRequest) Reset() {
 	*x = PruneKeysRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[50]
+	mi := &file_karaula_v1_node_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4320,7 +4430,7 @@ func (x *PruneKeysRequest) String() string {
 func (*PruneKeysRequest) ProtoMessage() {}
 
 func (x *PruneKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[50]
+	mi := &file_karaula_v1_node_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4333,7 +4443,7 @@ func (x *PruneKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneKeysRequest.ProtoReflect.Descriptor instead.
 func (*PruneKeysRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{50}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *PruneKeysRequest) GetDryRun() bool {
@@ -4354,7 +4464,7 @@ type PruneKeysResponse struct {
 
 func (x *PruneKeysResponse) Reset() {
 	*x = PruneKeysResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[51]
+	mi := &file_karaula_v1_node_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4366,7 +4476,7 @@ func (x *PruneKeysResponse) String() string {
 func (*PruneKeysResponse) ProtoMessage() {}
 
 func (x *PruneKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[51]
+	mi := &file_karaula_v1_node_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4379,7 +4489,7 @@ func (x *PruneKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneKeysResponse.ProtoReflect.Descriptor instead.
 func (*PruneKeysResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{51}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *PruneKeysResponse) GetKeys() []*PrunedKey {
@@ -4402,7 +4512,7 @@ type PrunedKey struct {
 
 func (x *PrunedKey) Reset() {
 	*x = PrunedKey{}
-	mi := &file_karaula_v1_node_proto_msgTypes[52]
+	mi := &file_karaula_v1_node_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4414,7 +4524,7 @@ func (x *PrunedKey) String() string {
 func (*PrunedKey) ProtoMessage() {}
 
 func (x *PrunedKey) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[52]
+	mi := &file_karaula_v1_node_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4427,7 +4537,7 @@ func (x *PrunedKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrunedKey.ProtoReflect.Descriptor instead.
 func (*PrunedKey) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{52}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *PrunedKey) GetKey() []byte {
@@ -4455,7 +4565,7 @@ type CheckupRequest struct {
 
 func (x *CheckupRequest) Reset() {
 	*x = CheckupRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[53]
+	mi := &file_karaula_v1_node_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4467,7 +4577,7 @@ func (x *CheckupRequest) String() string {
 func (*CheckupRequest) ProtoMessage() {}
 
 func (x *CheckupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[53]
+	mi := &file_karaula_v1_node_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4480,7 +4590,7 @@ func (x *CheckupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckupRequest.ProtoReflect.Descriptor instead.
 func (*CheckupRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{53}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *CheckupRequest) GetRoundTrips() bool {
@@ -4501,7 +4611,7 @@ type CheckupResponse struct {
 
 func (x *CheckupResponse) Reset() {
 	*x = CheckupResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[54]
+	mi := &file_karaula_v1_node_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4513,7 +4623,7 @@ func (x *CheckupResponse) String() string {
 func (*CheckupResponse) ProtoMessage() {}
 
 func (x *CheckupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[54]
+	mi := &file_karaula_v1_node_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4526,7 +4636,7 @@ func (x *CheckupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckupResponse.ProtoReflect.Descriptor instead.
 func (*CheckupResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{54}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *CheckupResponse) GetChecks() []*Check {
@@ -4555,7 +4665,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_karaula_v1_node_proto_msgTypes[55]
+	mi := &file_karaula_v1_node_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4567,7 +4677,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[55]
+	mi := &file_karaula_v1_node_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4580,7 +4690,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{55}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Check) GetId() string {
@@ -4629,7 +4739,7 @@ type TestLinkRequest struct {
 
 func (x *TestLinkRequest) Reset() {
 	*x = TestLinkRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[56]
+	mi := &file_karaula_v1_node_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4641,7 +4751,7 @@ func (x *TestLinkRequest) String() string {
 func (*TestLinkRequest) ProtoMessage() {}
 
 func (x *TestLinkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[56]
+	mi := &file_karaula_v1_node_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4654,7 +4764,7 @@ func (x *TestLinkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestLinkRequest.ProtoReflect.Descriptor instead.
 func (*TestLinkRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{56}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *TestLinkRequest) GetParty() string {
@@ -4685,7 +4795,7 @@ type TestLinkResponse struct {
 
 func (x *TestLinkResponse) Reset() {
 	*x = TestLinkResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[57]
+	mi := &file_karaula_v1_node_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4697,7 +4807,7 @@ func (x *TestLinkResponse) String() string {
 func (*TestLinkResponse) ProtoMessage() {}
 
 func (x *TestLinkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[57]
+	mi := &file_karaula_v1_node_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4710,7 +4820,7 @@ func (x *TestLinkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestLinkResponse.ProtoReflect.Descriptor instead.
 func (*TestLinkResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{57}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *TestLinkResponse) GetRoundTrip() int64 {
@@ -4766,7 +4876,7 @@ type LedgersRequest struct {
 
 func (x *LedgersRequest) Reset() {
 	*x = LedgersRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[58]
+	mi := &file_karaula_v1_node_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4778,7 +4888,7 @@ func (x *LedgersRequest) String() string {
 func (*LedgersRequest) ProtoMessage() {}
 
 func (x *LedgersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[58]
+	mi := &file_karaula_v1_node_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4791,7 +4901,7 @@ func (x *LedgersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgersRequest.ProtoReflect.Descriptor instead.
 func (*LedgersRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{58}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *LedgersRequest) GetChannel() string {
@@ -4812,7 +4922,7 @@ type LedgersResponse struct {
 
 func (x *LedgersResponse) Reset() {
 	*x = LedgersResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[59]
+	mi := &file_karaula_v1_node_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4824,7 +4934,7 @@ func (x *LedgersResponse) String() string {
 func (*LedgersResponse) ProtoMessage() {}
 
 func (x *LedgersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[59]
+	mi := &file_karaula_v1_node_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4837,7 +4947,7 @@ func (x *LedgersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgersResponse.ProtoReflect.Descriptor instead.
 func (*LedgersResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{59}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *LedgersResponse) GetLedgers() []*LedgerState {
@@ -4878,7 +4988,7 @@ type LedgerState struct {
 
 func (x *LedgerState) Reset() {
 	*x = LedgerState{}
-	mi := &file_karaula_v1_node_proto_msgTypes[60]
+	mi := &file_karaula_v1_node_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4890,7 +5000,7 @@ func (x *LedgerState) String() string {
 func (*LedgerState) ProtoMessage() {}
 
 func (x *LedgerState) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[60]
+	mi := &file_karaula_v1_node_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4903,7 +5013,7 @@ func (x *LedgerState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerState.ProtoReflect.Descriptor instead.
 func (*LedgerState) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{60}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *LedgerState) GetChannel() string {
@@ -5001,7 +5111,7 @@ type Contradiction struct {
 
 func (x *Contradiction) Reset() {
 	*x = Contradiction{}
-	mi := &file_karaula_v1_node_proto_msgTypes[61]
+	mi := &file_karaula_v1_node_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5013,7 +5123,7 @@ func (x *Contradiction) String() string {
 func (*Contradiction) ProtoMessage() {}
 
 func (x *Contradiction) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[61]
+	mi := &file_karaula_v1_node_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5026,7 +5136,7 @@ func (x *Contradiction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contradiction.ProtoReflect.Descriptor instead.
 func (*Contradiction) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{61}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Contradiction) GetEpoch() uint64 {
@@ -5076,7 +5186,7 @@ type KnownHead struct {
 
 func (x *KnownHead) Reset() {
 	*x = KnownHead{}
-	mi := &file_karaula_v1_node_proto_msgTypes[62]
+	mi := &file_karaula_v1_node_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5088,7 +5198,7 @@ func (x *KnownHead) String() string {
 func (*KnownHead) ProtoMessage() {}
 
 func (x *KnownHead) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[62]
+	mi := &file_karaula_v1_node_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5101,7 +5211,7 @@ func (x *KnownHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KnownHead.ProtoReflect.Descriptor instead.
 func (*KnownHead) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{62}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *KnownHead) GetParty() string {
@@ -5156,7 +5266,7 @@ type EpochEnd struct {
 
 func (x *EpochEnd) Reset() {
 	*x = EpochEnd{}
-	mi := &file_karaula_v1_node_proto_msgTypes[63]
+	mi := &file_karaula_v1_node_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5168,7 +5278,7 @@ func (x *EpochEnd) String() string {
 func (*EpochEnd) ProtoMessage() {}
 
 func (x *EpochEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[63]
+	mi := &file_karaula_v1_node_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5181,7 +5291,7 @@ func (x *EpochEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EpochEnd.ProtoReflect.Descriptor instead.
 func (*EpochEnd) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{63}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *EpochEnd) GetEpoch() uint64 {
@@ -5231,7 +5341,7 @@ type RepairRequest struct {
 
 func (x *RepairRequest) Reset() {
 	*x = RepairRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[64]
+	mi := &file_karaula_v1_node_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5243,7 +5353,7 @@ func (x *RepairRequest) String() string {
 func (*RepairRequest) ProtoMessage() {}
 
 func (x *RepairRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[64]
+	mi := &file_karaula_v1_node_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5256,7 +5366,7 @@ func (x *RepairRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairRequest.ProtoReflect.Descriptor instead.
 func (*RepairRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{64}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *RepairRequest) GetChannel() string {
@@ -5321,7 +5431,7 @@ type RepairResponse struct {
 
 func (x *RepairResponse) Reset() {
 	*x = RepairResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[65]
+	mi := &file_karaula_v1_node_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5333,7 +5443,7 @@ func (x *RepairResponse) String() string {
 func (*RepairResponse) ProtoMessage() {}
 
 func (x *RepairResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[65]
+	mi := &file_karaula_v1_node_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5346,7 +5456,7 @@ func (x *RepairResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairResponse.ProtoReflect.Descriptor instead.
 func (*RepairResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{65}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *RepairResponse) GetState() string {
@@ -5426,7 +5536,13 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\fSendResponse\x12$\n" +
 	"\x04sent\x18\x01 \x03(\v2\x10.karaula.v1.SentR\x04sent\x12,\n" +
 	"\areaders\x18\x02 \x03(\v2\x12.karaula.v1.ReaderR\areaders\x12*\n" +
-	"\x06others\x18\x03 \x03(\v2\x12.karaula.v1.ReaderR\x06others\"}\n" +
+	"\x06others\x18\x03 \x03(\v2\x12.karaula.v1.ReaderR\x06others\"G\n" +
+	"\x0fImportedRequest\x12\x18\n" +
+	"\achannel\x18\x01 \x01(\tR\achannel\x12\x1a\n" +
+	"\bregister\x18\x02 \x01(\tR\bregister\"C\n" +
+	"\x10ImportedResponse\x12\x12\n" +
+	"\x04mark\x18\x01 \x01(\fR\x04mark\x12\x1b\n" +
+	"\talert_ids\x18\x02 \x01(\fR\balertIds\"}\n" +
 	"\x04Sent\x12\x19\n" +
 	"\balert_id\x18\x01 \x01(\tR\aalertId\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x10\n" +
@@ -5839,7 +5955,7 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x13CLOCK_STATE_RUNNING\x10\x01\x12\x14\n" +
 	"\x10CLOCK_STATE_SOON\x10\x02\x12\x17\n" +
 	"\x13CLOCK_STATE_OVERDUE\x10\x03\x12\x13\n" +
-	"\x0fCLOCK_STATE_MET\x10\x042\xbf\f\n" +
+	"\x0fCLOCK_STATE_MET\x10\x042\x88\r\n" +
 	"\vNodeService\x129\n" +
 	"\x04Send\x12\x17.karaula.v1.SendRequest\x1a\x18.karaula.v1.SendResponse\x129\n" +
 	"\x04List\x12\x17.karaula.v1.ListRequest\x1a\x18.karaula.v1.ListResponse\x129\n" +
@@ -5851,7 +5967,8 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\aHistory\x12\x1a.karaula.v1.HistoryRequest\x1a\x1b.karaula.v1.HistoryResponse\x126\n" +
 	"\x03Due\x12\x16.karaula.v1.DueRequest\x1a\x17.karaula.v1.DueResponse\x12?\n" +
 	"\x06LookUp\x12\x19.karaula.v1.LookUpRequest\x1a\x1a.karaula.v1.LookUpResponse\x12A\n" +
-	"\x06Export\x12\x19.karaula.v1.ExportRequest\x1a\x1a.karaula.v1.ExportResponse0\x01\x12E\n" +
+	"\x06Export\x12\x19.karaula.v1.ExportRequest\x1a\x1a.karaula.v1.ExportResponse0\x01\x12G\n" +
+	"\bImported\x12\x1b.karaula.v1.ImportedRequest\x1a\x1c.karaula.v1.ImportedResponse0\x01\x12E\n" +
 	"\bExercise\x12\x1b.karaula.v1.ExerciseRequest\x1a\x1c.karaula.v1.ExerciseResponse\x12H\n" +
 	"\tExercises\x12\x1c.karaula.v1.ExercisesRequest\x1a\x1d.karaula.v1.ExercisesResponse\x12>\n" +
 	"\x05Watch\x12\x18.karaula.v1.WatchRequest\x1a\x19.karaula.v1.WatchResponse0\x01\x12?\n" +
@@ -5883,223 +6000,227 @@ func file_karaula_v1_node_proto_rawDescGZIP() []byte {
 }
 
 var file_karaula_v1_node_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_karaula_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
+var file_karaula_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
 var file_karaula_v1_node_proto_goTypes = []any{
 	(DeliveryState)(0),         // 0: karaula.v1.DeliveryState
 	(ClockKind)(0),             // 1: karaula.v1.ClockKind
 	(ClockState)(0),            // 2: karaula.v1.ClockState
 	(*SendRequest)(nil),        // 3: karaula.v1.SendRequest
 	(*SendResponse)(nil),       // 4: karaula.v1.SendResponse
-	(*Sent)(nil),               // 5: karaula.v1.Sent
-	(*Reader)(nil),             // 6: karaula.v1.Reader
-	(*ListRequest)(nil),        // 7: karaula.v1.ListRequest
-	(*ListResponse)(nil),       // 8: karaula.v1.ListResponse
-	(*AlertRow)(nil),           // 9: karaula.v1.AlertRow
-	(*Delivery)(nil),           // 10: karaula.v1.Delivery
-	(*ShowRequest)(nil),        // 11: karaula.v1.ShowRequest
-	(*ShowResponse)(nil),       // 12: karaula.v1.ShowResponse
-	(*ChangeRequest)(nil),      // 13: karaula.v1.ChangeRequest
-	(*ChangeResponse)(nil),     // 14: karaula.v1.ChangeResponse
-	(*EraseRequest)(nil),       // 15: karaula.v1.EraseRequest
-	(*EraseResponse)(nil),      // 16: karaula.v1.EraseResponse
-	(*EraseOrder)(nil),         // 17: karaula.v1.EraseOrder
-	(*SayActRequest)(nil),      // 18: karaula.v1.SayActRequest
-	(*SayActResponse)(nil),     // 19: karaula.v1.SayActResponse
-	(*ExportRequest)(nil),      // 20: karaula.v1.ExportRequest
-	(*ExportResponse)(nil),     // 21: karaula.v1.ExportResponse
-	(*Exported)(nil),           // 22: karaula.v1.Exported
-	(*ExportSummary)(nil),      // 23: karaula.v1.ExportSummary
-	(*ShareRequest)(nil),       // 24: karaula.v1.ShareRequest
-	(*ShareResponse)(nil),      // 25: karaula.v1.ShareResponse
-	(*HistoryRequest)(nil),     // 26: karaula.v1.HistoryRequest
-	(*HistoryResponse)(nil),    // 27: karaula.v1.HistoryResponse
-	(*AlertState)(nil),         // 28: karaula.v1.AlertState
-	(*Passed)(nil),             // 29: karaula.v1.Passed
-	(*PartyDeed)(nil),          // 30: karaula.v1.PartyDeed
-	(*LinkedAlert)(nil),        // 31: karaula.v1.LinkedAlert
-	(*ConsentState)(nil),       // 32: karaula.v1.ConsentState
-	(*HistoryEvent)(nil),       // 33: karaula.v1.HistoryEvent
-	(*DueRequest)(nil),         // 34: karaula.v1.DueRequest
-	(*DueResponse)(nil),        // 35: karaula.v1.DueResponse
-	(*ClockRow)(nil),           // 36: karaula.v1.ClockRow
-	(*WatchRequest)(nil),       // 37: karaula.v1.WatchRequest
-	(*WatchResponse)(nil),      // 38: karaula.v1.WatchResponse
-	(*ExerciseRequest)(nil),    // 39: karaula.v1.ExerciseRequest
-	(*ExerciseResponse)(nil),   // 40: karaula.v1.ExerciseResponse
-	(*ExercisesRequest)(nil),   // 41: karaula.v1.ExercisesRequest
-	(*ExercisesResponse)(nil),  // 42: karaula.v1.ExercisesResponse
-	(*ExerciseState)(nil),      // 43: karaula.v1.ExerciseState
-	(*StatusRequest)(nil),      // 44: karaula.v1.StatusRequest
-	(*StatusResponse)(nil),     // 45: karaula.v1.StatusResponse
-	(*LinkStatus)(nil),         // 46: karaula.v1.LinkStatus
-	(*ChannelStatus)(nil),      // 47: karaula.v1.ChannelStatus
-	(*PartnerStatus)(nil),      // 48: karaula.v1.PartnerStatus
-	(*KeyUseRequest)(nil),      // 49: karaula.v1.KeyUseRequest
-	(*KeyUseResponse)(nil),     // 50: karaula.v1.KeyUseResponse
-	(*KeyUsage)(nil),           // 51: karaula.v1.KeyUsage
-	(*WordCount)(nil),          // 52: karaula.v1.WordCount
-	(*PruneKeysRequest)(nil),   // 53: karaula.v1.PruneKeysRequest
-	(*PruneKeysResponse)(nil),  // 54: karaula.v1.PruneKeysResponse
-	(*PrunedKey)(nil),          // 55: karaula.v1.PrunedKey
-	(*CheckupRequest)(nil),     // 56: karaula.v1.CheckupRequest
-	(*CheckupResponse)(nil),    // 57: karaula.v1.CheckupResponse
-	(*Check)(nil),              // 58: karaula.v1.Check
-	(*TestLinkRequest)(nil),    // 59: karaula.v1.TestLinkRequest
-	(*TestLinkResponse)(nil),   // 60: karaula.v1.TestLinkResponse
-	(*LedgersRequest)(nil),     // 61: karaula.v1.LedgersRequest
-	(*LedgersResponse)(nil),    // 62: karaula.v1.LedgersResponse
-	(*LedgerState)(nil),        // 63: karaula.v1.LedgerState
-	(*Contradiction)(nil),      // 64: karaula.v1.Contradiction
-	(*KnownHead)(nil),          // 65: karaula.v1.KnownHead
-	(*EpochEnd)(nil),           // 66: karaula.v1.EpochEnd
-	(*RepairRequest)(nil),      // 67: karaula.v1.RepairRequest
-	(*RepairResponse)(nil),     // 68: karaula.v1.RepairResponse
-	(*Alert)(nil),              // 69: karaula.v1.Alert
-	(AlertType)(0),             // 70: karaula.v1.AlertType
-	(VerdictClass)(0),          // 71: karaula.v1.VerdictClass
-	(Code)(0),                  // 72: karaula.v1.Code
-	(Lifecycle)(0),             // 73: karaula.v1.Lifecycle
-	(Handling)(0),              // 74: karaula.v1.Handling
-	(*Descent)(nil),            // 75: karaula.v1.Descent
-	(*Act)(nil),                // 76: karaula.v1.Act
-	(Purpose)(0),               // 77: karaula.v1.Purpose
-	(Deed)(0),                  // 78: karaula.v1.Deed
-	(Ground)(0),                // 79: karaula.v1.Ground
-	(LinkRelation)(0),          // 80: karaula.v1.LinkRelation
-	(KeyUse)(0),                // 81: karaula.v1.KeyUse
-	(*Contest)(nil),            // 82: karaula.v1.Contest
-	(*LookUpRequest)(nil),      // 83: karaula.v1.LookUpRequest
-	(*AuditRequest)(nil),       // 84: karaula.v1.AuditRequest
-	(*ReadLedgerRequest)(nil),  // 85: karaula.v1.ReadLedgerRequest
-	(*ReadDeskRequest)(nil),    // 86: karaula.v1.ReadDeskRequest
-	(*LookUpResponse)(nil),     // 87: karaula.v1.LookUpResponse
-	(*AuditResponse)(nil),      // 88: karaula.v1.AuditResponse
-	(*ReadLedgerResponse)(nil), // 89: karaula.v1.ReadLedgerResponse
-	(*ReadDeskResponse)(nil),   // 90: karaula.v1.ReadDeskResponse
+	(*ImportedRequest)(nil),    // 5: karaula.v1.ImportedRequest
+	(*ImportedResponse)(nil),   // 6: karaula.v1.ImportedResponse
+	(*Sent)(nil),               // 7: karaula.v1.Sent
+	(*Reader)(nil),             // 8: karaula.v1.Reader
+	(*ListRequest)(nil),        // 9: karaula.v1.ListRequest
+	(*ListResponse)(nil),       // 10: karaula.v1.ListResponse
+	(*AlertRow)(nil),           // 11: karaula.v1.AlertRow
+	(*Delivery)(nil),           // 12: karaula.v1.Delivery
+	(*ShowRequest)(nil),        // 13: karaula.v1.ShowRequest
+	(*ShowResponse)(nil),       // 14: karaula.v1.ShowResponse
+	(*ChangeRequest)(nil),      // 15: karaula.v1.ChangeRequest
+	(*ChangeResponse)(nil),     // 16: karaula.v1.ChangeResponse
+	(*EraseRequest)(nil),       // 17: karaula.v1.EraseRequest
+	(*EraseResponse)(nil),      // 18: karaula.v1.EraseResponse
+	(*EraseOrder)(nil),         // 19: karaula.v1.EraseOrder
+	(*SayActRequest)(nil),      // 20: karaula.v1.SayActRequest
+	(*SayActResponse)(nil),     // 21: karaula.v1.SayActResponse
+	(*ExportRequest)(nil),      // 22: karaula.v1.ExportRequest
+	(*ExportResponse)(nil),     // 23: karaula.v1.ExportResponse
+	(*Exported)(nil),           // 24: karaula.v1.Exported
+	(*ExportSummary)(nil),      // 25: karaula.v1.ExportSummary
+	(*ShareRequest)(nil),       // 26: karaula.v1.ShareRequest
+	(*ShareResponse)(nil),      // 27: karaula.v1.ShareResponse
+	(*HistoryRequest)(nil),     // 28: karaula.v1.HistoryRequest
+	(*HistoryResponse)(nil),    // 29: karaula.v1.HistoryResponse
+	(*AlertState)(nil),         // 30: karaula.v1.AlertState
+	(*Passed)(nil),             // 31: karaula.v1.Passed
+	(*PartyDeed)(nil),          // 32: karaula.v1.PartyDeed
+	(*LinkedAlert)(nil),        // 33: karaula.v1.LinkedAlert
+	(*ConsentState)(nil),       // 34: karaula.v1.ConsentState
+	(*HistoryEvent)(nil),       // 35: karaula.v1.HistoryEvent
+	(*DueRequest)(nil),         // 36: karaula.v1.DueRequest
+	(*DueResponse)(nil),        // 37: karaula.v1.DueResponse
+	(*ClockRow)(nil),           // 38: karaula.v1.ClockRow
+	(*WatchRequest)(nil),       // 39: karaula.v1.WatchRequest
+	(*WatchResponse)(nil),      // 40: karaula.v1.WatchResponse
+	(*ExerciseRequest)(nil),    // 41: karaula.v1.ExerciseRequest
+	(*ExerciseResponse)(nil),   // 42: karaula.v1.ExerciseResponse
+	(*ExercisesRequest)(nil),   // 43: karaula.v1.ExercisesRequest
+	(*ExercisesResponse)(nil),  // 44: karaula.v1.ExercisesResponse
+	(*ExerciseState)(nil),      // 45: karaula.v1.ExerciseState
+	(*StatusRequest)(nil),      // 46: karaula.v1.StatusRequest
+	(*StatusResponse)(nil),     // 47: karaula.v1.StatusResponse
+	(*LinkStatus)(nil),         // 48: karaula.v1.LinkStatus
+	(*ChannelStatus)(nil),      // 49: karaula.v1.ChannelStatus
+	(*PartnerStatus)(nil),      // 50: karaula.v1.PartnerStatus
+	(*KeyUseRequest)(nil),      // 51: karaula.v1.KeyUseRequest
+	(*KeyUseResponse)(nil),     // 52: karaula.v1.KeyUseResponse
+	(*KeyUsage)(nil),           // 53: karaula.v1.KeyUsage
+	(*WordCount)(nil),          // 54: karaula.v1.WordCount
+	(*PruneKeysRequest)(nil),   // 55: karaula.v1.PruneKeysRequest
+	(*PruneKeysResponse)(nil),  // 56: karaula.v1.PruneKeysResponse
+	(*PrunedKey)(nil),          // 57: karaula.v1.PrunedKey
+	(*CheckupRequest)(nil),     // 58: karaula.v1.CheckupRequest
+	(*CheckupResponse)(nil),    // 59: karaula.v1.CheckupResponse
+	(*Check)(nil),              // 60: karaula.v1.Check
+	(*TestLinkRequest)(nil),    // 61: karaula.v1.TestLinkRequest
+	(*TestLinkResponse)(nil),   // 62: karaula.v1.TestLinkResponse
+	(*LedgersRequest)(nil),     // 63: karaula.v1.LedgersRequest
+	(*LedgersResponse)(nil),    // 64: karaula.v1.LedgersResponse
+	(*LedgerState)(nil),        // 65: karaula.v1.LedgerState
+	(*Contradiction)(nil),      // 66: karaula.v1.Contradiction
+	(*KnownHead)(nil),          // 67: karaula.v1.KnownHead
+	(*EpochEnd)(nil),           // 68: karaula.v1.EpochEnd
+	(*RepairRequest)(nil),      // 69: karaula.v1.RepairRequest
+	(*RepairResponse)(nil),     // 70: karaula.v1.RepairResponse
+	(*Alert)(nil),              // 71: karaula.v1.Alert
+	(AlertType)(0),             // 72: karaula.v1.AlertType
+	(VerdictClass)(0),          // 73: karaula.v1.VerdictClass
+	(Code)(0),                  // 74: karaula.v1.Code
+	(Lifecycle)(0),             // 75: karaula.v1.Lifecycle
+	(Handling)(0),              // 76: karaula.v1.Handling
+	(*Descent)(nil),            // 77: karaula.v1.Descent
+	(*Act)(nil),                // 78: karaula.v1.Act
+	(Purpose)(0),               // 79: karaula.v1.Purpose
+	(Deed)(0),                  // 80: karaula.v1.Deed
+	(Ground)(0),                // 81: karaula.v1.Ground
+	(LinkRelation)(0),          // 82: karaula.v1.LinkRelation
+	(KeyUse)(0),                // 83: karaula.v1.KeyUse
+	(*Contest)(nil),            // 84: karaula.v1.Contest
+	(*LookUpRequest)(nil),      // 85: karaula.v1.LookUpRequest
+	(*AuditRequest)(nil),       // 86: karaula.v1.AuditRequest
+	(*ReadLedgerRequest)(nil),  // 87: karaula.v1.ReadLedgerRequest
+	(*ReadDeskRequest)(nil),    // 88: karaula.v1.ReadDeskRequest
+	(*LookUpResponse)(nil),     // 89: karaula.v1.LookUpResponse
+	(*AuditResponse)(nil),      // 90: karaula.v1.AuditResponse
+	(*ReadLedgerResponse)(nil), // 91: karaula.v1.ReadLedgerResponse
+	(*ReadDeskResponse)(nil),   // 92: karaula.v1.ReadDeskResponse
 }
 var file_karaula_v1_node_proto_depIdxs = []int32{
-	69, // 0: karaula.v1.SendRequest.alerts:type_name -> karaula.v1.Alert
-	5,  // 1: karaula.v1.SendResponse.sent:type_name -> karaula.v1.Sent
-	6,  // 2: karaula.v1.SendResponse.readers:type_name -> karaula.v1.Reader
-	6,  // 3: karaula.v1.SendResponse.others:type_name -> karaula.v1.Reader
-	70, // 4: karaula.v1.ListRequest.type:type_name -> karaula.v1.AlertType
-	9,  // 5: karaula.v1.ListResponse.alerts:type_name -> karaula.v1.AlertRow
-	70, // 6: karaula.v1.AlertRow.type:type_name -> karaula.v1.AlertType
-	71, // 7: karaula.v1.AlertRow.class:type_name -> karaula.v1.VerdictClass
-	72, // 8: karaula.v1.AlertRow.code:type_name -> karaula.v1.Code
-	10, // 9: karaula.v1.AlertRow.deliveries:type_name -> karaula.v1.Delivery
-	73, // 10: karaula.v1.AlertRow.lifecycle:type_name -> karaula.v1.Lifecycle
-	74, // 11: karaula.v1.AlertRow.handling:type_name -> karaula.v1.Handling
-	75, // 12: karaula.v1.AlertRow.descent:type_name -> karaula.v1.Descent
+	71, // 0: karaula.v1.SendRequest.alerts:type_name -> karaula.v1.Alert
+	7,  // 1: karaula.v1.SendResponse.sent:type_name -> karaula.v1.Sent
+	8,  // 2: karaula.v1.SendResponse.readers:type_name -> karaula.v1.Reader
+	8,  // 3: karaula.v1.SendResponse.others:type_name -> karaula.v1.Reader
+	72, // 4: karaula.v1.ListRequest.type:type_name -> karaula.v1.AlertType
+	11, // 5: karaula.v1.ListResponse.alerts:type_name -> karaula.v1.AlertRow
+	72, // 6: karaula.v1.AlertRow.type:type_name -> karaula.v1.AlertType
+	73, // 7: karaula.v1.AlertRow.class:type_name -> karaula.v1.VerdictClass
+	74, // 8: karaula.v1.AlertRow.code:type_name -> karaula.v1.Code
+	12, // 9: karaula.v1.AlertRow.deliveries:type_name -> karaula.v1.Delivery
+	75, // 10: karaula.v1.AlertRow.lifecycle:type_name -> karaula.v1.Lifecycle
+	76, // 11: karaula.v1.AlertRow.handling:type_name -> karaula.v1.Handling
+	77, // 12: karaula.v1.AlertRow.descent:type_name -> karaula.v1.Descent
 	0,  // 13: karaula.v1.Delivery.state:type_name -> karaula.v1.DeliveryState
-	72, // 14: karaula.v1.Delivery.code:type_name -> karaula.v1.Code
-	9,  // 15: karaula.v1.ShowResponse.row:type_name -> karaula.v1.AlertRow
-	69, // 16: karaula.v1.ShowResponse.alert:type_name -> karaula.v1.Alert
-	73, // 17: karaula.v1.ChangeRequest.lifecycle:type_name -> karaula.v1.Lifecycle
-	5,  // 18: karaula.v1.ChangeResponse.sent:type_name -> karaula.v1.Sent
-	6,  // 19: karaula.v1.ChangeResponse.readers:type_name -> karaula.v1.Reader
-	17, // 20: karaula.v1.EraseResponse.orders:type_name -> karaula.v1.EraseOrder
-	76, // 21: karaula.v1.SayActRequest.act:type_name -> karaula.v1.Act
-	70, // 22: karaula.v1.ExportRequest.type:type_name -> karaula.v1.AlertType
-	77, // 23: karaula.v1.ExportRequest.purpose:type_name -> karaula.v1.Purpose
-	74, // 24: karaula.v1.ExportRequest.handling:type_name -> karaula.v1.Handling
-	22, // 25: karaula.v1.ExportResponse.alerts:type_name -> karaula.v1.Exported
-	23, // 26: karaula.v1.ExportResponse.summary:type_name -> karaula.v1.ExportSummary
-	9,  // 27: karaula.v1.Exported.row:type_name -> karaula.v1.AlertRow
-	69, // 28: karaula.v1.Exported.alert:type_name -> karaula.v1.Alert
-	5,  // 29: karaula.v1.ShareResponse.sent:type_name -> karaula.v1.Sent
-	6,  // 30: karaula.v1.ShareResponse.readers:type_name -> karaula.v1.Reader
-	75, // 31: karaula.v1.ShareResponse.descent:type_name -> karaula.v1.Descent
-	28, // 32: karaula.v1.HistoryResponse.state:type_name -> karaula.v1.AlertState
-	33, // 33: karaula.v1.HistoryResponse.events:type_name -> karaula.v1.HistoryEvent
-	30, // 34: karaula.v1.AlertState.flags:type_name -> karaula.v1.PartyDeed
-	30, // 35: karaula.v1.AlertState.deeds:type_name -> karaula.v1.PartyDeed
-	31, // 36: karaula.v1.AlertState.links:type_name -> karaula.v1.LinkedAlert
-	31, // 37: karaula.v1.AlertState.hits:type_name -> karaula.v1.LinkedAlert
-	32, // 38: karaula.v1.AlertState.consents:type_name -> karaula.v1.ConsentState
-	75, // 39: karaula.v1.AlertState.descent:type_name -> karaula.v1.Descent
-	29, // 40: karaula.v1.AlertState.passed:type_name -> karaula.v1.Passed
-	74, // 41: karaula.v1.AlertState.handling:type_name -> karaula.v1.Handling
-	78, // 42: karaula.v1.PartyDeed.deed:type_name -> karaula.v1.Deed
-	79, // 43: karaula.v1.PartyDeed.ground:type_name -> karaula.v1.Ground
-	80, // 44: karaula.v1.LinkedAlert.relation:type_name -> karaula.v1.LinkRelation
-	78, // 45: karaula.v1.ConsentState.answer:type_name -> karaula.v1.Deed
-	77, // 46: karaula.v1.ConsentState.purpose:type_name -> karaula.v1.Purpose
-	73, // 47: karaula.v1.HistoryEvent.lifecycle:type_name -> karaula.v1.Lifecycle
-	76, // 48: karaula.v1.HistoryEvent.act:type_name -> karaula.v1.Act
-	36, // 49: karaula.v1.DueResponse.clocks:type_name -> karaula.v1.ClockRow
+	74, // 14: karaula.v1.Delivery.code:type_name -> karaula.v1.Code
+	11, // 15: karaula.v1.ShowResponse.row:type_name -> karaula.v1.AlertRow
+	71, // 16: karaula.v1.ShowResponse.alert:type_name -> karaula.v1.Alert
+	75, // 17: karaula.v1.ChangeRequest.lifecycle:type_name -> karaula.v1.Lifecycle
+	7,  // 18: karaula.v1.ChangeResponse.sent:type_name -> karaula.v1.Sent
+	8,  // 19: karaula.v1.ChangeResponse.readers:type_name -> karaula.v1.Reader
+	19, // 20: karaula.v1.EraseResponse.orders:type_name -> karaula.v1.EraseOrder
+	78, // 21: karaula.v1.SayActRequest.act:type_name -> karaula.v1.Act
+	72, // 22: karaula.v1.ExportRequest.type:type_name -> karaula.v1.AlertType
+	79, // 23: karaula.v1.ExportRequest.purpose:type_name -> karaula.v1.Purpose
+	76, // 24: karaula.v1.ExportRequest.handling:type_name -> karaula.v1.Handling
+	24, // 25: karaula.v1.ExportResponse.alerts:type_name -> karaula.v1.Exported
+	25, // 26: karaula.v1.ExportResponse.summary:type_name -> karaula.v1.ExportSummary
+	11, // 27: karaula.v1.Exported.row:type_name -> karaula.v1.AlertRow
+	71, // 28: karaula.v1.Exported.alert:type_name -> karaula.v1.Alert
+	7,  // 29: karaula.v1.ShareResponse.sent:type_name -> karaula.v1.Sent
+	8,  // 30: karaula.v1.ShareResponse.readers:type_name -> karaula.v1.Reader
+	77, // 31: karaula.v1.ShareResponse.descent:type_name -> karaula.v1.Descent
+	30, // 32: karaula.v1.HistoryResponse.state:type_name -> karaula.v1.AlertState
+	35, // 33: karaula.v1.HistoryResponse.events:type_name -> karaula.v1.HistoryEvent
+	32, // 34: karaula.v1.AlertState.flags:type_name -> karaula.v1.PartyDeed
+	32, // 35: karaula.v1.AlertState.deeds:type_name -> karaula.v1.PartyDeed
+	33, // 36: karaula.v1.AlertState.links:type_name -> karaula.v1.LinkedAlert
+	33, // 37: karaula.v1.AlertState.hits:type_name -> karaula.v1.LinkedAlert
+	34, // 38: karaula.v1.AlertState.consents:type_name -> karaula.v1.ConsentState
+	77, // 39: karaula.v1.AlertState.descent:type_name -> karaula.v1.Descent
+	31, // 40: karaula.v1.AlertState.passed:type_name -> karaula.v1.Passed
+	76, // 41: karaula.v1.AlertState.handling:type_name -> karaula.v1.Handling
+	80, // 42: karaula.v1.PartyDeed.deed:type_name -> karaula.v1.Deed
+	81, // 43: karaula.v1.PartyDeed.ground:type_name -> karaula.v1.Ground
+	82, // 44: karaula.v1.LinkedAlert.relation:type_name -> karaula.v1.LinkRelation
+	80, // 45: karaula.v1.ConsentState.answer:type_name -> karaula.v1.Deed
+	79, // 46: karaula.v1.ConsentState.purpose:type_name -> karaula.v1.Purpose
+	75, // 47: karaula.v1.HistoryEvent.lifecycle:type_name -> karaula.v1.Lifecycle
+	78, // 48: karaula.v1.HistoryEvent.act:type_name -> karaula.v1.Act
+	38, // 49: karaula.v1.DueResponse.clocks:type_name -> karaula.v1.ClockRow
 	1,  // 50: karaula.v1.ClockRow.kind:type_name -> karaula.v1.ClockKind
 	2,  // 51: karaula.v1.ClockRow.state:type_name -> karaula.v1.ClockState
-	9,  // 52: karaula.v1.ClockRow.alert:type_name -> karaula.v1.AlertRow
-	70, // 53: karaula.v1.WatchRequest.type:type_name -> karaula.v1.AlertType
-	9,  // 54: karaula.v1.WatchResponse.alert:type_name -> karaula.v1.AlertRow
-	43, // 55: karaula.v1.ExerciseResponse.announced:type_name -> karaula.v1.ExerciseState
-	43, // 56: karaula.v1.ExercisesResponse.exercises:type_name -> karaula.v1.ExerciseState
-	46, // 57: karaula.v1.StatusResponse.links:type_name -> karaula.v1.LinkStatus
-	47, // 58: karaula.v1.StatusResponse.channels:type_name -> karaula.v1.ChannelStatus
-	48, // 59: karaula.v1.ChannelStatus.partners:type_name -> karaula.v1.PartnerStatus
-	51, // 60: karaula.v1.KeyUseResponse.usages:type_name -> karaula.v1.KeyUsage
-	81, // 61: karaula.v1.KeyUsage.use:type_name -> karaula.v1.KeyUse
-	52, // 62: karaula.v1.KeyUsage.types:type_name -> karaula.v1.WordCount
-	55, // 63: karaula.v1.PruneKeysResponse.keys:type_name -> karaula.v1.PrunedKey
-	81, // 64: karaula.v1.PrunedKey.use:type_name -> karaula.v1.KeyUse
-	58, // 65: karaula.v1.CheckupResponse.checks:type_name -> karaula.v1.Check
-	63, // 66: karaula.v1.LedgersResponse.ledgers:type_name -> karaula.v1.LedgerState
-	65, // 67: karaula.v1.LedgerState.known:type_name -> karaula.v1.KnownHead
-	66, // 68: karaula.v1.LedgerState.epochs:type_name -> karaula.v1.EpochEnd
-	64, // 69: karaula.v1.LedgerState.contradictions:type_name -> karaula.v1.Contradiction
-	82, // 70: karaula.v1.Contradiction.contest:type_name -> karaula.v1.Contest
-	64, // 71: karaula.v1.RepairResponse.contradiction:type_name -> karaula.v1.Contradiction
+	11, // 52: karaula.v1.ClockRow.alert:type_name -> karaula.v1.AlertRow
+	72, // 53: karaula.v1.WatchRequest.type:type_name -> karaula.v1.AlertType
+	11, // 54: karaula.v1.WatchResponse.alert:type_name -> karaula.v1.AlertRow
+	45, // 55: karaula.v1.ExerciseResponse.announced:type_name -> karaula.v1.ExerciseState
+	45, // 56: karaula.v1.ExercisesResponse.exercises:type_name -> karaula.v1.ExerciseState
+	48, // 57: karaula.v1.StatusResponse.links:type_name -> karaula.v1.LinkStatus
+	49, // 58: karaula.v1.StatusResponse.channels:type_name -> karaula.v1.ChannelStatus
+	50, // 59: karaula.v1.ChannelStatus.partners:type_name -> karaula.v1.PartnerStatus
+	53, // 60: karaula.v1.KeyUseResponse.usages:type_name -> karaula.v1.KeyUsage
+	83, // 61: karaula.v1.KeyUsage.use:type_name -> karaula.v1.KeyUse
+	54, // 62: karaula.v1.KeyUsage.types:type_name -> karaula.v1.WordCount
+	57, // 63: karaula.v1.PruneKeysResponse.keys:type_name -> karaula.v1.PrunedKey
+	83, // 64: karaula.v1.PrunedKey.use:type_name -> karaula.v1.KeyUse
+	60, // 65: karaula.v1.CheckupResponse.checks:type_name -> karaula.v1.Check
+	65, // 66: karaula.v1.LedgersResponse.ledgers:type_name -> karaula.v1.LedgerState
+	67, // 67: karaula.v1.LedgerState.known:type_name -> karaula.v1.KnownHead
+	68, // 68: karaula.v1.LedgerState.epochs:type_name -> karaula.v1.EpochEnd
+	66, // 69: karaula.v1.LedgerState.contradictions:type_name -> karaula.v1.Contradiction
+	84, // 70: karaula.v1.Contradiction.contest:type_name -> karaula.v1.Contest
+	66, // 71: karaula.v1.RepairResponse.contradiction:type_name -> karaula.v1.Contradiction
 	3,  // 72: karaula.v1.NodeService.Send:input_type -> karaula.v1.SendRequest
-	7,  // 73: karaula.v1.NodeService.List:input_type -> karaula.v1.ListRequest
-	11, // 74: karaula.v1.NodeService.Show:input_type -> karaula.v1.ShowRequest
-	13, // 75: karaula.v1.NodeService.Change:input_type -> karaula.v1.ChangeRequest
-	15, // 76: karaula.v1.NodeService.Erase:input_type -> karaula.v1.EraseRequest
-	18, // 77: karaula.v1.NodeService.SayAct:input_type -> karaula.v1.SayActRequest
-	24, // 78: karaula.v1.NodeService.Share:input_type -> karaula.v1.ShareRequest
-	26, // 79: karaula.v1.NodeService.History:input_type -> karaula.v1.HistoryRequest
-	34, // 80: karaula.v1.NodeService.Due:input_type -> karaula.v1.DueRequest
-	83, // 81: karaula.v1.NodeService.LookUp:input_type -> karaula.v1.LookUpRequest
-	20, // 82: karaula.v1.NodeService.Export:input_type -> karaula.v1.ExportRequest
-	39, // 83: karaula.v1.NodeService.Exercise:input_type -> karaula.v1.ExerciseRequest
-	41, // 84: karaula.v1.NodeService.Exercises:input_type -> karaula.v1.ExercisesRequest
-	37, // 85: karaula.v1.NodeService.Watch:input_type -> karaula.v1.WatchRequest
-	44, // 86: karaula.v1.NodeService.Status:input_type -> karaula.v1.StatusRequest
-	49, // 87: karaula.v1.NodeService.KeyUse:input_type -> karaula.v1.KeyUseRequest
-	53, // 88: karaula.v1.NodeService.PruneKeys:input_type -> karaula.v1.PruneKeysRequest
-	84, // 89: karaula.v1.NodeService.Audit:input_type -> karaula.v1.AuditRequest
-	85, // 90: karaula.v1.NodeService.ReadLedger:input_type -> karaula.v1.ReadLedgerRequest
-	86, // 91: karaula.v1.NodeService.ReadDesk:input_type -> karaula.v1.ReadDeskRequest
-	56, // 92: karaula.v1.NodeService.Checkup:input_type -> karaula.v1.CheckupRequest
-	59, // 93: karaula.v1.NodeService.TestLink:input_type -> karaula.v1.TestLinkRequest
-	61, // 94: karaula.v1.NodeService.Ledgers:input_type -> karaula.v1.LedgersRequest
-	67, // 95: karaula.v1.NodeService.Repair:input_type -> karaula.v1.RepairRequest
-	4,  // 96: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
-	8,  // 97: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
-	12, // 98: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
-	14, // 99: karaula.v1.NodeService.Change:output_type -> karaula.v1.ChangeResponse
-	16, // 100: karaula.v1.NodeService.Erase:output_type -> karaula.v1.EraseResponse
-	19, // 101: karaula.v1.NodeService.SayAct:output_type -> karaula.v1.SayActResponse
-	25, // 102: karaula.v1.NodeService.Share:output_type -> karaula.v1.ShareResponse
-	27, // 103: karaula.v1.NodeService.History:output_type -> karaula.v1.HistoryResponse
-	35, // 104: karaula.v1.NodeService.Due:output_type -> karaula.v1.DueResponse
-	87, // 105: karaula.v1.NodeService.LookUp:output_type -> karaula.v1.LookUpResponse
-	21, // 106: karaula.v1.NodeService.Export:output_type -> karaula.v1.ExportResponse
-	40, // 107: karaula.v1.NodeService.Exercise:output_type -> karaula.v1.ExerciseResponse
-	42, // 108: karaula.v1.NodeService.Exercises:output_type -> karaula.v1.ExercisesResponse
-	38, // 109: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
-	45, // 110: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
-	50, // 111: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
-	54, // 112: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
-	88, // 113: karaula.v1.NodeService.Audit:output_type -> karaula.v1.AuditResponse
-	89, // 114: karaula.v1.NodeService.ReadLedger:output_type -> karaula.v1.ReadLedgerResponse
-	90, // 115: karaula.v1.NodeService.ReadDesk:output_type -> karaula.v1.ReadDeskResponse
-	57, // 116: karaula.v1.NodeService.Checkup:output_type -> karaula.v1.CheckupResponse
-	60, // 117: karaula.v1.NodeService.TestLink:output_type -> karaula.v1.TestLinkResponse
-	62, // 118: karaula.v1.NodeService.Ledgers:output_type -> karaula.v1.LedgersResponse
-	68, // 119: karaula.v1.NodeService.Repair:output_type -> karaula.v1.RepairResponse
-	96, // [96:120] is the sub-list for method output_type
-	72, // [72:96] is the sub-list for method input_type
+	9,  // 73: karaula.v1.NodeService.List:input_type -> karaula.v1.ListRequest
+	13, // 74: karaula.v1.NodeService.Show:input_type -> karaula.v1.ShowRequest
+	15, // 75: karaula.v1.NodeService.Change:input_type -> karaula.v1.ChangeRequest
+	17, // 76: karaula.v1.NodeService.Erase:input_type -> karaula.v1.EraseRequest
+	20, // 77: karaula.v1.NodeService.SayAct:input_type -> karaula.v1.SayActRequest
+	26, // 78: karaula.v1.NodeService.Share:input_type -> karaula.v1.ShareRequest
+	28, // 79: karaula.v1.NodeService.History:input_type -> karaula.v1.HistoryRequest
+	36, // 80: karaula.v1.NodeService.Due:input_type -> karaula.v1.DueRequest
+	85, // 81: karaula.v1.NodeService.LookUp:input_type -> karaula.v1.LookUpRequest
+	22, // 82: karaula.v1.NodeService.Export:input_type -> karaula.v1.ExportRequest
+	5,  // 83: karaula.v1.NodeService.Imported:input_type -> karaula.v1.ImportedRequest
+	41, // 84: karaula.v1.NodeService.Exercise:input_type -> karaula.v1.ExerciseRequest
+	43, // 85: karaula.v1.NodeService.Exercises:input_type -> karaula.v1.ExercisesRequest
+	39, // 86: karaula.v1.NodeService.Watch:input_type -> karaula.v1.WatchRequest
+	46, // 87: karaula.v1.NodeService.Status:input_type -> karaula.v1.StatusRequest
+	51, // 88: karaula.v1.NodeService.KeyUse:input_type -> karaula.v1.KeyUseRequest
+	55, // 89: karaula.v1.NodeService.PruneKeys:input_type -> karaula.v1.PruneKeysRequest
+	86, // 90: karaula.v1.NodeService.Audit:input_type -> karaula.v1.AuditRequest
+	87, // 91: karaula.v1.NodeService.ReadLedger:input_type -> karaula.v1.ReadLedgerRequest
+	88, // 92: karaula.v1.NodeService.ReadDesk:input_type -> karaula.v1.ReadDeskRequest
+	58, // 93: karaula.v1.NodeService.Checkup:input_type -> karaula.v1.CheckupRequest
+	61, // 94: karaula.v1.NodeService.TestLink:input_type -> karaula.v1.TestLinkRequest
+	63, // 95: karaula.v1.NodeService.Ledgers:input_type -> karaula.v1.LedgersRequest
+	69, // 96: karaula.v1.NodeService.Repair:input_type -> karaula.v1.RepairRequest
+	4,  // 97: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
+	10, // 98: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
+	14, // 99: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
+	16, // 100: karaula.v1.NodeService.Change:output_type -> karaula.v1.ChangeResponse
+	18, // 101: karaula.v1.NodeService.Erase:output_type -> karaula.v1.EraseResponse
+	21, // 102: karaula.v1.NodeService.SayAct:output_type -> karaula.v1.SayActResponse
+	27, // 103: karaula.v1.NodeService.Share:output_type -> karaula.v1.ShareResponse
+	29, // 104: karaula.v1.NodeService.History:output_type -> karaula.v1.HistoryResponse
+	37, // 105: karaula.v1.NodeService.Due:output_type -> karaula.v1.DueResponse
+	89, // 106: karaula.v1.NodeService.LookUp:output_type -> karaula.v1.LookUpResponse
+	23, // 107: karaula.v1.NodeService.Export:output_type -> karaula.v1.ExportResponse
+	6,  // 108: karaula.v1.NodeService.Imported:output_type -> karaula.v1.ImportedResponse
+	42, // 109: karaula.v1.NodeService.Exercise:output_type -> karaula.v1.ExerciseResponse
+	44, // 110: karaula.v1.NodeService.Exercises:output_type -> karaula.v1.ExercisesResponse
+	40, // 111: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
+	47, // 112: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
+	52, // 113: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
+	56, // 114: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
+	90, // 115: karaula.v1.NodeService.Audit:output_type -> karaula.v1.AuditResponse
+	91, // 116: karaula.v1.NodeService.ReadLedger:output_type -> karaula.v1.ReadLedgerResponse
+	92, // 117: karaula.v1.NodeService.ReadDesk:output_type -> karaula.v1.ReadDeskResponse
+	59, // 118: karaula.v1.NodeService.Checkup:output_type -> karaula.v1.CheckupResponse
+	62, // 119: karaula.v1.NodeService.TestLink:output_type -> karaula.v1.TestLinkResponse
+	64, // 120: karaula.v1.NodeService.Ledgers:output_type -> karaula.v1.LedgersResponse
+	70, // 121: karaula.v1.NodeService.Repair:output_type -> karaula.v1.RepairResponse
+	97, // [97:122] is the sub-list for method output_type
+	72, // [72:97] is the sub-list for method input_type
 	72, // [72:72] is the sub-list for extension type_name
 	72, // [72:72] is the sub-list for extension extendee
 	0,  // [0:72] is the sub-list for field type_name
@@ -6123,7 +6244,7 @@ func file_karaula_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_karaula_v1_node_proto_rawDesc), len(file_karaula_v1_node_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   66,
+			NumMessages:   68,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

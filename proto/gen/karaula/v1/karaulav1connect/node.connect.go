@@ -57,6 +57,8 @@ const (
 	NodeServiceLookUpProcedure = "/karaula.v1.NodeService/LookUp"
 	// NodeServiceExportProcedure is the fully-qualified name of the NodeService's Export RPC.
 	NodeServiceExportProcedure = "/karaula.v1.NodeService/Export"
+	// NodeServiceImportedProcedure is the fully-qualified name of the NodeService's Imported RPC.
+	NodeServiceImportedProcedure = "/karaula.v1.NodeService/Imported"
 	// NodeServiceExerciseProcedure is the fully-qualified name of the NodeService's Exercise RPC.
 	NodeServiceExerciseProcedure = "/karaula.v1.NodeService/Exercise"
 	// NodeServiceExercisesProcedure is the fully-qualified name of the NodeService's Exercises RPC.
@@ -109,6 +111,8 @@ type NodeServiceClient interface {
 	LookUp(context.Context, *connect.Request[v1.LookUpRequest]) (*connect.Response[v1.LookUpResponse], error)
 	// Export gives the content of all current alerts that are chosen, for a national system; recorded.
 	Export(context.Context, *connect.Request[v1.ExportRequest]) (*connect.ServerStreamForClient[v1.ExportResponse], error)
+	// Imported gives the ids of the alerts that an import of a register made and that stand; recorded.
+	Imported(context.Context, *connect.Request[v1.ImportedRequest]) (*connect.ServerStreamForClient[v1.ImportedResponse], error)
 	// Exercise begins, prolongs or ends an exercise of the own party, and tells the partners.
 	Exercise(context.Context, *connect.Request[v1.ExerciseRequest]) (*connect.Response[v1.ExerciseResponse], error)
 	// Exercises gives the exercises that are announced on the node's channels.
@@ -214,6 +218,12 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(nodeServiceMethods.ByName("Export")),
 			connect.WithClientOptions(opts...),
 		),
+		imported: connect.NewClient[v1.ImportedRequest, v1.ImportedResponse](
+			httpClient,
+			baseURL+NodeServiceImportedProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("Imported")),
+			connect.WithClientOptions(opts...),
+		),
 		exercise: connect.NewClient[v1.ExerciseRequest, v1.ExerciseResponse](
 			httpClient,
 			baseURL+NodeServiceExerciseProcedure,
@@ -308,6 +318,7 @@ type nodeServiceClient struct {
 	due        *connect.Client[v1.DueRequest, v1.DueResponse]
 	lookUp     *connect.Client[v1.LookUpRequest, v1.LookUpResponse]
 	export     *connect.Client[v1.ExportRequest, v1.ExportResponse]
+	imported   *connect.Client[v1.ImportedRequest, v1.ImportedResponse]
 	exercise   *connect.Client[v1.ExerciseRequest, v1.ExerciseResponse]
 	exercises  *connect.Client[v1.ExercisesRequest, v1.ExercisesResponse]
 	watch      *connect.Client[v1.WatchRequest, v1.WatchResponse]
@@ -376,6 +387,11 @@ func (c *nodeServiceClient) LookUp(ctx context.Context, req *connect.Request[v1.
 // Export calls karaula.v1.NodeService.Export.
 func (c *nodeServiceClient) Export(ctx context.Context, req *connect.Request[v1.ExportRequest]) (*connect.ServerStreamForClient[v1.ExportResponse], error) {
 	return c.export.CallServerStream(ctx, req)
+}
+
+// Imported calls karaula.v1.NodeService.Imported.
+func (c *nodeServiceClient) Imported(ctx context.Context, req *connect.Request[v1.ImportedRequest]) (*connect.ServerStreamForClient[v1.ImportedResponse], error) {
+	return c.imported.CallServerStream(ctx, req)
 }
 
 // Exercise calls karaula.v1.NodeService.Exercise.
@@ -467,6 +483,8 @@ type NodeServiceHandler interface {
 	LookUp(context.Context, *connect.Request[v1.LookUpRequest]) (*connect.Response[v1.LookUpResponse], error)
 	// Export gives the content of all current alerts that are chosen, for a national system; recorded.
 	Export(context.Context, *connect.Request[v1.ExportRequest], *connect.ServerStream[v1.ExportResponse]) error
+	// Imported gives the ids of the alerts that an import of a register made and that stand; recorded.
+	Imported(context.Context, *connect.Request[v1.ImportedRequest], *connect.ServerStream[v1.ImportedResponse]) error
 	// Exercise begins, prolongs or ends an exercise of the own party, and tells the partners.
 	Exercise(context.Context, *connect.Request[v1.ExerciseRequest]) (*connect.Response[v1.ExerciseResponse], error)
 	// Exercises gives the exercises that are announced on the node's channels.
@@ -566,6 +584,12 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 		NodeServiceExportProcedure,
 		svc.Export,
 		connect.WithSchema(nodeServiceMethods.ByName("Export")),
+		connect.WithHandlerOptions(opts...),
+	)
+	nodeServiceImportedHandler := connect.NewServerStreamHandler(
+		NodeServiceImportedProcedure,
+		svc.Imported,
+		connect.WithSchema(nodeServiceMethods.ByName("Imported")),
 		connect.WithHandlerOptions(opts...),
 	)
 	nodeServiceExerciseHandler := connect.NewUnaryHandler(
@@ -670,6 +694,8 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 			nodeServiceLookUpHandler.ServeHTTP(w, r)
 		case NodeServiceExportProcedure:
 			nodeServiceExportHandler.ServeHTTP(w, r)
+		case NodeServiceImportedProcedure:
+			nodeServiceImportedHandler.ServeHTTP(w, r)
 		case NodeServiceExerciseProcedure:
 			nodeServiceExerciseHandler.ServeHTTP(w, r)
 		case NodeServiceExercisesProcedure:
@@ -747,6 +773,10 @@ func (UnimplementedNodeServiceHandler) LookUp(context.Context, *connect.Request[
 
 func (UnimplementedNodeServiceHandler) Export(context.Context, *connect.Request[v1.ExportRequest], *connect.ServerStream[v1.ExportResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.Export is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) Imported(context.Context, *connect.Request[v1.ImportedRequest], *connect.ServerStream[v1.ImportedResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.Imported is not implemented"))
 }
 
 func (UnimplementedNodeServiceHandler) Exercise(context.Context, *connect.Request[v1.ExerciseRequest]) (*connect.Response[v1.ExerciseResponse], error) {
