@@ -19,6 +19,7 @@ type docket struct {
 	exceptions []*karaulav1.ReceiptException
 
 	erasures []*karaulav1.Erasure // not told yet, in the order they were done
+	untold   map[uint64]bool      // the numbers of these
 
 	receipted    uint64    // last number that a receipt of ours covers
 	toldRoot     [32]byte  // the root it named

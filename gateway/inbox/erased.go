@@ -22,10 +22,13 @@ func (b *Inbox) Erased(place border.Position, at int64) {
 
 // erased notes what the partner is to be told. Receipts speak of one epoch.
 func (d *docket) erased(place border.Position, at int64) {
-	known := slices.ContainsFunc(d.erasures, func(e *karaulav1.Erasure) bool { return e.GetSeq() == place.Seq })
-	if place.Epoch != max(d.epoch, 1) || known {
+	if place.Epoch != max(d.epoch, 1) || d.untold[place.Seq] {
 		return
 	}
+	if d.untold == nil {
+		d.untold = map[uint64]bool{}
+	}
+	d.untold[place.Seq] = true
 	d.erasures = append(d.erasures, &karaulav1.Erasure{Seq: place.Seq, DoneAt: at})
 }
 
@@ -48,6 +51,7 @@ func (d *docket) told(said []*karaulav1.Erasure) {
 	done := make(map[uint64]bool, len(said))
 	for _, e := range said {
 		done[e.GetSeq()] = true
+		delete(d.untold, e.GetSeq())
 	}
 	d.erasures = slices.DeleteFunc(d.erasures, func(e *karaulav1.Erasure) bool { return done[e.GetSeq()] })
 }
