@@ -67,9 +67,12 @@ type channel struct {
 	impostorMu sync.Mutex
 	impostors  map[string]string // what was told of own keys that are revoked, by where
 
-	lists   map[string]*erase.List // what lies where, by origin
-	stale   stale                  // of the index file
-	erasing chan struct{}          // has an element when something is to be erased at once
+	lists map[string]*erase.List // what lies where, by origin
+	stale stale                  // of the index file
+	// journalled is the last own statement that a start has found erased, until the
+	// signing journal has forgotten it, too; guarded by mu.
+	journalled border.Position
+	erasing    chan struct{} // has an element when something is to be erased at once
 
 	stocking sync.Mutex               // that one looks at a time
 	stored   map[string]*stock.Stored // what was stored of each party's ledger

@@ -83,6 +83,7 @@ func (c *channel) holdOwn(s outbox.Said) {
 	case len(st.GetParts()) == 0:
 	case s.Parsed.IsStub():
 		c.lists[c.g.self].Gone(place, s.Parsed.Leaf, s.ErasedAt)
+		c.journalled = place // perhaps: the node may have been stopped before the journal forgot it
 		c.book.ErasedBefore(c.ledger(c.g.self), s.ErasedAt, place)
 	default:
 		c.lists[c.g.self].Hold(erase.Item{
@@ -222,7 +223,27 @@ func (c *channel) eraseDue(ctx context.Context, now time.Time) error {
 			}
 		}
 	}
-	return errors.Join(append(failed, c.forgetStale())...)
+	return errors.Join(append(failed, c.forgetJournalled(), c.forgetStale())...)
+}
+
+// forgetJournalled has the signing journal forget what a start has found erased. A
+// journal holds one epoch.
+func (c *channel) forgetJournalled() error {
+	c.mu.Lock()
+	last := c.journalled
+	c.mu.Unlock()
+	if last.Seq == 0 || last.Epoch != c.writer.Head().GetEpoch() {
+		return nil
+	}
+	if err := c.writer.Forget(last.Seq); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.journalled == last {
+		c.journalled = border.Position{}
+	}
+	return nil
 }
 
 // forgetStale bares the records of the index file whose statements are erased.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -579,5 +580,32 @@ func TestErasedWhereItIsClosed(t *testing.T) {
 	}
 	if order, err := h.erase(a.GetId()); !problem.Is(err, problem.NotFound) {
 		t.Errorf("a second time: %v, %v", order, err)
+	}
+}
+
+// A journal that cannot be read does not stop the gateway when an own statement comes
+// to its end: the stream loses it, and that the journal may hold it is said.
+func TestErasingBesideADamagedJournal(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.start()
+	a := route()
+	a.Expires = h.now().Add(24 * time.Hour).UnixMicro()
+	_, err := h.send(h.ctx, a)
+	must(t, err)
+	h.stop()
+	path := h.gateway.o.Layout.Journal(subject.Actual(channelID))
+	raw, err := os.ReadFile(path)
+	must(t, err)
+	raw[len(raw)/3] ^= 1
+	must(t, os.WriteFile(path, raw, 0o600))
+	h.start()
+	if h.gateway.channel(channelID).writer.Halted() == nil {
+		t.Fatal("the journal is not damaged")
+	}
+	h.move(25 * time.Hour)
+	h.until("the complaint", func() bool { return strings.Contains(h.logs.String(), "may still hold what was erased") })
+	if _, there, err := stream.Open(h.broker.JS, subject.Out(subject.Actual(channelID))).Get(t.Context(), 1); err != nil || there {
+		t.Errorf("the stream still holds it: %v", err)
 	}
 }
