@@ -50,7 +50,7 @@ func (s *stage) measureImport(ctx context.Context, res *Result) (err error) {
 	runtime.GC() // what the parts before left behind is theirs
 	began, cpu := time.Now(), cpuTime()
 	counts, err := imports.Run(ctx, imports.Options{
-		Node: desk.Dial(s.from.Layout.Socket()), Channel: channel, Rows: rows, State: state, Wait: readyTimeout,
+		Node: desk.Dial(s.from.Layout.Socket()), Channel: channel, Register: m.Register, Rows: rows, State: state, Wait: readyTimeout,
 		Fault: func(table.Fault) {}, Progress: func(imports.Counts) {}, Now: time.Now,
 	})
 	if err != nil {
