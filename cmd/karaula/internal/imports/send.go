@@ -120,10 +120,7 @@ func (r *run) missing(ctx context.Context) error {
 	if !r.o.Missing || r.o.DryRun || len(gone) == 0 {
 		return nil
 	}
-	most := r.o.AtMost
-	if most < 0 {
-		most = max(r.o.State.Standing()/10, 1)
-	}
+	most := r.atMost(r.o.State.Standing())
 	switch {
 	case r.unread > 0:
 		return problem.New(problem.Conflict, "%d rows could not be read, and may be the missing ones; nothing was withdrawn", r.unread).
@@ -133,6 +130,14 @@ func (r *run) missing(ctx context.Context) error {
 			WithHint("see that the file is whole; then allow it with --withdraw-at-most %d", len(gone))
 	}
 	return each(gone, func(j *job) error { return r.withdraw(ctx, j) })
+}
+
+// atMost is how many of the alerts that stand may be taken back.
+func (r *run) atMost(standing int) int {
+	if r.o.AtMost >= 0 {
+		return r.o.AtMost
+	}
+	return max(standing/10, 1)
 }
 
 // each does something for all of a list, several at once. It ends with the first

@@ -57,15 +57,21 @@ func (r *run) ended(id [16]byte) bool { return r.standing.mark.On(id) && !r.stan
 
 // replace takes back the alerts that the state did not know, once every row has one
 // that it does know. While a row is bad, the alert that is taken back may be its only
-// one.
+// one; so is it where rows are gone, which is more likely a file that was cut short.
 func (r *run) replace(ctx context.Context) error {
-	if len(r.standing.unknown) == 0 {
+	unknown, rows := len(r.standing.unknown), r.counts.New+r.counts.Updated+r.counts.Unchanged
+	switch most := r.atMost(unknown); {
+	case unknown == 0:
 		return nil
-	}
-	if r.counts.Bad > 0 {
+	case unknown-rows > most:
+		return problem.New(problem.Conflict,
+			"%d alerts that the state does not know stand, but the file has %d rows: more than %d would be left without an alert; none was taken back",
+			unknown, rows, most).
+			WithHint("see that the file is whole; then allow it with --withdraw-at-most %d", unknown-rows)
+	case r.counts.Bad > 0:
 		return problem.New(problem.Conflict,
 			"%d rows were not sent, and may have their alerts among the %d that the state does not know; none of these was taken back",
-			r.counts.Bad, len(r.standing.unknown)).
+			r.counts.Bad, unknown).
 			WithHint("mend the rows, and run the same command again")
 	}
 	return each(r.standing.unknown, func(id [16]byte) error {

@@ -116,6 +116,31 @@ func TestReplaceUnknown(t *testing.T) {
 	}
 }
 
+// A register that has shrunk together with the loss is more likely a file that was cut
+// short: alerts that are taken back by it must be allowed.
+func TestReplaceUnknownByAFileThatIsCutShort(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.must(Counts{Rows: 4, New: 4}, nil, "1,a", "2,b", "3,c", "4,d")
+	if err := os.Remove(p.path); err != nil {
+		t.Fatal(err)
+	}
+	anew := func(o *Options) { o.ReplaceUnknown = true }
+	for _, rows := range [][]string{nil, {"1,a"}} {
+		if _, err := p.run(anew, rows...); !problem.Is(err, problem.Conflict) || !strings.Contains(problem.HintOf(err), "--withdraw-at-most") {
+			t.Errorf("%d rows: %v", len(rows), err)
+		}
+		if got := p.node.standing(t); got["b"] != 1 || got["d"] != 1 {
+			t.Errorf("%d rows: %v stand", len(rows), got)
+		}
+	}
+	allowed := func(o *Options) { o.ReplaceUnknown, o.AtMost = true, 3 }
+	p.must(Counts{Rows: 1, Unchanged: 1, Replaced: 4}, allowed, "1,a")
+	if got := p.node.standing(t); len(got) != 1 || got["a"] != 1 {
+		t.Errorf("%v stand", got)
+	}
+}
+
 // What the state takes for said and the node has no more is counted.
 func TestAlertsThatEnded(t *testing.T) {
 	t.Parallel()
