@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -54,6 +55,7 @@ type Party struct {
 
 	w      *World
 	given  [][]byte           // what the register will hold
+	mu     sync.Mutex         // of opened and folder: a test's broker may ask while the test loses a file
 	opened *register.Register // nil until somebody looks
 	folder string             // of the register, once it is opened
 }
@@ -169,16 +171,23 @@ func (w *World) ChangeRoot(code string) (fresh *card.Card, change []byte) {
 func (w *World) Give(file []byte, to ...string) {
 	w.T.Helper()
 	for _, code := range to {
-		p := w.Parties[code]
-		if p.opened == nil {
-			p.given = append(p.given, file)
-			continue
-		}
-		p.takeIn(file)
+		w.Parties[code].give(file)
 	}
 }
 
-// takeIn adds a file to the party's register.
+// give keeps a file for the register, or adds it to the one that is open.
+func (p *Party) give(file []byte) {
+	p.w.T.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.opened == nil {
+		p.given = append(p.given, file)
+		return
+	}
+	p.takeIn(file)
+}
+
+// takeIn adds a file to the party's register, which is open.
 func (p *Party) takeIn(file []byte) {
 	p.w.T.Helper()
 	var err error
@@ -200,6 +209,8 @@ func (p *Party) takeIn(file []byte) {
 func (p *Party) Register() *register.Register {
 	t := p.w.T
 	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.opened == nil {
 		p.folder = filepath.Join(t.TempDir(), "register")
 		p.opened = ok(register.Open(p.folder, p.Code))(t)
@@ -235,8 +246,11 @@ func (p *Party) Lose(path string) {
 	if err := os.Remove(filepath.Join(p.folder, path)); err != nil {
 		t.Fatal(err)
 	}
-	p.opened = ok(register.Open(p.folder, p.Code))(t)
-	p.opened.SetClock(func() time.Time { return p.w.Now })
+	again := ok(register.Open(p.folder, p.Code))(t)
+	again.SetClock(func() time.Time { return p.w.Now })
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.opened = again
 }
 
 // View gives what a party knows now.
