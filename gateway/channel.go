@@ -104,7 +104,7 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 	for _, p := range c.parties {
 		c.origins[c.ledger(p)] = p
 		c.lists[p], c.stored[p] = erase.NewList(), stock.NewStored()
-		c.shelves[p] = stock.NewShelf(c.log(p), c.stored[p])
+		c.shelves[p] = stock.NewShelf(stream.Open(g.js, c.log(p).Name()), c.stored[p])
 	}
 	if err := c.streamsReady(ctx); err != nil {
 		return nil, err

@@ -370,21 +370,16 @@ func (w *Writer) confirm(seq, streamSeq uint64) {
 func (w *Writer) look(entries []journal.Entry) ([]uint64, error) {
 	ctx, cancel := context.WithTimeout(w.stop, publishTimeout)
 	defer cancel()
-	_, last, err := w.cfg.Log.End(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if last < w.state.streamEnd {
-		w.Halt(problem.New(problem.Verification,
-			"the broker's stream of channel %s ends at %d, but %d was confirmed; nothing more is said there",
-			w.cfg.Channel, last, w.state.streamEnd).WithHint("karaula ledger repair --channel %s", w.cfg.Channel))
-		return nil, w.Halted()
-	}
 	want := make([][]byte, len(entries))
 	for i, e := range entries {
 		want[i] = e.Envelope
 	}
 	at, end, err := w.cfg.Log.Look(ctx, w.state.streamEnd, want, w.stranger)
+	if errors.Is(err, stream.ErrBack) {
+		w.Halt(problem.Wrap(problem.Verification, err, "nothing more is said on channel %s", w.cfg.Channel).
+			WithHint("karaula ledger repair --channel %s", w.cfg.Channel))
+		return nil, w.Halted()
+	}
 	for i, seq := range at {
 		w.confirm(entries[i].Seq, seq)
 	}

@@ -14,7 +14,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -65,15 +64,10 @@ type sight struct {
 	steady bool   // nothing was being taken out meanwhile
 }
 
-// NewShelf makes a shelf that nobody has looked at. Without stored, the stream is
-// one from which nothing is ever taken, and what lies there is not compared.
+// NewShelf makes a shelf that nobody has looked at; log is nobody else's. Without
+// stored, the stream is one from which nothing is ever taken, and what lies there
+// is not compared.
 func NewShelf(log *stream.Log, stored *Stored) *Shelf { return &Shelf{log: log, stored: stored} }
-
-// A server of a cluster that has just begun to lead may not know all yet.
-const (
-	backTries = 4
-	backPause = 250 * time.Millisecond
-)
 
 // Look asks the broker and gives what is newly wrong. Strangers and holes that are
 // there at the first look are where the next ones begin: who reads the stream back
@@ -83,11 +77,15 @@ func (s *Shelf) Look(ctx context.Context) ([]Fault, error) {
 	if s.stored != nil {
 		known = s.stored.counts()
 	}
-	now, end, err := s.state(ctx, known.last)
+	end := known.last
+	if s.before != nil {
+		end = max(end, s.before.Last)
+	}
+	now, err := s.log.State(ctx, end)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return s.lost(end), nil
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, stream.ErrBack) {
 		return nil, err
 	}
 	before := s.before
@@ -103,24 +101,6 @@ func (s *Shelf) Look(ctx context.Context) ([]Fault, error) {
 		return s.taken(before, now), nil
 	default:
 		return s.compare(ctx, before, known)
-	}
-}
-
-// state asks the broker, and asks again where the stream ends too early.
-func (s *Shelf) state(ctx context.Context, end uint64) (now stream.State, last uint64, err error) {
-	if s.before != nil {
-		end = max(end, s.before.Last)
-	}
-	for try := 1; ; try++ {
-		now, err = s.log.State(ctx)
-		if err != nil || now.Last >= end || try >= backTries {
-			return now, end, err
-		}
-		select {
-		case <-ctx.Done():
-			return now, end, ctx.Err() //nolint:wrapcheck // the caller's own context
-		case <-time.After(backPause):
-		}
 	}
 }
 

@@ -70,17 +70,12 @@ type State struct {
 // Holes counts the sequences up to the last that have no message.
 func (s State) Holes() uint64 { return max(s.First, 1) - 1 + s.Deleted }
 
-// State asks the broker about the stream.
-func (l *Log) State(ctx context.Context) (State, error) {
-	info, err := l.info(ctx)
-	if err != nil {
-		return State{}, err
-	}
+func stateOf(info *jetstream.StreamInfo) State {
 	st := info.State
 	return State{
 		First: st.FirstSeq, Last: st.LastSeq, Messages: st.Msgs,
 		Deleted: uint64(max(st.NumDeleted, 0)), Made: info.Created,
-	}, nil
+	}
 }
 
 // Missing gives the sequences between the first message and the last that have

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -35,10 +36,6 @@ var ErrUncertain = errors.New("the broker did not answer; the messages may or ma
 // ErrMoved says that the stream's end is not where the caller expected it;
 // nothing was stored.
 var ErrMoved = errors.New("the stream's end has moved; nothing was stored")
-
-// ErrBack says that the stream ends before what is known to be stored there: it
-// was lost, or set back to an older copy.
-var ErrBack = errors.New("the stream ends before what was stored in it")
 
 // ErrFull says that the stream's limit is reached; nothing was stored.
 var ErrFull = errors.New("the stream is full; nothing was stored")
@@ -71,14 +68,18 @@ type Stored struct {
 
 // Log is one stream.
 type Log struct {
-	js    jetstream.JetStream
-	name  string
-	stall time.Duration // [stallTimeout], but in tests
+	js     jetstream.JetStream
+	name   string
+	stall  time.Duration // [stallTimeout], but in tests
+	cutOff time.Duration // [cutOffTime], but in tests
+
+	mu    sync.Mutex
+	early time.Time // since when the broker says that the stream ends too early; zero: it does not
 }
 
 // Open names a stream; it does not ask the broker anything.
 func Open(js jetstream.JetStream, name string) *Log {
-	return &Log{js: js, name: name, stall: stallTimeout}
+	return &Log{js: js, name: name, stall: stallTimeout, cutOff: cutOffTime}
 }
 
 // Name gives the stream's name.
@@ -170,17 +171,14 @@ func (l *Log) classify(err error) error {
 // that were to be appended there: it gives the sequences of those that are
 // there, in order, and the new end. Anything else found there is shown to
 // stranger, whose error stops it. Where the stream ends before the known end,
-// nothing is compared: [ErrBack].
+// nothing is compared: see [Log.State].
 func (l *Log) Look(
 	ctx context.Context, end uint64, want [][]byte, stranger func(Stored) error,
 ) (at []uint64, newEnd uint64, err error) {
 	newEnd = end
-	_, last, err := l.End(ctx)
+	now, err := l.State(ctx, end)
 	if err != nil {
 		return nil, end, err
-	}
-	if last < end {
-		return nil, end, fmt.Errorf("stream %s ends at %d instead of %d: %w", l.name, last, end, ErrBack)
 	}
 	err = l.Read(ctx, end+1, "", func(m Stored) error {
 		if len(at) < len(want) && bytes.Equal(m.Data, want[len(at)]) {
@@ -192,7 +190,7 @@ func (l *Log) Look(
 		return nil
 	})
 	if err == nil {
-		newEnd = max(newEnd, last) // the last ones may be erased
+		newEnd = max(newEnd, now.Last) // the last ones may be erased
 	}
 	return at, newEnd, err
 }
