@@ -25,6 +25,7 @@
 package pair
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"log/slog"
@@ -33,6 +34,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"karaula/gateway/stream"
 	"karaula/internal/problem"
 )
 
@@ -43,7 +45,8 @@ type Config struct {
 	Automatic   bool   // silence is enough to take over
 	Restored    bool   // its folder comes from a backup: it has no journals, whatever the state says
 	Lease       time.Duration
-	Key         []byte // of the marks, 32 bytes
+	CutOff      time.Duration // how long an older state must be shown until it is believed; zero: [stream.CutOffTime]
+	Key         []byte        // of the marks, 32 bytes
 	Conn        *nats.Conn
 	JS          jetstream.JetStream
 	// JournalPath gives the file of a channel's signing journal.
@@ -66,6 +69,9 @@ func (c *Config) lookEvery() time.Duration { return min(c.Lease/10, 250*time.Mil
 
 // answerTimeout is how long the other gateway may take to have something on disk.
 func (c *Config) answerTimeout() time.Duration { return min(c.Lease/2, 5*time.Second) }
+
+// cutOff is how long an older state may be that of a server which was cut off.
+func (c *Config) cutOff() time.Duration { return cmp.Or(c.CutOff, stream.CutOffTime) }
 
 // NoTurn begins the warning of a gateway that may not speak, because its broker has
 // not taken a sign of life for too long: it may be cut off, and the other one may

@@ -30,11 +30,12 @@ type scene struct {
 	voice  *testworld.Voice
 	lease  time.Duration
 	auto   bool
+	cutOff time.Duration
 }
 
 func newScene(t *testing.T) *scene {
 	t.Helper()
-	s := &scene{t: t, broker: testbroker.Start(t), lease: time.Minute}
+	s := &scene{t: t, broker: testbroker.Start(t), lease: time.Minute, cutOff: time.Nanosecond}
 	w := testworld.New(t, "al", "me")
 	s.voice = w.Voice("al", w.Agree(w.Text(channelID, []string{"al", "me"})), channelID)
 	_, err := s.broker.JS.CreateStream(t.Context(), jetstream.StreamConfig{
@@ -71,7 +72,7 @@ func (s *scene) start(name, dir string) *gateway {
 	}
 	other := map[string]string{"a": "b", "b": "a"}[name]
 	g := &gateway{s: s, done: make(chan struct{}), turn: make(chan struct{}), c: &Config{
-		Self: name, Other: other, First: name == "a", Automatic: s.auto, Lease: s.lease,
+		Self: name, Other: other, First: name == "a", Automatic: s.auto, Lease: s.lease, CutOff: s.cutOff,
 		Key: []byte(strings.Repeat("k", 32)), Conn: nc, JS: js,
 		JournalPath: func(channel string) string { return filepath.Join(dir, channel+".journal") },
 		TermFile:    filepath.Join(dir, "term"), WishFile: filepath.Join(dir, "wish"),

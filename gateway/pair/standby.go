@@ -28,6 +28,7 @@ type standby struct {
 	journals map[string]*journal.Journal // by channel
 
 	at      uint64    // place of the state that was read last; owned by Await
+	older   time.Time // since when the state that is read is older than one that was seen
 	since   time.Time // since when that one is there, without a failure to look in between
 	greeted bool      // the speaker has answered this life
 	told    string    // what was logged last
@@ -100,9 +101,16 @@ func (s *standby) look(ctx context.Context) (*Speaker, error) {
 		s.say("the state of the pair cannot be read", "why", err.Error())
 		return nil, errStands
 	}
-	if err := s.c.seen(st); err != nil && wish != wishForce {
+	err = s.c.seen(st)
+	if problem.Is(err, problem.Verification) && wish != wishForce && !s.c.stays(&s.older) {
+		s.since = time.Time{}
+		s.say("the state that was read is older than one that was seen; that server may have been cut off")
+		return nil, errStands
+	}
+	if err != nil && wish != wishForce {
 		return nil, err
 	}
+	s.older = time.Time{}
 	s.mu.Lock()
 	s.term = max(s.term, st.GetTerm())
 	s.mu.Unlock()

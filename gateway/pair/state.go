@@ -90,12 +90,14 @@ func (c *Config) read(ctx context.Context) (*karaulav1.PairState, uint64, error)
 
 // put replaces the state at a place, and gives the new one's place. It asks again
 // until it knows what has become of it, or ctx ends. [errMoved]: another state is
-// there.
+// there. One of an earlier place is what a server has that was cut off from the
+// others, unless it stays.
 func (c *Config) put(ctx context.Context, st *karaulav1.PairState, after uint64) (uint64, error) {
 	raw, err := pack(c.Key, stateMark, st)
 	if err != nil {
 		return 0, err
 	}
+	var older time.Time // since when an older one is shown
 	for {
 		once, cancel := context.WithTimeout(ctx, askTimeout)
 		ack, err := c.JS.PublishMsg(once, &nats.Msg{Subject: subject.PairState, Data: raw},
@@ -110,13 +112,25 @@ func (c *Config) put(ctx context.Context, st *karaulav1.PairState, after uint64)
 		switch {
 		case readErr == nil && at != after && proto.Equal(now, st):
 			return at, nil
+		case readErr == nil && at < after && !c.stays(&older):
 		case readErr == nil && at != after, errors.Is(readErr, errForged):
 			return 0, errMoved
+		case readErr == nil:
+			older = time.Time{}
 		}
 		if !pause(ctx, 50*time.Millisecond) {
 			return 0, errors.Join(ctx.Err(), err)
 		}
 	}
+}
+
+// stays reports whether something has been so since a time for longer than a server
+// that was cut off takes itself for the leader. A zero time is set to now.
+func (c *Config) stays(since *time.Time) bool {
+	if since.IsZero() {
+		*since = time.Now()
+	}
+	return time.Since(*since) >= c.cutOff()
 }
 
 // inStep reports whether a gateway has everything that was published.

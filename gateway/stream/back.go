@@ -13,12 +13,12 @@ import (
 // was lost, or set back to an older copy.
 var ErrBack = errors.New("the stream ends before what was stored in it")
 
-// cutOffTime is how long the leader of one of several copies of a stream must say
+// CutOffTime is how long the leader of one of several copies of a stream must say
 // that it ends too early until it is believed. A server that was cut off from the
 // others leads on until it looks whether it has heard from them, and answers with
 // what it has: at most 20 s (lostQuorumCheck and lostQuorumInterval,
 // nats-server/server/raft.go). What was set back stays so.
-const cutOffTime = 30 * time.Second
+const CutOffTime = 30 * time.Second
 
 // errCutOff says that the server which answered may be cut off from the others.
 var errCutOff = errors.New("the server that answered does not have all that was stored; it may have been cut off from the others")

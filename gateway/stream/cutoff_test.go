@@ -46,6 +46,6 @@ func TestAnEarlyEndIsBelievedOnlyWhenItStays(t *testing.T) {
 	log.cutOff = time.Nanosecond
 	asks("the early one again, and it stays", ErrBack)
 	copies.Store(1)
-	log.cutOff = cutOffTime
+	log.cutOff = CutOffTime
 	asks("the early end of the only copy", ErrBack)
 }

@@ -71,7 +71,7 @@ type Log struct {
 	js     jetstream.JetStream
 	name   string
 	stall  time.Duration // [stallTimeout], but in tests
-	cutOff time.Duration // [cutOffTime], but in tests
+	cutOff time.Duration // [CutOffTime], but in tests
 
 	mu    sync.Mutex
 	early time.Time // since when the broker says that the stream ends too early; zero: it does not
@@ -79,7 +79,7 @@ type Log struct {
 
 // Open names a stream; it does not ask the broker anything.
 func Open(js jetstream.JetStream, name string) *Log {
-	return &Log{js: js, name: name, stall: stallTimeout, cutOff: cutOffTime}
+	return &Log{js: js, name: name, stall: stallTimeout, cutOff: CutOffTime}
 }
 
 // Name gives the stream's name.

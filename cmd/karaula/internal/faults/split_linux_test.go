@@ -55,19 +55,19 @@ func others(i int) []int {
 	return slices.DeleteFunc([]int{0, 1, 2}, func(x int) bool { return x == i })
 }
 
-// again brings back gateways that have ended because they had lost their turn, and
-// waits until everything is as before.
+// again brings back gateways that have ended because they had lost their turn, as
+// their unit does, and waits until everything is as before.
 func again(t *testing.T, w *World) {
 	t.Helper()
 	must(t, w.Cluster.Whole(patient(t)))
 	ctx := patient(t)
 	must(t, Until(ctx, func() string {
-		for _, n := range w.Cluster.Gateways() {
+		for _, n := range w.Cluster.Gateways() { // none waits for another one: both may have ended
 			if n.PID(Gateway) != 0 {
 				continue
 			}
 			n.take(Gateway)
-			if err := n.Start(ctx, Gateway); err != nil {
+			if err := n.Launch(ctx, Gateway); err != nil {
 				return err.Error()
 			}
 		}
