@@ -181,7 +181,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 			g.log.Warn("the index file did not close cleanly; the next start opens more alerts", "why", err.Error())
 		}
 	}()
-	if err := g.openDiary(ctx); err != nil {
+	opening, opened := g.whileHeld(ctx)
+	defer opened()
+	if err := g.openDiary(opening); err != nil {
 		return err
 	}
 	defer g.diary.Close() //nolint:errcheck // every head in it was synced

@@ -27,8 +27,10 @@ func (g *Gateway) status(context.Context) *karaulav1.StatusResponse {
 	if g.speaker != nil && !g.speaker.Holds() {
 		s.Warnings = append(s.Warnings, pair.NoTurn+": its broker has not taken a sign of life for too long; send at the other gateway, if it speaks")
 	}
-	if g.speaker != nil && !g.speaker.InStep() {
-		s.Warnings = append(s.Warnings, "the other gateway is not in step; it could not take over now")
+	if g.speaker != nil {
+		if why := g.speaker.Behind(); why != "" {
+			s.Warnings = append(s.Warnings, "the other gateway is not in step; it could not take over now: "+why)
+		}
 	}
 	if !g.filled() {
 		s.Warnings = append(s.Warnings, "history is still being read after the start; lists are not complete")

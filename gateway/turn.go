@@ -72,6 +72,22 @@ func (g *Gateway) lost() <-chan struct{} {
 	return g.speaker.Lost()
 }
 
+// whileHeld gives a context that ends with the right to speak: what is read before the
+// loop runs must not go on at a server that is cut off.
+func (g *Gateway) whileHeld(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	if g.speaker != nil {
+		go func() {
+			select {
+			case <-ctx.Done():
+			case <-g.lost():
+				cancel()
+			}
+		}()
+	}
+	return ctx, cancel
+}
+
 // replicate gives what an outbox calls before it publishes; nil where this gateway
 // is alone.
 func (g *Gateway) replicate() func(context.Context, *journal.Journal) error {

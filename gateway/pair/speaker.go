@@ -2,6 +2,7 @@ package pair
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,7 @@ type Speaker struct {
 	renewed  time.Time // when the last sign of life that arrived was sent
 	follower []byte    // life of the gateway that follows; nil: none does
 	catching bool      // it follows, and is not in step yet
+	behind   string    // why it is not in step, as was seen last
 	sources  map[string]*source
 	lost     chan struct{} // closed when another one speaks
 	gone     sync.Once
@@ -83,13 +85,35 @@ func (s *Speaker) InStep() bool {
 	return inStep(s.state, s.c.Other)
 }
 
+// Behind says why the other gateway is not in step; empty: it is.
+func (s *Speaker) Behind() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case inStep(s.state, s.c.Other):
+		return ""
+	case s.catching && !s.c.Whole():
+		return "not all channels are open here yet"
+	case s.catching:
+		return "it is being given what it lacks"
+	default:
+		return cmp.Or(s.behind, "it has not asked to follow")
+	}
+}
+
+func (s *Speaker) setBehind(why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.behind = why.Error()
+}
+
 // Run gives signs of life and lets the other gateway follow, until ctx ends or
 // the right is lost.
 func (s *Speaker) Run(ctx context.Context) error {
 	var work sync.WaitGroup
 	defer work.Wait()
-	hellos := make(chan *nats.Msg, 4)
-	sub, err := s.c.Conn.ChanSubscribe(subject.PairTo(s.c.Self, "hello"), hellos)
+	hellos := make(chan *karaulav1.PairHello, 1)
+	sub, err := s.c.Conn.Subscribe(subject.PairTo(s.c.Self, "hello"), func(m *nats.Msg) { s.greet(m, hellos) })
 	if err != nil {
 		return problem.Wrap(problem.Failed, err, "the other gateway cannot be heard")
 	}
@@ -102,8 +126,8 @@ func (s *Speaker) Run(ctx context.Context) error {
 			return nil
 		case <-s.lost:
 			return errLost
-		case m := <-hellos:
-			s.onHello(ctx, m, &work)
+		case h := <-hellos:
+			s.onHello(ctx, h, &work)
 		case <-tick.C:
 			if err := s.change(ctx, func(*karaulav1.PairState) {}); errors.Is(err, errLost) {
 				return err
@@ -117,31 +141,48 @@ func (s *Speaker) Run(ctx context.Context) error {
 func (s *Speaker) change(ctx context.Context, edit func(*karaulav1.PairState)) error {
 	s.turn.Lock()
 	defer s.turn.Unlock()
-	if s.Err() != nil {
-		return errLost
+	for {
+		if s.Err() != nil {
+			return errLost
+		}
+		s.mu.Lock()
+		next, ok := proto.Clone(s.state).(*karaulav1.PairState)
+		after := s.place
+		s.mu.Unlock()
+		if !ok {
+			return errLost // cannot be
+		}
+		next.Beat++
+		edit(next)
+		began := time.Now()
+		place, err := s.c.put(ctx, next, after)
+		if own, ok := errors.AsType[errOwn](err); ok {
+			s.adopt(own)
+			continue
+		}
+		if errors.Is(err, errMoved) {
+			s.gone.Do(func() { close(s.lost) })
+			return errLost
+		}
+		if err != nil {
+			return problem.Wrap(problem.Unreachable, err, "the own broker does not answer")
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.state, s.place, s.renewed = next, place, began
+		return nil
 	}
-	s.mu.Lock()
-	next, ok := proto.Clone(s.state).(*karaulav1.PairState)
-	after := s.place
-	s.mu.Unlock()
-	if !ok {
-		return errLost // cannot be
-	}
-	next.Beat++
-	edit(next)
-	began := time.Now()
-	place, err := s.c.put(ctx, next, after)
-	if errors.Is(err, errMoved) {
-		s.gone.Do(func() { close(s.lost) })
-		return errLost
-	}
-	if err != nil {
-		return problem.Wrap(problem.Unreachable, err, "the own broker does not answer")
-	}
+}
+
+// adopt goes on from a state that an earlier change has put there, which was given up
+// before it was known. Whoever is not in step by it does not follow.
+func (s *Speaker) adopt(own errOwn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state, s.place, s.renewed = next, place, began
-	return nil
+	s.state, s.place = own.state, own.place
+	if !s.catching && !inStep(s.state, s.c.Other) {
+		s.follower = nil
+	}
 }
 
 // HandOver says that nobody speaks, so that the other gateway, if it is in step,
@@ -183,6 +224,7 @@ func (s *Speaker) offer(ctx context.Context, src *source) error {
 	if err == nil {
 		return nil
 	}
+	s.setBehind(err)
 	s.c.Logger.Warn("the other gateway does not take in what is signed; it goes out of step", "why", err.Error())
 	if catching {
 		s.forget(life)
@@ -282,50 +324,78 @@ func (s *Speaker) tell(ctx context.Context, r *karaulav1.PairRecord, life []byte
 	if err != nil {
 		return nil, err
 	}
+	data, err := s.ask(ctx, raw)
+	if err != nil {
+		return nil, fmt.Errorf("it does not answer: %w", err)
+	}
+	var a karaulav1.PairAnswer
+	switch {
+	case !unpack(s.c.Key, answerMark, data, &a):
+		return nil, errors.New("it answers something else")
+	case !bytes.Equal(a.GetLife(), life) || a.GetTerm() != r.GetTerm() || a.GetChannel() != r.GetBase().GetChannel() ||
+		a.GetEpoch() != r.GetBase().GetEpoch():
+		return nil, errors.New("it answers for another life, term or channel")
+	case a.GetRefused() != "":
+		return nil, errors.New(a.GetRefused())
+	}
+	return &a, nil
+}
+
+// ask asks until there is an answer or ctx ends: a question may get lost when a server
+// of the broker goes. The answer to any of them will do, so one that is slow is not lost.
+func (s *Speaker) ask(ctx context.Context, raw []byte) ([]byte, error) {
+	inbox := s.c.Conn.NewInbox()
+	answers := make(chan *nats.Msg, 1)
+	sub, err := s.c.Conn.Subscribe(inbox, func(m *nats.Msg) {
+		select {
+		case answers <- m:
+		default: // to an earlier question
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer sub.Unsubscribe() //nolint:errcheck // the connection may be gone
 	for {
-		msg, err := s.ask(ctx, raw)
-		if err != nil {
-			if ctx.Err() != nil || !pause(ctx, 50*time.Millisecond) {
-				return nil, fmt.Errorf("it does not answer: %w", err)
+		_ = s.c.Conn.PublishRequest(subject.PairTo(s.c.Other, "record"), inbox, raw) // it is asked again
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err() //nolint:wrapcheck // the caller says what it was about
+		case m := <-answers:
+			if len(m.Data) > 0 {
+				return m.Data, nil
 			}
-			continue // one server of the broker may have gone
+			pause(ctx, 50*time.Millisecond) // nobody listens yet, or any more
+		case <-time.After(s.c.answerTimeout() / 3):
 		}
-		var a karaulav1.PairAnswer
-		switch {
-		case !unpack(s.c.Key, answerMark, msg.Data, &a):
-			return nil, errors.New("it answers something else")
-		case !bytes.Equal(a.GetLife(), life) || a.GetTerm() != r.GetTerm() || a.GetChannel() != r.GetBase().GetChannel() ||
-			a.GetEpoch() != r.GetBase().GetEpoch():
-			return nil, errors.New("it answers for another life, term or channel")
-		case a.GetRefused() != "":
-			return nil, errors.New(a.GetRefused())
-		}
-		return &a, nil
 	}
 }
 
-// ask asks once, for part of the time only: a question may get lost when a server
-// of the broker goes.
-func (s *Speaker) ask(ctx context.Context, raw []byte) (*nats.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.c.answerTimeout()/3)
-	defer cancel()
-	return s.c.Conn.RequestWithContext(ctx, subject.PairTo(s.c.Other, "record"), raw)
-}
-
-// onHello answers a gateway that wants to follow, and begins to bring it into step.
-func (s *Speaker) onHello(ctx context.Context, m *nats.Msg, work *sync.WaitGroup) {
-	var h karaulav1.PairHello
-	if !unpack(s.c.Key, helloMark, m.Data, &h) || h.GetName() != s.c.Other || len(h.GetLife()) != 16 {
+// greet answers a gateway that wants to follow, at once: while the broker takes its
+// time with a sign of life, the answer must not be late. That it follows is for [Speaker.Run].
+func (s *Speaker) greet(m *nats.Msg, hellos chan<- *karaulav1.PairHello) {
+	h := new(karaulav1.PairHello)
+	if !unpack(s.c.Key, helloMark, m.Data, h) || h.GetName() != s.c.Other || len(h.GetLife()) != 16 {
 		return
 	}
 	s.mu.Lock()
 	a := &karaulav1.PairAnswer{Life: s.state.GetLife(), Term: s.state.GetTerm()}
-	before, catching := s.follower, s.catching
 	s.mu.Unlock()
 	if raw, err := pack(s.c.Key, answerMark, a); err == nil {
 		_ = m.Respond(raw) // it asks again
 	}
-	if h.GetTerm() != a.GetTerm() || catching || bytes.Equal(before, h.GetLife()) {
+	select {
+	case hellos <- h:
+	default: // it asks again
+	}
+}
+
+// onHello begins to bring a gateway into step that wants to follow.
+func (s *Speaker) onHello(ctx context.Context, h *karaulav1.PairHello, work *sync.WaitGroup) {
+	s.mu.Lock()
+	term, before, catching := s.state.GetTerm(), s.follower, s.catching
+	s.mu.Unlock()
+	if h.GetTerm() != term || catching || bytes.Equal(before, h.GetLife()) {
 		return // of another term, known, or in the middle of it: it asks again
 	}
 	if before != nil {
@@ -340,6 +410,7 @@ func (s *Speaker) onHello(ctx context.Context, m *nats.Msg, work *sync.WaitGroup
 		if err := s.bring(ctx, h.GetLife()); err != nil {
 			s.forget(h.GetLife())
 			if ctx.Err() == nil {
+				s.setBehind(err)
 				s.c.Logger.Warn("the other gateway does not come into step", "why", err.Error())
 			}
 		}
@@ -370,7 +441,7 @@ func (s *Speaker) bring(ctx context.Context, life []byte) error {
 		return err
 	}
 	s.mu.Lock()
-	s.catching = false
+	s.catching, s.behind = false, ""
 	s.mu.Unlock()
 	s.c.Logger.Info("the other gateway is in step", "gateway", s.c.Other)
 	return nil

@@ -1,6 +1,7 @@
 package pair
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -88,10 +89,19 @@ func (c *Config) read(ctx context.Context) (*karaulav1.PairState, uint64, error)
 	return st, answer.Message.Seq, nil
 }
 
+// errOwn says that the state is a later one by this same life: how it was put there
+// was never learnt.
+type errOwn struct {
+	state *karaulav1.PairState
+	place uint64
+}
+
+func (errOwn) Error() string { return "the state was replaced by this gateway itself" }
+
 // put replaces the state at a place, and gives the new one's place. It asks again
 // until it knows what has become of it, or ctx ends. [errMoved]: another state is
-// there. One of an earlier place is what a server has that was cut off from the
-// others, unless it stays.
+// there; [errOwn] if it is of this life. One of an earlier place is what a server has
+// that was cut off from the others, unless it stays.
 func (c *Config) put(ctx context.Context, st *karaulav1.PairState, after uint64) (uint64, error) {
 	raw, err := pack(c.Key, stateMark, st)
 	if err != nil {
@@ -112,6 +122,8 @@ func (c *Config) put(ctx context.Context, st *karaulav1.PairState, after uint64)
 		switch {
 		case readErr == nil && at != after && proto.Equal(now, st):
 			return at, nil
+		case readErr == nil && at > after && now.GetTerm() == st.GetTerm() && bytes.Equal(now.GetLife(), st.GetLife()):
+			return 0, errOwn{now, at}
 		case readErr == nil && at < after && !c.stays(&older):
 		case readErr == nil && at != after, errors.Is(readErr, errForged):
 			return 0, errMoved

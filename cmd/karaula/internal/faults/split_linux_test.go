@@ -265,3 +265,32 @@ func TestClusterRollingUpgrade(t *testing.T) {
 	f := finish(t, w, r)
 	tell(t, "%s (NATS elects after %s); %s", o.longest(r["al"]), electionTime, f)
 }
+
+// The gateway that speaks dies, and the one that took over dies as well before the
+// first one is back in step: that one must not speak, and waits for the other one,
+// which goes on. Neither may be started only after the other one is ready.
+func TestClusterBothGatewaysGone(t *testing.T) {
+	t.Parallel()
+	if !long() {
+		t.Skip("TestClusterPairKills is its short form; KARAULA_KILLS=1 asks for it")
+	}
+	w, r, o := makeCluster(t, true), records(), &outages{}
+	step(t, w)
+	loads := []*Load{Start(t.Context(), w.AL, r["al"], 3), Start(t.Context(), w.ME, r["me"], 1)}
+	for range 3 {
+		goesOn(t, r["al"])
+		for _, what := range []string{"speaking gateway killed", "the other one killed, too"} {
+			o.note(what)
+			must(t, w.Cluster.Speaking(t.Context()).Kill(Gateway))
+			if what == "speaking gateway killed" {
+				goesOn(t, r["al"])
+			}
+		}
+		o.note("both started")
+		again(t, w)
+	}
+	goesOn(t, r["al"])
+	endLoad(t, loads...)
+	f := finish(t, w, r)
+	tell(t, "%s (NATS elects after %s); %s", o.longest(r["al"]), electionTime, f)
+}
