@@ -130,7 +130,12 @@ func (c *Cluster) Serve(ctx context.Context, n *Node) error {
 	if err := n.Launch(ctx, Server); err != nil {
 		return err
 	}
-	return Until(ctx, func() string {
+	var ended error
+	err = Until(ctx, func() string {
+		if n.PID(Server) == 0 {
+			ended = fmt.Errorf("the server has ended: %s", n.Tail(500))
+			return ""
+		}
 		conn, err := net.DialTimeout("tcp", n.Listen, time.Second) //nolint:noctx // loopback, at once
 		if err != nil {
 			return err.Error() + ": " + n.Tail(500)
@@ -138,6 +143,7 @@ func (c *Cluster) Serve(ctx context.Context, n *Node) error {
 		_ = conn.Close() // it was there
 		return ""
 	})
+	return errors.Join(ended, err)
 }
 
 // Gateways are the machines that have a gateway.
@@ -186,7 +192,10 @@ func (c *Cluster) StopGateways() error {
 }
 
 // Connect connects to the servers as the gateway does.
-func (c *Cluster) Connect() (*nats.Conn, error) {
+func (c *Cluster) Connect() (*nats.Conn, error) { return c.connectTo(c.Machines...) }
+
+// connectTo connects to one of some servers as the gateway does.
+func (c *Cluster) connectTo(servers ...*Node) (*nats.Conn, error) {
 	keys, err := keyring.LoadGateway(node.Layout{Dir: c.Machines[0].Dir}.GatewayKeys(), nil)
 	if err != nil {
 		return nil, err
@@ -196,11 +205,12 @@ func (c *Cluster) Connect() (*nats.Conn, error) {
 		return nil, err
 	}
 	var urls []string
-	for _, n := range c.Machines {
+	for _, n := range servers {
 		urls = append(urls, "tls://"+n.Listen)
 	}
 	return nats.Connect(
 		strings.Join(urls, ","), nats.Nkey(user, keys.Own.Sign), nats.TLSHandshakeFirst(), nats.MaxReconnects(-1),
+		nats.IgnoreDiscoveredServers(),
 		nats.Secure(&tls.Config{
 			MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{keys.TLS},
 			InsecureSkipVerify: true, //nolint:gosec // a test's own servers on loopback

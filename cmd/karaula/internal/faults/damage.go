@@ -172,8 +172,12 @@ func class(name string) string {
 		switch {
 		case i > 0 && parts[i-1] == "streams":
 			parts[i], _, _ = strings.Cut(p, "_")
+		case i > 0 && parts[i-1] == "_js_" && p != "_meta_":
+			parts[i], _, _ = strings.Cut(p, "-") // a group of copies
 		case strings.HasSuffix(p, ".blk"):
 			parts[i] = "N.blk"
+		case strings.HasPrefix(p, "snap."):
+			parts[i] = "snap.N"
 		}
 	}
 	return strings.Join(parts, "/")
