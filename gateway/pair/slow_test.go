@@ -154,7 +154,7 @@ func TestItIsSaidWhyTheOtherOneIsBehind(t *testing.T) {
 	b.kill()
 	a.say()
 	says("it does not answer: context deadline exceeded")
-	b = s.start("b", filepath.Dir(b.c.TermFile))
+	s.start("b", filepath.Dir(b.c.TermFile))
 	s.until("b in step again", a.speaks.InStep)
 	says("")
 }

@@ -16,10 +16,10 @@ import (
 
 // What became of a damaged copy of a cluster's streams.
 const (
-	didCopy   = "whole again by itself"
+	didCopy     = "whole again by itself"
 	didNotStart = "did not start; its store was removed, and copied anew"
-	didRenew  = "started, and was not whole; its store was removed, and copied anew"
-	didDiffer = "whole as NATS says, and a copy lacks something"
+	didRenew    = "started, and was not whole; its store was removed, and copied anew"
+	didDiffer   = "whole as NATS says, and a copy lacks something"
 )
 
 // storeFiles gives the files of a server's store by what they are.
