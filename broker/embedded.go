@@ -84,6 +84,9 @@ func (e *Embedded) start(ctx context.Context) error {
 	if err := dropDamagedMeta(opts.StoreDir, e.log); err != nil {
 		return err
 	}
+	if err := sweepStore(opts.StoreDir, e.log); err != nil {
+		return err
+	}
 	srv, err := server.NewServer(opts)
 	if err != nil {
 		return problem.Wrap(problem.Failed, err, "the broker was not started")

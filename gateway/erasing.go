@@ -223,7 +223,24 @@ func (c *channel) eraseDue(ctx context.Context, now time.Time) error {
 			}
 		}
 	}
-	return errors.Join(append(failed, c.forgetJournalled(), c.forgetStale())...)
+	return errors.Join(append(failed, c.proveErased(ctx), c.forgetJournalled(), c.forgetStale())...)
+}
+
+// proveErased makes sure of what a start has found erased, so that partners are told.
+func (c *channel) proveErased(ctx context.Context) error {
+	var failed []error
+	for origin := range c.lists {
+		ear := c.ear(origin)
+		if ear == nil {
+			continue
+		}
+		now, err := ear.ProveErased(ctx)
+		if now {
+			c.wake()
+		}
+		failed = append(failed, err)
+	}
+	return errors.Join(failed...)
 }
 
 // forgetJournalled has the signing journal forget what a start has found erased. A

@@ -96,8 +96,11 @@ func is(raw []byte, leaf [32]byte) bool {
 // repeated at will, and goes on where it was interrupted.
 func (e *Eraser) Erase(ctx context.Context, it Item) error {
 	m, there, err := e.Log.Get(ctx, it.StreamSeq)
-	if err != nil || !there { // overwritten before, or taken away by the broker
+	switch {
+	case err != nil:
 		return err
+	case !there: // overwritten before, or taken away by the broker, or it has failed to overwrite it
+		return e.Log.CanErase(ctx)
 	}
 	if !is(m.Data, it.Leaf) {
 		return problem.New(problem.Verification, "message %d of %s is not number %d; it was not touched",

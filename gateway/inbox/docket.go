@@ -20,6 +20,7 @@ type docket struct {
 
 	erasures []*karaulav1.Erasure // not told yet, in the order they were done
 	untold   map[uint64]bool      // the numbers of these
+	doubtful bool                 // those that a start has found may still be there
 
 	receipted    uint64    // last number that a receipt of ours covers
 	toldRoot     [32]byte  // the root it named

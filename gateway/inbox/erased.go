@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -20,6 +21,25 @@ func (b *Inbox) Erased(place border.Position, at int64) {
 	b.docket.erased(place, at)
 }
 
+// ProveErased makes sure that what a start has found without its content is erased: the
+// broker may have failed to overwrite it ([stream.Log.CanErase]). Until that is sure no
+// receipt tells of erasures. It reports whether it has become so now.
+func (b *Inbox) ProveErased(ctx context.Context) (now bool, err error) {
+	b.mu.Lock()
+	doubtful := b.docket.doubtful
+	b.mu.Unlock()
+	if !doubtful {
+		return false, nil
+	}
+	if err := b.cfg.In.CanErase(ctx); err != nil {
+		return false, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.docket.doubtful = false
+	return true, nil
+}
+
 // erased notes what the partner is to be told. Receipts speak of one epoch.
 func (d *docket) erased(place border.Position, at int64) {
 	if place.Epoch != max(d.epoch, 1) || d.untold[place.Seq] {
@@ -34,6 +54,9 @@ func (d *docket) erased(place border.Position, at int64) {
 
 // tellable gives what can be told now, at most one receipt's worth.
 func (d *docket) tellable(now time.Time, judgedTo uint64, horizon time.Duration) []*karaulav1.Erasure {
+	if d.doubtful {
+		return nil
+	}
 	var out []*karaulav1.Erasure
 	for _, e := range d.erasures {
 		if e.GetSeq() > judgedTo || e.GetDoneAt() > now.UnixMicro() || len(out) == maxErasures {

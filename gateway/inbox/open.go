@@ -154,6 +154,7 @@ func (b *Inbox) readBack(ctx context.Context, before *past) ([]*item, error) {
 		if r.stubs, err = erase.ReadStubs(ctx, e.Stubs, e.Channel, e.Origin); err != nil {
 			return nil, err
 		}
+		b.docket.doubtful = len(r.stubs) > 0
 	}
 	if b.led.Joined != ([32]byte{}) {
 		b.led.Epoch = before.first()

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -209,11 +210,37 @@ func (l *Log) Erase(ctx context.Context, seq uint64) error {
 	return nil
 }
 
-// codeSequenceNotFound is the broker's answer where a message is not there.
-const codeSequenceNotFound = 10043
+// CanErase reports whether nothing that the broker began to erase in the stream can
+// still be there. A broker that has failed to overwrite a message takes it for deleted
+// all the same, and answers any later question about it so; but it erases nothing any
+// more until it is started again, and overwrites before it starts what it left (package
+// sweep). So it is asked to erase what can never be there.
+//
+// Of a cluster it is the leader that answers. An error means that it is not known.
+func (l *Log) CanErase(ctx context.Context) error {
+	s, err := l.js.Stream(ctx, l.name)
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", l.name, err)
+	}
+	err = s.SecureDeleteMsg(ctx, neverThere)
+	if err == nil || gone(err) || errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) && strings.HasSuffix(err.Error(), beyondEnd) {
+		return nil
+	}
+	return fmt.Errorf("stream %s: the broker erases nothing, so what it was told to erase may still be there: %w", l.name, err)
+}
+
+// neverThere is a sequence that no stream comes to.
+const neverThere = 1 << 60
+
+// Answers of the broker where a message is not there, and where there are none so far.
+// The client gives what was answered to a deletion as text only (nats.go, jetstream,
+// deleteMsg).
+const (
+	notThere  = "err_code=10043 "
+	beyondEnd = "err_code=10057 description=stream store EOF"
+)
 
 func gone(err error) bool {
-	var api jetstream.JetStreamError
 	return errors.Is(err, jetstream.ErrMsgNotFound) ||
-		errors.As(err, &api) && api.APIError() != nil && api.APIError().ErrorCode == codeSequenceNotFound
+		errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) && strings.Contains(err.Error(), notThere)
 }
