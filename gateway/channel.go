@@ -156,6 +156,7 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 	c.mu.Lock()
 	c.live, c.receipts = true, nil
 	c.mu.Unlock()
+	c.settleBack()
 	for _, p := range c.parties {
 		c.settleSights(p)
 	}

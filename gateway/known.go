@@ -23,7 +23,7 @@ type known struct {
 func (c *channel) hearHeads(st *karaulav1.Statement, replayed bool) {
 	own := c.ledger(c.g.self)
 	for _, h := range st.GetHeads() {
-		c.sighted(st.GetOrigin(), h, replayed)
+		c.sighted(st, h, replayed)
 		if string(h.GetLedger()) == string(own[:]) {
 			c.noteSigned(st.GetOrigin(), h)
 		}
@@ -37,7 +37,7 @@ func (c *channel) hearHeads(st *karaulav1.Statement, replayed bool) {
 	}
 	for _, l := range r.GetLedgers() {
 		h := &karaulav1.Head{Ledger: l.GetLedger(), Epoch: l.GetEpoch(), Size: l.GetJudgedTo(), Root: l.GetRoot()}
-		c.sighted(st.GetOrigin(), h, replayed)
+		c.sighted(st, h, replayed)
 		if string(l.GetLedger()) != string(own[:]) {
 			continue
 		}

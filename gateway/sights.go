@@ -41,14 +41,22 @@ type witness struct{ by, of string }
 // sightMu. Histories that differ once differ at every later size, so the first
 // head beyond what is here and the last one are enough.
 type sight struct {
-	waits  []*karaulav1.Head // ascending
-	same   *karaulav1.Head   // the last one that agreed
-	unlike *unlike           // the last difference, told once in an epoch
+	waits  []signed        // ascending
+	back   []signed        // as it was read back, descending; see [sight.readBack]
+	same   *karaulav1.Head // the last one that agreed
+	unlike *unlike         // the last difference, told once in an epoch
+}
+
+// signed is a head, and the statement of its witness that carries it.
+type signed struct {
+	head       *karaulav1.Head
+	epoch, seq uint64
+	at         int64 // that it says it was said, microseconds
 }
 
 // unlike is a head that is not that of the ledger as it is here.
 type unlike struct {
-	head     *karaulav1.Head
+	signed
 	in       uint64 // the epoch that the ledger was in here
 	agreed   bool   // it has signed the history that is here since
 	proven   bool   // a statement was shown that the origin has signed, too
@@ -117,28 +125,27 @@ func (c *channel) rootOf(of string, epoch, size uint64) ([32]byte, bool) {
 	return t.Root(), true
 }
 
-// sighted takes in what a partner has signed of a ledger, if that is one of the
-// channel. What is read back is compared at the end only, see [channel.settleSights].
-func (c *channel) sighted(by string, h *karaulav1.Head, replayed bool) {
+// sighted takes in what a partner's statement says of a ledger, if that is one of
+// the channel. What is read back is compared at the end only, see
+// [channel.settleBack].
+func (c *channel) sighted(st *karaulav1.Statement, h *karaulav1.Head, replayed bool) {
 	if len(h.GetLedger()) != 32 {
 		return
 	}
+	by := st.GetOrigin()
 	of, ok := c.origins[ledger.ID(h.GetLedger())]
 	if !ok || of == by {
 		return
 	}
-	w := witness{by, of}
+	w, said := witness{by, of}, signed{head: h, epoch: st.GetEpoch(), seq: st.GetSeq(), at: st.GetSaidAt()}
 	if replayed {
 		c.sightMu.Lock()
 		defer c.sightMu.Unlock()
-		s := c.sightOf(w)
-		if len(s.waits) == 0 || later(h, s.waits[0]) {
-			s.waits = []*karaulav1.Head{h}
-		}
+		c.sightOf(w).readBack(said)
 		return
 	}
 	if !c.isAgain(w, h) {
-		c.weigh(w, h, c.relate(of, h))
+		c.weigh(w, said, c.relate(of, h))
 	}
 }
 
@@ -167,7 +174,8 @@ func (c *channel) sightOf(w witness) *sight {
 }
 
 // weigh draws the conclusion from a comparison.
-func (c *channel) weigh(w witness, h *karaulav1.Head, r relation) {
+func (c *channel) weigh(w witness, said signed, r relation) {
+	h := said.head
 	in := c.headOf(w.of).GetEpoch()
 	c.sightMu.Lock()
 	s := c.sightOf(w)
@@ -177,7 +185,7 @@ func (c *channel) weigh(w witness, h *karaulav1.Head, r relation) {
 	news := false
 	switch r {
 	case beyond:
-		s.wait(h)
+		s.wait(said)
 	case same:
 		s.same = h
 		if u := s.unlike; u != nil && (u.head.GetEpoch() > in || !later(u.head, h)) {
@@ -186,9 +194,9 @@ func (c *channel) weigh(w witness, h *karaulav1.Head, r relation) {
 	case differs:
 		switch u := s.unlike; {
 		case u == nil || in > u.in: // whatever epoch it speaks of
-			s.unlike, news = &unlike{head: h, in: in}, true
+			s.unlike, news = &unlike{signed: said, in: in}, true
 		case u.agreed: // it goes back and forth: it is not asked more often for that
-			u.head, u.agreed = h, false
+			u.signed, u.agreed = said, false
 		}
 	case apart:
 	}
@@ -196,19 +204,19 @@ func (c *channel) weigh(w witness, h *karaulav1.Head, r relation) {
 	if !news {
 		return
 	}
-	text := c.unlikeText(w, &unlike{head: h})
+	text := c.unlikeText(w, &unlike{signed: said})
 	c.g.log.Error("a partner has signed another history", "channel", c.id, "party", w.by, "origin", w.of,
 		"epoch", h.GetEpoch(), "size", h.GetSize())
 	c.g.tell(&karaulav1.WatchResponse{Event: bus.Histories, Party: w.by, Channel: c.id, Text: text})
 }
 
 // wait keeps a head beyond what is here.
-func (s *sight) wait(h *karaulav1.Head) {
+func (s *sight) wait(said signed) {
 	switch {
-	case len(s.waits) == 0 || !later(h, s.waits[0]):
-		s.waits = append([]*karaulav1.Head{h}, s.waits...)
+	case len(s.waits) == 0 || !later(said.head, s.waits[0].head):
+		s.waits = append([]signed{said}, s.waits...)
 	default:
-		s.waits = append(s.waits[:1:1], h)
+		s.waits = append(s.waits[:1:1], said)
 	}
 	s.waits = s.waits[:min(len(s.waits), 2)]
 }
@@ -219,31 +227,31 @@ func (c *channel) settleSights(of string) {
 	for _, by := range c.partners() {
 		w := witness{by, of}
 		for {
-			h, ok := c.waiting(w)
+			said, ok := c.waiting(w)
 			if !ok {
 				break
 			}
-			r := c.relate(of, h)
+			r := c.relate(of, said.head)
 			if r == beyond && of != c.g.self {
 				break
 			}
 			c.sightMu.Lock()
-			if s := c.sightOf(w); len(s.waits) > 0 && s.waits[0] == h {
+			if s := c.sightOf(w); len(s.waits) > 0 && s.waits[0] == said {
 				s.waits = s.waits[1:]
 			}
 			c.sightMu.Unlock()
-			c.weigh(w, h, r)
+			c.weigh(w, said, r)
 		}
 	}
 }
 
 // waiting gives the first head of a witness that waits to be compared.
-func (c *channel) waiting(w witness) (*karaulav1.Head, bool) {
+func (c *channel) waiting(w witness) (signed, bool) {
 	c.sightMu.Lock()
 	defer c.sightMu.Unlock()
 	s := c.sights[w]
 	if s == nil || len(s.waits) == 0 {
-		return nil, false
+		return signed{}, false
 	}
 	return s.waits[0], true
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	"karaula/gateway/diary"
 	"karaula/gateway/inbox"
@@ -370,5 +371,43 @@ func TestALostTailIsNoticedBeforeSpeaking(t *testing.T) {
 		Channel: threeID, Alerts: []*karaulav1.Alert{route()},
 	})); err == nil {
 		t.Error("something was said")
+	}
+}
+
+// What a partner signed last may be lower than what it signed before. It is named for
+// that as long as it stands, and a restart changes nothing.
+func TestALowerLieIsRememberedOverARestart(t *testing.T) {
+	t.Parallel()
+	for _, of := range []string{"al", "me"} {
+		t.Run("about "+of, func(t *testing.T) {
+			t.Parallel()
+			h := newThree(t)
+			h.show(func(string, uint64) ([]byte, error) { return nil, problem.New(problem.NotFound, "no such thing") })
+			for range 3 {
+				h.says("me")
+				_, err := h.desk.Send(h.ctx, connect.NewRequest(&karaulav1.SendRequest{Channel: threeID, Alerts: []*karaulav1.Alert{route()}}))
+				must(t, err)
+			}
+			c := h.channel()
+			lie := proto.CloneOf(c.headOf(of))
+			lie.Size, lie.Root = 2, bytes.Repeat([]byte{7}, 32)
+			h.says("xk", c.headOf(of))
+			h.says("xk", lie)
+			h.until("it is named", func() bool { return len(h.warns()) == 1 && h.counted("xk", of) })
+			h.stop()
+			h.begin()
+			if w := h.warns(); len(w) != 1 || !h.counted("xk", of) || h.doctor("xk") != checkup.Fail {
+				t.Fatalf("after a restart: %v", w)
+			}
+			h.says("xk", h.channel().headOf(of))
+			if w := h.warns(); len(w) != 0 {
+				t.Errorf("after it has said what is so: %v", w)
+			}
+			h.stop()
+			h.begin()
+			if w := h.warns(); len(w) != 0 {
+				t.Errorf("after that and a restart: %v", w)
+			}
+		})
 	}
 }
