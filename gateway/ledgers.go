@@ -82,7 +82,7 @@ func (c *channel) ownLedger() *karaulav1.LedgerState {
 			})
 		}
 	}
-	s.Epochs = c.epochEnds(c.g.self)
+	s.Epochs, s.Differing = c.epochEnds(c.g.self), c.differing(c.g.self)
 	return s
 }
 
@@ -91,7 +91,7 @@ func (c *channel) theirLedger(party string) *karaulav1.LedgerState {
 	h := ear.Head()
 	s := &karaulav1.LedgerState{
 		Channel: c.id, Origin: party, Ledger: h.GetLedger(), Epoch: h.GetEpoch(), Size: h.GetSize(), Root: h.GetRoot(),
-		State: ledgerOpen, Epochs: c.epochEnds(party),
+		State: ledgerOpen, Epochs: c.epochEnds(party), Differing: c.differing(party),
 	}
 	if _, _, _, _, contested := ear.Status(); contested {
 		s.State, s.Why = ledgerContested, "its origin has contradicted itself; what follows is held until it opens a new epoch"
@@ -102,6 +102,39 @@ func (c *channel) theirLedger(party string) *karaulav1.LedgerState {
 		})
 	}
 	return s
+}
+
+// differing gives what partners have signed of a ledger and is not so here.
+func (c *channel) differing(of string) []*karaulav1.DifferingHead {
+	var out []*karaulav1.DifferingHead
+	for _, d := range c.differences() {
+		if d.of != of {
+			continue
+		}
+		h := d.head
+		row := &karaulav1.DifferingHead{
+			Party: d.by, Epoch: h.GetEpoch(), Size: h.GetSize(), Root: h.GetRoot(),
+			StatementEpoch: d.epoch, StatementSeq: d.seq, SaidAt: d.at,
+			Proven: d.proven, Text: c.unlikeText(d.witness, &d.unlike), Next: c.unlikeNext(&d),
+		}
+		if root, ok := c.rootOf(of, h.GetEpoch(), h.GetSize()); ok {
+			row.Here = root[:]
+		}
+		out = append(out, row)
+	}
+	return out
+}
+
+// unlikeNext says what people do about a difference.
+func (c *channel) unlikeNext(d *difference) string {
+	switch {
+	case d.proven && d.of == c.g.self:
+		return "karaula ledger repair --channel " + c.id + " --dir DIR"
+	case d.proven:
+		return "keep everything; call " + d.of + "'s duty desk: it must begin a new epoch"
+	default:
+		return "keep everything; call all parties' duty desks and compare karaula ledger show --channel " + c.id + " --dir DIR"
+	}
 }
 
 func (c *channel) epochEnds(party string) []*karaulav1.EpochEnd {

@@ -374,6 +374,28 @@ func TestALostTailIsNoticedBeforeSpeaking(t *testing.T) {
 	}
 }
 
+// listed looks whether the ledgers name xk's head of a ledger, and only there.
+func (h *three) listed(of string, lie *karaulav1.Head) {
+	h.t.Helper()
+	all, err := h.desk.Ledgers(h.ctx, connect.NewRequest(&karaulav1.LedgersRequest{Channel: threeID}))
+	must(h.t, err)
+	for _, l := range all.Msg.GetLedgers() {
+		if l.GetOrigin() != of {
+			if len(l.GetDiffering()) > 0 {
+				h.t.Errorf("of %s: %v", l.GetOrigin(), l.GetDiffering())
+			}
+			continue
+		}
+		here, _ := h.channel().rootOf(of, lie.GetEpoch(), lie.GetSize())
+		n := uint64(len(h.heard["xk"]))
+		if d := l.GetDiffering(); len(d) != 1 || d[0].GetParty() != "xk" || d[0].GetEpoch() != lie.GetEpoch() ||
+			d[0].GetSize() != lie.GetSize() || !bytes.Equal(d[0].GetRoot(), lie.GetRoot()) || !bytes.Equal(d[0].GetHere(), here[:]) ||
+			d[0].GetStatementSeq() != n || d[0].GetSaidAt() == 0 || d[0].GetProven() || !strings.HasPrefix(d[0].GetNext(), "keep everything") {
+			h.t.Errorf("of %s: %v", of, d)
+		}
+	}
+}
+
 // What a partner signed last may be lower than what it signed before. It is named for
 // that as long as it stands, and a restart changes nothing.
 func TestALowerLieIsRememberedOverARestart(t *testing.T) {
@@ -394,8 +416,10 @@ func TestALowerLieIsRememberedOverARestart(t *testing.T) {
 			h.says("xk", c.headOf(of))
 			h.says("xk", lie)
 			h.until("it is named", func() bool { return len(h.warns()) == 1 && h.counted("xk", of) })
+			h.listed(of, lie)
 			h.stop()
 			h.begin()
+			h.listed(of, lie)
 			if w := h.warns(); len(w) != 1 || !h.counted("xk", of) || h.doctor("xk") != checkup.Fail {
 				t.Fatalf("after a restart: %v", w)
 			}

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
@@ -25,6 +26,43 @@ type ledgerInfo struct {
 	Known   []knownHead `json:"known,omitempty"`  // of the own ledger, as partners have signed
 	Ended   []epochEnd  `json:"epochs,omitempty"` // that are over
 	Forks   []forkInfo  `json:"forks,omitempty"`  // where its origin has contradicted itself
+	// Differing are partners' words that its history is another one.
+	Differing []differingHead `json:"differing,omitempty"`
+}
+
+// differingHead is a head of a ledger that a partner has signed and that is not so here.
+type differingHead struct {
+	Party  string    `json:"party"`
+	Epoch  uint64    `json:"epoch"`
+	Size   uint64    `json:"size"`
+	Root   string    `json:"root"`           // as it has signed it, hex
+	Here   string    `json:"here,omitempty"` // as it is here; absent: there is no such size
+	InEp   uint64    `json:"statement_epoch"`
+	InSeq  uint64    `json:"statement_seq"`
+	Since  time.Time `json:"since"` // when it said so, by its clock
+	Proven bool      `json:"proven"`
+	Text   string    `json:"text"`
+	Next   string    `json:"next"`
+}
+
+// lines says it to people.
+func (d differingHead) lines(p *page) {
+	here := "there is no such size here"
+	if d.Here != "" {
+		here = "here it is " + shortHash(d.Here)
+	}
+	p.line("differs: %s", d.Text)
+	p.line("  %s says %d of epoch %d, root %s; %s; since its number %d of epoch %d, %s",
+		d.Party, d.Size, d.Epoch, shortHash(d.Root), here, d.InSeq, d.InEp, d.Since.Format(time.RFC3339))
+	p.line("  next: %s", d.Next)
+}
+
+func describeDiffering(d *karaulav1.DifferingHead) differingHead {
+	return differingHead{
+		Party: d.GetParty(), Epoch: d.GetEpoch(), Size: d.GetSize(), Root: hex.EncodeToString(d.GetRoot()),
+		Here: hex.EncodeToString(d.GetHere()), InEp: d.GetStatementEpoch(), InSeq: d.GetStatementSeq(),
+		Since: micro(d.GetSaidAt()), Proven: d.GetProven(), Text: d.GetText(), Next: d.GetNext(),
+	}
 }
 
 // forkInfo is two things that an origin has signed, of which only one can be true.
@@ -64,6 +102,9 @@ func describeLedger(l *karaulav1.LedgerState) ledgerInfo {
 	for _, c := range l.GetContradictions() {
 		out.Forks = append(out.Forks, describeFork(c))
 	}
+	for _, d := range l.GetDiffering() {
+		out.Differing = append(out.Differing, describeDiffering(d))
+	}
 	for _, e := range l.GetEpochs() {
 		out.Ended = append(out.Ended, epochEnd{e.GetEpoch(), e.GetSize(), e.GetVoid(), e.GetReason()})
 	}
@@ -77,9 +118,20 @@ type ledgerListResult struct {
 func (r ledgerListResult) page(p *page) {
 	rows := make([][]string, 0, len(r.Ledgers))
 	for _, l := range r.Ledgers {
-		rows = append(rows, []string{l.Channel, l.Origin, fmt.Sprint(l.Epoch), fmt.Sprint(l.Size), shortHash(l.Root), l.State, l.Why})
+		var differs []string
+		for _, d := range l.Differing {
+			differs = append(differs, d.Party)
+		}
+		rows = append(rows, []string{
+			l.Channel, l.Origin, fmt.Sprint(l.Epoch), fmt.Sprint(l.Size), shortHash(l.Root), l.State, list(differs), l.Why,
+		})
 	}
-	p.table([]string{"channel", "origin", "epoch", "size", "root", "state", "why"}, rows)
+	p.table([]string{"channel", "origin", "epoch", "size", "root", "state", "differs", "why"}, rows)
+	for _, l := range r.Ledgers {
+		if len(l.Differing) > 0 {
+			p.line("partners have signed another history of %s; next: karaula ledger show --channel %s --dir DIR", l.Origin, l.Channel)
+		}
+	}
 }
 
 // shortHash gives enough of a hash to compare by eye.
@@ -101,6 +153,9 @@ func (r ledgerShowResult) page(p *page) {
 		)
 		for _, k := range l.Known {
 			p.line("%s has signed %d of epoch %d, root %s", k.Party, k.Size, k.Epoch, shortHash(k.Root))
+		}
+		for _, d := range l.Differing {
+			d.lines(p)
 		}
 		for _, f := range l.Forks {
 			p.line("a contradiction at number %d of epoch %d; both sides are in --output json", f.Number, f.Epoch)
@@ -156,7 +211,7 @@ func newLedgerList(a *app) *cobra.Command {
 func newLedgerShow(a *app) *cobra.Command {
 	var dir, channel string
 	c := &cobra.Command{
-		Use: "show --channel ID --dir DIR", Short: "show the ledgers of a channel: heads, partners' heads, epochs",
+		Use: "show --channel ID --dir DIR", Short: "show the ledgers of a channel: heads, partners' heads, what differs, epochs",
 		Example: "  karaula ledger show --channel b01-al-me --dir al", Args: positional(),
 	}
 	dirFlag(c, &dir)

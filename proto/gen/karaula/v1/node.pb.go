@@ -4982,8 +4982,11 @@ type LedgerState struct {
 	Epochs []*EpochEnd `protobuf:"bytes,10,rep,name=epochs,proto3" json:"epochs,omitempty"`
 	// Contradictions of its origin, ascending by epoch, the first of each.
 	Contradictions []*Contradiction `protobuf:"bytes,11,rep,name=contradictions,proto3" json:"contradictions,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Heads that partners have signed of it and that are not those of the ledger as
+	// it is here, by party.
+	Differing     []*DifferingHead `protobuf:"bytes,12,rep,name=differing,proto3" json:"differing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LedgerState) Reset() {
@@ -5093,6 +5096,149 @@ func (x *LedgerState) GetContradictions() []*Contradiction {
 	return nil
 }
 
+func (x *LedgerState) GetDiffering() []*DifferingHead {
+	if x != nil {
+		return x.Differing
+	}
+	return nil
+}
+
+// DifferingHead is another history of a ledger than the one that is here, as a
+// partner has signed it. It is that partner's word, until it is proven.
+type DifferingHead struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Party code of who has signed it.
+	Party string `protobuf:"bytes,1,opt,name=party,proto3" json:"party,omitempty"`
+	// Epoch of the ledger.
+	Epoch uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Size.
+	Size uint64 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	// Root that the partner has signed, 32 bytes.
+	Root []byte `protobuf:"bytes,4,opt,name=root,proto3" json:"root,omitempty"`
+	// Root at that size here, 32 bytes; empty if the ledger has no such size here.
+	Here []byte `protobuf:"bytes,5,opt,name=here,proto3" json:"here,omitempty"`
+	// Epoch and number of the partner's statement that carries it.
+	StatementEpoch uint64 `protobuf:"varint,6,opt,name=statement_epoch,json=statementEpoch,proto3" json:"statement_epoch,omitempty"`
+	StatementSeq   uint64 `protobuf:"varint,7,opt,name=statement_seq,json=statementSeq,proto3" json:"statement_seq,omitempty"`
+	// When that was said, by its origin's clock, microseconds since 1970 UTC.
+	SaidAt int64 `protobuf:"varint,8,opt,name=said_at,json=saidAt,proto3" json:"said_at,omitempty"`
+	// The partner has shown a statement that the ledger's origin has signed, too.
+	Proven bool `protobuf:"varint,9,opt,name=proven,proto3" json:"proven,omitempty"`
+	// What is known, one line.
+	Text string `protobuf:"bytes,10,opt,name=text,proto3" json:"text,omitempty"`
+	// What to do next, one line.
+	Next          string `protobuf:"bytes,11,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DifferingHead) Reset() {
+	*x = DifferingHead{}
+	mi := &file_karaula_v1_node_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DifferingHead) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DifferingHead) ProtoMessage() {}
+
+func (x *DifferingHead) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_node_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DifferingHead.ProtoReflect.Descriptor instead.
+func (*DifferingHead) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *DifferingHead) GetParty() string {
+	if x != nil {
+		return x.Party
+	}
+	return ""
+}
+
+func (x *DifferingHead) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *DifferingHead) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *DifferingHead) GetRoot() []byte {
+	if x != nil {
+		return x.Root
+	}
+	return nil
+}
+
+func (x *DifferingHead) GetHere() []byte {
+	if x != nil {
+		return x.Here
+	}
+	return nil
+}
+
+func (x *DifferingHead) GetStatementEpoch() uint64 {
+	if x != nil {
+		return x.StatementEpoch
+	}
+	return 0
+}
+
+func (x *DifferingHead) GetStatementSeq() uint64 {
+	if x != nil {
+		return x.StatementSeq
+	}
+	return 0
+}
+
+func (x *DifferingHead) GetSaidAt() int64 {
+	if x != nil {
+		return x.SaidAt
+	}
+	return 0
+}
+
+func (x *DifferingHead) GetProven() bool {
+	if x != nil {
+		return x.Proven
+	}
+	return false
+}
+
+func (x *DifferingHead) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *DifferingHead) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
 // Contradiction is two things that one origin has signed, of which only one can be
 // true.
 type Contradiction struct {
@@ -5111,7 +5257,7 @@ type Contradiction struct {
 
 func (x *Contradiction) Reset() {
 	*x = Contradiction{}
-	mi := &file_karaula_v1_node_proto_msgTypes[63]
+	mi := &file_karaula_v1_node_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5123,7 +5269,7 @@ func (x *Contradiction) String() string {
 func (*Contradiction) ProtoMessage() {}
 
 func (x *Contradiction) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[63]
+	mi := &file_karaula_v1_node_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5136,7 +5282,7 @@ func (x *Contradiction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contradiction.ProtoReflect.Descriptor instead.
 func (*Contradiction) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{63}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Contradiction) GetEpoch() uint64 {
@@ -5186,7 +5332,7 @@ type KnownHead struct {
 
 func (x *KnownHead) Reset() {
 	*x = KnownHead{}
-	mi := &file_karaula_v1_node_proto_msgTypes[64]
+	mi := &file_karaula_v1_node_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5198,7 +5344,7 @@ func (x *KnownHead) String() string {
 func (*KnownHead) ProtoMessage() {}
 
 func (x *KnownHead) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[64]
+	mi := &file_karaula_v1_node_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5211,7 +5357,7 @@ func (x *KnownHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KnownHead.ProtoReflect.Descriptor instead.
 func (*KnownHead) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{64}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *KnownHead) GetParty() string {
@@ -5266,7 +5412,7 @@ type EpochEnd struct {
 
 func (x *EpochEnd) Reset() {
 	*x = EpochEnd{}
-	mi := &file_karaula_v1_node_proto_msgTypes[65]
+	mi := &file_karaula_v1_node_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5278,7 +5424,7 @@ func (x *EpochEnd) String() string {
 func (*EpochEnd) ProtoMessage() {}
 
 func (x *EpochEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[65]
+	mi := &file_karaula_v1_node_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5291,7 +5437,7 @@ func (x *EpochEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EpochEnd.ProtoReflect.Descriptor instead.
 func (*EpochEnd) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{65}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *EpochEnd) GetEpoch() uint64 {
@@ -5341,7 +5487,7 @@ type RepairRequest struct {
 
 func (x *RepairRequest) Reset() {
 	*x = RepairRequest{}
-	mi := &file_karaula_v1_node_proto_msgTypes[66]
+	mi := &file_karaula_v1_node_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5353,7 +5499,7 @@ func (x *RepairRequest) String() string {
 func (*RepairRequest) ProtoMessage() {}
 
 func (x *RepairRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[66]
+	mi := &file_karaula_v1_node_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5366,7 +5512,7 @@ func (x *RepairRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairRequest.ProtoReflect.Descriptor instead.
 func (*RepairRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{66}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *RepairRequest) GetChannel() string {
@@ -5431,7 +5577,7 @@ type RepairResponse struct {
 
 func (x *RepairResponse) Reset() {
 	*x = RepairResponse{}
-	mi := &file_karaula_v1_node_proto_msgTypes[67]
+	mi := &file_karaula_v1_node_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5443,7 +5589,7 @@ func (x *RepairResponse) String() string {
 func (*RepairResponse) ProtoMessage() {}
 
 func (x *RepairResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_node_proto_msgTypes[67]
+	mi := &file_karaula_v1_node_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5456,7 +5602,7 @@ func (x *RepairResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairResponse.ProtoReflect.Descriptor instead.
 func (*RepairResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_node_proto_rawDescGZIP(), []int{67}
+	return file_karaula_v1_node_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *RepairResponse) GetState() string {
@@ -5887,7 +6033,7 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x0eLedgersRequest\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\"D\n" +
 	"\x0fLedgersResponse\x121\n" +
-	"\aledgers\x18\x01 \x03(\v2\x17.karaula.v1.LedgerStateR\aledgers\"\xdb\x02\n" +
+	"\aledgers\x18\x01 \x03(\v2\x17.karaula.v1.LedgerStateR\aledgers\"\x94\x03\n" +
 	"\vLedgerState\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12\x16\n" +
 	"\x06origin\x18\x02 \x01(\tR\x06origin\x12\x16\n" +
@@ -5900,7 +6046,21 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x05known\x18\t \x03(\v2\x15.karaula.v1.KnownHeadR\x05known\x12,\n" +
 	"\x06epochs\x18\n" +
 	" \x03(\v2\x14.karaula.v1.EpochEndR\x06epochs\x12A\n" +
-	"\x0econtradictions\x18\v \x03(\v2\x19.karaula.v1.ContradictionR\x0econtradictions\"\x82\x01\n" +
+	"\x0econtradictions\x18\v \x03(\v2\x19.karaula.v1.ContradictionR\x0econtradictions\x127\n" +
+	"\tdiffering\x18\f \x03(\v2\x19.karaula.v1.DifferingHeadR\tdiffering\"\x9e\x02\n" +
+	"\rDifferingHead\x12\x14\n" +
+	"\x05party\x18\x01 \x01(\tR\x05party\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\x04R\x04size\x12\x12\n" +
+	"\x04root\x18\x04 \x01(\fR\x04root\x12\x12\n" +
+	"\x04here\x18\x05 \x01(\fR\x04here\x12'\n" +
+	"\x0fstatement_epoch\x18\x06 \x01(\x04R\x0estatementEpoch\x12#\n" +
+	"\rstatement_seq\x18\a \x01(\x04R\fstatementSeq\x12\x17\n" +
+	"\asaid_at\x18\b \x01(\x03R\x06saidAt\x12\x16\n" +
+	"\x06proven\x18\t \x01(\bR\x06proven\x12\x12\n" +
+	"\x04text\x18\n" +
+	" \x01(\tR\x04text\x12\x12\n" +
+	"\x04next\x18\v \x01(\tR\x04next\"\x82\x01\n" +
 	"\rContradiction\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12-\n" +
 	"\acontest\x18\x02 \x01(\v2\x13.karaula.v1.ContestR\acontest\x12\x14\n" +
@@ -6000,7 +6160,7 @@ func file_karaula_v1_node_proto_rawDescGZIP() []byte {
 }
 
 var file_karaula_v1_node_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_karaula_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
+var file_karaula_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 69)
 var file_karaula_v1_node_proto_goTypes = []any{
 	(DeliveryState)(0),         // 0: karaula.v1.DeliveryState
 	(ClockKind)(0),             // 1: karaula.v1.ClockKind
@@ -6068,67 +6228,68 @@ var file_karaula_v1_node_proto_goTypes = []any{
 	(*LedgersRequest)(nil),     // 63: karaula.v1.LedgersRequest
 	(*LedgersResponse)(nil),    // 64: karaula.v1.LedgersResponse
 	(*LedgerState)(nil),        // 65: karaula.v1.LedgerState
-	(*Contradiction)(nil),      // 66: karaula.v1.Contradiction
-	(*KnownHead)(nil),          // 67: karaula.v1.KnownHead
-	(*EpochEnd)(nil),           // 68: karaula.v1.EpochEnd
-	(*RepairRequest)(nil),      // 69: karaula.v1.RepairRequest
-	(*RepairResponse)(nil),     // 70: karaula.v1.RepairResponse
-	(*Alert)(nil),              // 71: karaula.v1.Alert
-	(AlertType)(0),             // 72: karaula.v1.AlertType
-	(VerdictClass)(0),          // 73: karaula.v1.VerdictClass
-	(Code)(0),                  // 74: karaula.v1.Code
-	(Lifecycle)(0),             // 75: karaula.v1.Lifecycle
-	(Handling)(0),              // 76: karaula.v1.Handling
-	(*Descent)(nil),            // 77: karaula.v1.Descent
-	(*Act)(nil),                // 78: karaula.v1.Act
-	(Purpose)(0),               // 79: karaula.v1.Purpose
-	(Deed)(0),                  // 80: karaula.v1.Deed
-	(Ground)(0),                // 81: karaula.v1.Ground
-	(LinkRelation)(0),          // 82: karaula.v1.LinkRelation
-	(KeyUse)(0),                // 83: karaula.v1.KeyUse
-	(*Contest)(nil),            // 84: karaula.v1.Contest
-	(*LookUpRequest)(nil),      // 85: karaula.v1.LookUpRequest
-	(*AuditRequest)(nil),       // 86: karaula.v1.AuditRequest
-	(*ReadLedgerRequest)(nil),  // 87: karaula.v1.ReadLedgerRequest
-	(*ReadDeskRequest)(nil),    // 88: karaula.v1.ReadDeskRequest
-	(*LookUpResponse)(nil),     // 89: karaula.v1.LookUpResponse
-	(*AuditResponse)(nil),      // 90: karaula.v1.AuditResponse
-	(*ReadLedgerResponse)(nil), // 91: karaula.v1.ReadLedgerResponse
-	(*ReadDeskResponse)(nil),   // 92: karaula.v1.ReadDeskResponse
+	(*DifferingHead)(nil),      // 66: karaula.v1.DifferingHead
+	(*Contradiction)(nil),      // 67: karaula.v1.Contradiction
+	(*KnownHead)(nil),          // 68: karaula.v1.KnownHead
+	(*EpochEnd)(nil),           // 69: karaula.v1.EpochEnd
+	(*RepairRequest)(nil),      // 70: karaula.v1.RepairRequest
+	(*RepairResponse)(nil),     // 71: karaula.v1.RepairResponse
+	(*Alert)(nil),              // 72: karaula.v1.Alert
+	(AlertType)(0),             // 73: karaula.v1.AlertType
+	(VerdictClass)(0),          // 74: karaula.v1.VerdictClass
+	(Code)(0),                  // 75: karaula.v1.Code
+	(Lifecycle)(0),             // 76: karaula.v1.Lifecycle
+	(Handling)(0),              // 77: karaula.v1.Handling
+	(*Descent)(nil),            // 78: karaula.v1.Descent
+	(*Act)(nil),                // 79: karaula.v1.Act
+	(Purpose)(0),               // 80: karaula.v1.Purpose
+	(Deed)(0),                  // 81: karaula.v1.Deed
+	(Ground)(0),                // 82: karaula.v1.Ground
+	(LinkRelation)(0),          // 83: karaula.v1.LinkRelation
+	(KeyUse)(0),                // 84: karaula.v1.KeyUse
+	(*Contest)(nil),            // 85: karaula.v1.Contest
+	(*LookUpRequest)(nil),      // 86: karaula.v1.LookUpRequest
+	(*AuditRequest)(nil),       // 87: karaula.v1.AuditRequest
+	(*ReadLedgerRequest)(nil),  // 88: karaula.v1.ReadLedgerRequest
+	(*ReadDeskRequest)(nil),    // 89: karaula.v1.ReadDeskRequest
+	(*LookUpResponse)(nil),     // 90: karaula.v1.LookUpResponse
+	(*AuditResponse)(nil),      // 91: karaula.v1.AuditResponse
+	(*ReadLedgerResponse)(nil), // 92: karaula.v1.ReadLedgerResponse
+	(*ReadDeskResponse)(nil),   // 93: karaula.v1.ReadDeskResponse
 }
 var file_karaula_v1_node_proto_depIdxs = []int32{
-	71, // 0: karaula.v1.SendRequest.alerts:type_name -> karaula.v1.Alert
+	72, // 0: karaula.v1.SendRequest.alerts:type_name -> karaula.v1.Alert
 	7,  // 1: karaula.v1.SendResponse.sent:type_name -> karaula.v1.Sent
 	8,  // 2: karaula.v1.SendResponse.readers:type_name -> karaula.v1.Reader
 	8,  // 3: karaula.v1.SendResponse.others:type_name -> karaula.v1.Reader
-	72, // 4: karaula.v1.ListRequest.type:type_name -> karaula.v1.AlertType
+	73, // 4: karaula.v1.ListRequest.type:type_name -> karaula.v1.AlertType
 	11, // 5: karaula.v1.ListResponse.alerts:type_name -> karaula.v1.AlertRow
-	72, // 6: karaula.v1.AlertRow.type:type_name -> karaula.v1.AlertType
-	73, // 7: karaula.v1.AlertRow.class:type_name -> karaula.v1.VerdictClass
-	74, // 8: karaula.v1.AlertRow.code:type_name -> karaula.v1.Code
+	73, // 6: karaula.v1.AlertRow.type:type_name -> karaula.v1.AlertType
+	74, // 7: karaula.v1.AlertRow.class:type_name -> karaula.v1.VerdictClass
+	75, // 8: karaula.v1.AlertRow.code:type_name -> karaula.v1.Code
 	12, // 9: karaula.v1.AlertRow.deliveries:type_name -> karaula.v1.Delivery
-	75, // 10: karaula.v1.AlertRow.lifecycle:type_name -> karaula.v1.Lifecycle
-	76, // 11: karaula.v1.AlertRow.handling:type_name -> karaula.v1.Handling
-	77, // 12: karaula.v1.AlertRow.descent:type_name -> karaula.v1.Descent
+	76, // 10: karaula.v1.AlertRow.lifecycle:type_name -> karaula.v1.Lifecycle
+	77, // 11: karaula.v1.AlertRow.handling:type_name -> karaula.v1.Handling
+	78, // 12: karaula.v1.AlertRow.descent:type_name -> karaula.v1.Descent
 	0,  // 13: karaula.v1.Delivery.state:type_name -> karaula.v1.DeliveryState
-	74, // 14: karaula.v1.Delivery.code:type_name -> karaula.v1.Code
+	75, // 14: karaula.v1.Delivery.code:type_name -> karaula.v1.Code
 	11, // 15: karaula.v1.ShowResponse.row:type_name -> karaula.v1.AlertRow
-	71, // 16: karaula.v1.ShowResponse.alert:type_name -> karaula.v1.Alert
-	75, // 17: karaula.v1.ChangeRequest.lifecycle:type_name -> karaula.v1.Lifecycle
+	72, // 16: karaula.v1.ShowResponse.alert:type_name -> karaula.v1.Alert
+	76, // 17: karaula.v1.ChangeRequest.lifecycle:type_name -> karaula.v1.Lifecycle
 	7,  // 18: karaula.v1.ChangeResponse.sent:type_name -> karaula.v1.Sent
 	8,  // 19: karaula.v1.ChangeResponse.readers:type_name -> karaula.v1.Reader
 	19, // 20: karaula.v1.EraseResponse.orders:type_name -> karaula.v1.EraseOrder
-	78, // 21: karaula.v1.SayActRequest.act:type_name -> karaula.v1.Act
-	72, // 22: karaula.v1.ExportRequest.type:type_name -> karaula.v1.AlertType
-	79, // 23: karaula.v1.ExportRequest.purpose:type_name -> karaula.v1.Purpose
-	76, // 24: karaula.v1.ExportRequest.handling:type_name -> karaula.v1.Handling
+	79, // 21: karaula.v1.SayActRequest.act:type_name -> karaula.v1.Act
+	73, // 22: karaula.v1.ExportRequest.type:type_name -> karaula.v1.AlertType
+	80, // 23: karaula.v1.ExportRequest.purpose:type_name -> karaula.v1.Purpose
+	77, // 24: karaula.v1.ExportRequest.handling:type_name -> karaula.v1.Handling
 	24, // 25: karaula.v1.ExportResponse.alerts:type_name -> karaula.v1.Exported
 	25, // 26: karaula.v1.ExportResponse.summary:type_name -> karaula.v1.ExportSummary
 	11, // 27: karaula.v1.Exported.row:type_name -> karaula.v1.AlertRow
-	71, // 28: karaula.v1.Exported.alert:type_name -> karaula.v1.Alert
+	72, // 28: karaula.v1.Exported.alert:type_name -> karaula.v1.Alert
 	7,  // 29: karaula.v1.ShareResponse.sent:type_name -> karaula.v1.Sent
 	8,  // 30: karaula.v1.ShareResponse.readers:type_name -> karaula.v1.Reader
-	77, // 31: karaula.v1.ShareResponse.descent:type_name -> karaula.v1.Descent
+	78, // 31: karaula.v1.ShareResponse.descent:type_name -> karaula.v1.Descent
 	30, // 32: karaula.v1.HistoryResponse.state:type_name -> karaula.v1.AlertState
 	35, // 33: karaula.v1.HistoryResponse.events:type_name -> karaula.v1.HistoryEvent
 	32, // 34: karaula.v1.AlertState.flags:type_name -> karaula.v1.PartyDeed
@@ -6136,21 +6297,21 @@ var file_karaula_v1_node_proto_depIdxs = []int32{
 	33, // 36: karaula.v1.AlertState.links:type_name -> karaula.v1.LinkedAlert
 	33, // 37: karaula.v1.AlertState.hits:type_name -> karaula.v1.LinkedAlert
 	34, // 38: karaula.v1.AlertState.consents:type_name -> karaula.v1.ConsentState
-	77, // 39: karaula.v1.AlertState.descent:type_name -> karaula.v1.Descent
+	78, // 39: karaula.v1.AlertState.descent:type_name -> karaula.v1.Descent
 	31, // 40: karaula.v1.AlertState.passed:type_name -> karaula.v1.Passed
-	76, // 41: karaula.v1.AlertState.handling:type_name -> karaula.v1.Handling
-	80, // 42: karaula.v1.PartyDeed.deed:type_name -> karaula.v1.Deed
-	81, // 43: karaula.v1.PartyDeed.ground:type_name -> karaula.v1.Ground
-	82, // 44: karaula.v1.LinkedAlert.relation:type_name -> karaula.v1.LinkRelation
-	80, // 45: karaula.v1.ConsentState.answer:type_name -> karaula.v1.Deed
-	79, // 46: karaula.v1.ConsentState.purpose:type_name -> karaula.v1.Purpose
-	75, // 47: karaula.v1.HistoryEvent.lifecycle:type_name -> karaula.v1.Lifecycle
-	78, // 48: karaula.v1.HistoryEvent.act:type_name -> karaula.v1.Act
+	77, // 41: karaula.v1.AlertState.handling:type_name -> karaula.v1.Handling
+	81, // 42: karaula.v1.PartyDeed.deed:type_name -> karaula.v1.Deed
+	82, // 43: karaula.v1.PartyDeed.ground:type_name -> karaula.v1.Ground
+	83, // 44: karaula.v1.LinkedAlert.relation:type_name -> karaula.v1.LinkRelation
+	81, // 45: karaula.v1.ConsentState.answer:type_name -> karaula.v1.Deed
+	80, // 46: karaula.v1.ConsentState.purpose:type_name -> karaula.v1.Purpose
+	76, // 47: karaula.v1.HistoryEvent.lifecycle:type_name -> karaula.v1.Lifecycle
+	79, // 48: karaula.v1.HistoryEvent.act:type_name -> karaula.v1.Act
 	38, // 49: karaula.v1.DueResponse.clocks:type_name -> karaula.v1.ClockRow
 	1,  // 50: karaula.v1.ClockRow.kind:type_name -> karaula.v1.ClockKind
 	2,  // 51: karaula.v1.ClockRow.state:type_name -> karaula.v1.ClockState
 	11, // 52: karaula.v1.ClockRow.alert:type_name -> karaula.v1.AlertRow
-	72, // 53: karaula.v1.WatchRequest.type:type_name -> karaula.v1.AlertType
+	73, // 53: karaula.v1.WatchRequest.type:type_name -> karaula.v1.AlertType
 	11, // 54: karaula.v1.WatchResponse.alert:type_name -> karaula.v1.AlertRow
 	45, // 55: karaula.v1.ExerciseResponse.announced:type_name -> karaula.v1.ExerciseState
 	45, // 56: karaula.v1.ExercisesResponse.exercises:type_name -> karaula.v1.ExerciseState
@@ -6158,72 +6319,73 @@ var file_karaula_v1_node_proto_depIdxs = []int32{
 	49, // 58: karaula.v1.StatusResponse.channels:type_name -> karaula.v1.ChannelStatus
 	50, // 59: karaula.v1.ChannelStatus.partners:type_name -> karaula.v1.PartnerStatus
 	53, // 60: karaula.v1.KeyUseResponse.usages:type_name -> karaula.v1.KeyUsage
-	83, // 61: karaula.v1.KeyUsage.use:type_name -> karaula.v1.KeyUse
+	84, // 61: karaula.v1.KeyUsage.use:type_name -> karaula.v1.KeyUse
 	54, // 62: karaula.v1.KeyUsage.types:type_name -> karaula.v1.WordCount
 	57, // 63: karaula.v1.PruneKeysResponse.keys:type_name -> karaula.v1.PrunedKey
-	83, // 64: karaula.v1.PrunedKey.use:type_name -> karaula.v1.KeyUse
+	84, // 64: karaula.v1.PrunedKey.use:type_name -> karaula.v1.KeyUse
 	60, // 65: karaula.v1.CheckupResponse.checks:type_name -> karaula.v1.Check
 	65, // 66: karaula.v1.LedgersResponse.ledgers:type_name -> karaula.v1.LedgerState
-	67, // 67: karaula.v1.LedgerState.known:type_name -> karaula.v1.KnownHead
-	68, // 68: karaula.v1.LedgerState.epochs:type_name -> karaula.v1.EpochEnd
-	66, // 69: karaula.v1.LedgerState.contradictions:type_name -> karaula.v1.Contradiction
-	84, // 70: karaula.v1.Contradiction.contest:type_name -> karaula.v1.Contest
-	66, // 71: karaula.v1.RepairResponse.contradiction:type_name -> karaula.v1.Contradiction
-	3,  // 72: karaula.v1.NodeService.Send:input_type -> karaula.v1.SendRequest
-	9,  // 73: karaula.v1.NodeService.List:input_type -> karaula.v1.ListRequest
-	13, // 74: karaula.v1.NodeService.Show:input_type -> karaula.v1.ShowRequest
-	15, // 75: karaula.v1.NodeService.Change:input_type -> karaula.v1.ChangeRequest
-	17, // 76: karaula.v1.NodeService.Erase:input_type -> karaula.v1.EraseRequest
-	20, // 77: karaula.v1.NodeService.SayAct:input_type -> karaula.v1.SayActRequest
-	26, // 78: karaula.v1.NodeService.Share:input_type -> karaula.v1.ShareRequest
-	28, // 79: karaula.v1.NodeService.History:input_type -> karaula.v1.HistoryRequest
-	36, // 80: karaula.v1.NodeService.Due:input_type -> karaula.v1.DueRequest
-	85, // 81: karaula.v1.NodeService.LookUp:input_type -> karaula.v1.LookUpRequest
-	22, // 82: karaula.v1.NodeService.Export:input_type -> karaula.v1.ExportRequest
-	5,  // 83: karaula.v1.NodeService.Imported:input_type -> karaula.v1.ImportedRequest
-	41, // 84: karaula.v1.NodeService.Exercise:input_type -> karaula.v1.ExerciseRequest
-	43, // 85: karaula.v1.NodeService.Exercises:input_type -> karaula.v1.ExercisesRequest
-	39, // 86: karaula.v1.NodeService.Watch:input_type -> karaula.v1.WatchRequest
-	46, // 87: karaula.v1.NodeService.Status:input_type -> karaula.v1.StatusRequest
-	51, // 88: karaula.v1.NodeService.KeyUse:input_type -> karaula.v1.KeyUseRequest
-	55, // 89: karaula.v1.NodeService.PruneKeys:input_type -> karaula.v1.PruneKeysRequest
-	86, // 90: karaula.v1.NodeService.Audit:input_type -> karaula.v1.AuditRequest
-	87, // 91: karaula.v1.NodeService.ReadLedger:input_type -> karaula.v1.ReadLedgerRequest
-	88, // 92: karaula.v1.NodeService.ReadDesk:input_type -> karaula.v1.ReadDeskRequest
-	58, // 93: karaula.v1.NodeService.Checkup:input_type -> karaula.v1.CheckupRequest
-	61, // 94: karaula.v1.NodeService.TestLink:input_type -> karaula.v1.TestLinkRequest
-	63, // 95: karaula.v1.NodeService.Ledgers:input_type -> karaula.v1.LedgersRequest
-	69, // 96: karaula.v1.NodeService.Repair:input_type -> karaula.v1.RepairRequest
-	4,  // 97: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
-	10, // 98: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
-	14, // 99: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
-	16, // 100: karaula.v1.NodeService.Change:output_type -> karaula.v1.ChangeResponse
-	18, // 101: karaula.v1.NodeService.Erase:output_type -> karaula.v1.EraseResponse
-	21, // 102: karaula.v1.NodeService.SayAct:output_type -> karaula.v1.SayActResponse
-	27, // 103: karaula.v1.NodeService.Share:output_type -> karaula.v1.ShareResponse
-	29, // 104: karaula.v1.NodeService.History:output_type -> karaula.v1.HistoryResponse
-	37, // 105: karaula.v1.NodeService.Due:output_type -> karaula.v1.DueResponse
-	89, // 106: karaula.v1.NodeService.LookUp:output_type -> karaula.v1.LookUpResponse
-	23, // 107: karaula.v1.NodeService.Export:output_type -> karaula.v1.ExportResponse
-	6,  // 108: karaula.v1.NodeService.Imported:output_type -> karaula.v1.ImportedResponse
-	42, // 109: karaula.v1.NodeService.Exercise:output_type -> karaula.v1.ExerciseResponse
-	44, // 110: karaula.v1.NodeService.Exercises:output_type -> karaula.v1.ExercisesResponse
-	40, // 111: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
-	47, // 112: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
-	52, // 113: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
-	56, // 114: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
-	90, // 115: karaula.v1.NodeService.Audit:output_type -> karaula.v1.AuditResponse
-	91, // 116: karaula.v1.NodeService.ReadLedger:output_type -> karaula.v1.ReadLedgerResponse
-	92, // 117: karaula.v1.NodeService.ReadDesk:output_type -> karaula.v1.ReadDeskResponse
-	59, // 118: karaula.v1.NodeService.Checkup:output_type -> karaula.v1.CheckupResponse
-	62, // 119: karaula.v1.NodeService.TestLink:output_type -> karaula.v1.TestLinkResponse
-	64, // 120: karaula.v1.NodeService.Ledgers:output_type -> karaula.v1.LedgersResponse
-	70, // 121: karaula.v1.NodeService.Repair:output_type -> karaula.v1.RepairResponse
-	97, // [97:122] is the sub-list for method output_type
-	72, // [72:97] is the sub-list for method input_type
-	72, // [72:72] is the sub-list for extension type_name
-	72, // [72:72] is the sub-list for extension extendee
-	0,  // [0:72] is the sub-list for field type_name
+	68, // 67: karaula.v1.LedgerState.known:type_name -> karaula.v1.KnownHead
+	69, // 68: karaula.v1.LedgerState.epochs:type_name -> karaula.v1.EpochEnd
+	67, // 69: karaula.v1.LedgerState.contradictions:type_name -> karaula.v1.Contradiction
+	66, // 70: karaula.v1.LedgerState.differing:type_name -> karaula.v1.DifferingHead
+	85, // 71: karaula.v1.Contradiction.contest:type_name -> karaula.v1.Contest
+	67, // 72: karaula.v1.RepairResponse.contradiction:type_name -> karaula.v1.Contradiction
+	3,  // 73: karaula.v1.NodeService.Send:input_type -> karaula.v1.SendRequest
+	9,  // 74: karaula.v1.NodeService.List:input_type -> karaula.v1.ListRequest
+	13, // 75: karaula.v1.NodeService.Show:input_type -> karaula.v1.ShowRequest
+	15, // 76: karaula.v1.NodeService.Change:input_type -> karaula.v1.ChangeRequest
+	17, // 77: karaula.v1.NodeService.Erase:input_type -> karaula.v1.EraseRequest
+	20, // 78: karaula.v1.NodeService.SayAct:input_type -> karaula.v1.SayActRequest
+	26, // 79: karaula.v1.NodeService.Share:input_type -> karaula.v1.ShareRequest
+	28, // 80: karaula.v1.NodeService.History:input_type -> karaula.v1.HistoryRequest
+	36, // 81: karaula.v1.NodeService.Due:input_type -> karaula.v1.DueRequest
+	86, // 82: karaula.v1.NodeService.LookUp:input_type -> karaula.v1.LookUpRequest
+	22, // 83: karaula.v1.NodeService.Export:input_type -> karaula.v1.ExportRequest
+	5,  // 84: karaula.v1.NodeService.Imported:input_type -> karaula.v1.ImportedRequest
+	41, // 85: karaula.v1.NodeService.Exercise:input_type -> karaula.v1.ExerciseRequest
+	43, // 86: karaula.v1.NodeService.Exercises:input_type -> karaula.v1.ExercisesRequest
+	39, // 87: karaula.v1.NodeService.Watch:input_type -> karaula.v1.WatchRequest
+	46, // 88: karaula.v1.NodeService.Status:input_type -> karaula.v1.StatusRequest
+	51, // 89: karaula.v1.NodeService.KeyUse:input_type -> karaula.v1.KeyUseRequest
+	55, // 90: karaula.v1.NodeService.PruneKeys:input_type -> karaula.v1.PruneKeysRequest
+	87, // 91: karaula.v1.NodeService.Audit:input_type -> karaula.v1.AuditRequest
+	88, // 92: karaula.v1.NodeService.ReadLedger:input_type -> karaula.v1.ReadLedgerRequest
+	89, // 93: karaula.v1.NodeService.ReadDesk:input_type -> karaula.v1.ReadDeskRequest
+	58, // 94: karaula.v1.NodeService.Checkup:input_type -> karaula.v1.CheckupRequest
+	61, // 95: karaula.v1.NodeService.TestLink:input_type -> karaula.v1.TestLinkRequest
+	63, // 96: karaula.v1.NodeService.Ledgers:input_type -> karaula.v1.LedgersRequest
+	70, // 97: karaula.v1.NodeService.Repair:input_type -> karaula.v1.RepairRequest
+	4,  // 98: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
+	10, // 99: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
+	14, // 100: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
+	16, // 101: karaula.v1.NodeService.Change:output_type -> karaula.v1.ChangeResponse
+	18, // 102: karaula.v1.NodeService.Erase:output_type -> karaula.v1.EraseResponse
+	21, // 103: karaula.v1.NodeService.SayAct:output_type -> karaula.v1.SayActResponse
+	27, // 104: karaula.v1.NodeService.Share:output_type -> karaula.v1.ShareResponse
+	29, // 105: karaula.v1.NodeService.History:output_type -> karaula.v1.HistoryResponse
+	37, // 106: karaula.v1.NodeService.Due:output_type -> karaula.v1.DueResponse
+	90, // 107: karaula.v1.NodeService.LookUp:output_type -> karaula.v1.LookUpResponse
+	23, // 108: karaula.v1.NodeService.Export:output_type -> karaula.v1.ExportResponse
+	6,  // 109: karaula.v1.NodeService.Imported:output_type -> karaula.v1.ImportedResponse
+	42, // 110: karaula.v1.NodeService.Exercise:output_type -> karaula.v1.ExerciseResponse
+	44, // 111: karaula.v1.NodeService.Exercises:output_type -> karaula.v1.ExercisesResponse
+	40, // 112: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
+	47, // 113: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
+	52, // 114: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
+	56, // 115: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
+	91, // 116: karaula.v1.NodeService.Audit:output_type -> karaula.v1.AuditResponse
+	92, // 117: karaula.v1.NodeService.ReadLedger:output_type -> karaula.v1.ReadLedgerResponse
+	93, // 118: karaula.v1.NodeService.ReadDesk:output_type -> karaula.v1.ReadDeskResponse
+	59, // 119: karaula.v1.NodeService.Checkup:output_type -> karaula.v1.CheckupResponse
+	62, // 120: karaula.v1.NodeService.TestLink:output_type -> karaula.v1.TestLinkResponse
+	64, // 121: karaula.v1.NodeService.Ledgers:output_type -> karaula.v1.LedgersResponse
+	71, // 122: karaula.v1.NodeService.Repair:output_type -> karaula.v1.RepairResponse
+	98, // [98:123] is the sub-list for method output_type
+	73, // [73:98] is the sub-list for method input_type
+	73, // [73:73] is the sub-list for extension type_name
+	73, // [73:73] is the sub-list for extension extendee
+	0,  // [0:73] is the sub-list for field type_name
 }
 
 func init() { file_karaula_v1_node_proto_init() }
@@ -6244,7 +6406,7 @@ func file_karaula_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_karaula_v1_node_proto_rawDesc), len(file_karaula_v1_node_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   68,
+			NumMessages:   69,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
