@@ -42,6 +42,8 @@ type rootResult struct {
 	Card      *uint64    `json:"card"`      // serial of the first card by the new root
 	Effective time.Time  `json:"effective"`
 	KeyFiles  *rootFiles `json:"key_files,omitempty"`
+	// Falls are the agreement texts that went out of force here with it.
+	Falls []fallenText `json:"falls,omitempty"`
 }
 
 // rootFiles are where the roots lie now.
@@ -65,6 +67,7 @@ func (r rootResult) page(p *page) {
 	case r.Taken && !r.Announced:
 		p.line("no partner believes it yet: read the fingerprint to each of them; they run karaula party root")
 	}
+	pageFalls(p, r.Falls)
 	if f := r.KeyFiles; f != nil {
 		p.line("the root key is %s now, the next one %s: keep them apart, offline; destroy the replaced one", f.Root, f.Next)
 	}
@@ -286,7 +289,8 @@ func newKeyRootTake(a *app) *cobra.Command {
 		Short: "take in the change of the own root that was signed elsewhere",
 		Long: `Takes in the notice that karaula key root sign has made. In a cluster, and where a
 second gateway stands by, a change without the replaced root is taken in on each
-machine: nothing that comes over the network can put it there.`,
+machine: nothing that comes over the network can put it there. An agreement that was
+signed since the request was made is not named by it and goes out of force: that is said.`,
 		Example: "  karaula key root take al.root-change --dir al",
 		Args:    positional("NOTICE"),
 	}
@@ -297,12 +301,21 @@ machine: nothing that comes over the network can put it there.`,
 		if err != nil {
 			return err
 		}
+		n, err := a.open(dir)
+		if err != nil {
+			return err
+		}
+		change, err := notice.Open(file)
+		if err != nil {
+			return err
+		}
+		falls := a.noteFalls(n.reg.View(), change)
 		changed, err := setup.TakeRootChange(dir, file, lost)
 		if err != nil {
 			return err
 		}
 		out := describeRoot(changed.Notice)
-		out.File, out.Taken, out.Announced = args[0], true, changed.Announced
+		out.File, out.Taken, out.Announced, out.Falls = args[0], true, changed.Announced, falls
 		a.note("issue the first card by the new root: karaula card issue --dir %s --request FILE", dir)
 		return a.show(out)
 	}

@@ -42,7 +42,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "replace": replace, "amend": amend, "evidence": evidenceFiles,
-			"ports": ports, "await": await,
+			"ports": ports, "await": await, "take": take,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("KARAULA_NOW", "2026-03-01T12:00:00Z")
@@ -112,6 +112,19 @@ func evidenceFiles(ts *testscript.TestScript, neg bool, args []string) {
 		party, _, _ := strings.Cut(root, "+")
 		ts.Setenv("ROOT_"+strings.ToUpper(party), root)
 	}
+}
+
+// take is the script command `take NAME PATTERN`: what the pattern's group matches in
+// the standard output of the last command becomes a variable.
+func take(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: take NAME PATTERN")
+	}
+	found := regexp.MustCompile("(?m)" + args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(found) != 2 {
+		ts.Fatalf("%q is not in the output", args[1])
+	}
+	ts.Setenv(args[0], found[1])
 }
 
 const vectorDir = "../../docs/spec/vectors/evidence"

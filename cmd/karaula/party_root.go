@@ -20,6 +20,8 @@ type acceptResult struct {
 	Replaced    string `json:"replaced"`    // fingerprint
 	Announced   bool   `json:"announced"`   // the replaced root had announced it
 	Notice      uint64 `json:"notice"`      // serial of the own notice that accepts it; 0: none was needed
+	// Falls are the agreement texts that went out of force here with it.
+	Falls []fallenText `json:"falls"`
 }
 
 func (r acceptResult) page(p *page) {
@@ -34,10 +36,11 @@ func (r acceptResult) page(p *page) {
 		field{"replaced", r.Replaced},
 	)
 	if r.Notice > 0 {
-		p.line("accepted by notice %d; agreements with %s go on under the new root", r.Notice, r.Party)
+		p.line("accepted by notice %d; agreements with %s that the change names go on under the new root", r.Notice, r.Party)
 	} else {
 		p.line("believed already; nothing was signed")
 	}
+	pageFalls(p, r.Falls)
 }
 
 func newPartyRoot(a *app) *cobra.Command {
@@ -48,8 +51,8 @@ func newPartyRoot(a *app) *cobra.Command {
 		Long: `Where a partner's root key is lost, its change is not signed by it, and waits. Call
 the authority, at a number that you know from elsewhere, and have the fingerprint of
 the new root read to you. This signs with the own root key that it is believed: all
-agreements with the partner then go on under the new root, and what the old one has
-signed counts only as far as the change names it. The change is here already if the
+agreements with the partner that the change names then go on under the new root; those
+that it does not name go out of force, and are listed before the root key is opened. The change is here already if the
 partner's node could be reached; otherwise give its file.`,
 		Example: `  karaula party root me --fingerprint "584E 1A7D 6E88 1C9B 7B4D D1A0 250C 4FD4" --dir al
   karaula party root me me.root-change --fingerprint "584E 1A7D 6E88 1C9B 7B4D D1A0 250C 4FD4" --dir al`,
@@ -99,7 +102,7 @@ func (a *app) acceptRoot(
 	}
 	describe := func(c *notice.Notice) *acceptResult {
 		d := describeRoot(c)
-		return &acceptResult{Party: party, Fingerprint: d.Next, Replaced: d.Replaced, Announced: v.Announced(c)}
+		return &acceptResult{Party: party, Fingerprint: d.Next, Replaced: d.Replaced, Announced: v.Announced(c), Falls: []fallenText{}}
 	}
 	for _, c := range v.RootChanges(party) {
 		if told(c) {
@@ -114,6 +117,7 @@ func (a *app) acceptRoot(
 	if err != nil {
 		return nil, err
 	}
+	falls := a.noteFalls(v, change)
 	root, err := open()
 	if err != nil {
 		return nil, err
@@ -123,7 +127,7 @@ func (a *app) acceptRoot(
 		return nil, err
 	}
 	out := describe(change)
-	out.Notice = own.Serial
+	out.Notice, out.Falls = own.Serial, falls
 	return out, nil
 }
 

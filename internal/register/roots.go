@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 
+	"karaula/internal/agreement"
 	"karaula/internal/card"
 	"karaula/internal/notice"
 	"karaula/internal/problem"
@@ -221,6 +222,24 @@ func (v *View) Standing(party string) []notice.Stand {
 		}
 	}
 	return notice.SortStands(out)
+}
+
+// FallsWith gives the agreements here that the replaced root of a change has signed
+// and that the change does not name: they go out of force when it has effect.
+func (v *View) FallsWith(change *notice.Notice) []*agreement.Agreement {
+	var out []*agreement.Agreement
+	for _, list := range v.s.texts {
+		for _, t := range list {
+			signed := t.rootOf(change.Party) == change.Root && slices.Contains(t.SignedBy, change.Party)
+			if signed && !change.HasStand(notice.StandsAgreement, t.Agreement.Digest) {
+				out = append(out, t.Agreement)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b *agreement.Agreement) int {
+		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Version, b.Version))
+	})
+	return out
 }
 
 // TakeOwnRoot takes in a change of the node's own root that the replaced root has
