@@ -41,10 +41,10 @@ type witness struct{ by, of string }
 // sightMu. Histories that differ once differ at every later size, so the first
 // head beyond what is here and the last one are enough.
 type sight struct {
-	waits  []signed        // ascending
-	back   []signed        // as it was read back, descending; see [sight.readBack]
-	same   *karaulav1.Head // the last one that agreed
-	unlike *unlike         // the last difference, told once in an epoch
+	waits  []signed // ascending
+	back   []signed // as it was read back, descending; see [sight.readBack]
+	same   signed   // the last one that agreed
+	unlike *unlike  // the last difference, told once in an epoch
 }
 
 // signed is a head, and the statement of its witness that carries it.
@@ -52,6 +52,12 @@ type signed struct {
 	head       *karaulav1.Head
 	epoch, seq uint64
 	at         int64 // that it says it was said, microseconds
+}
+
+// before reports whether a head was said before another one. What is read back, or
+// waits for the ledger that it is about, is compared later than it was said.
+func (s signed) before(other signed) bool {
+	return cmp.Or(cmp.Compare(s.epoch, other.epoch), cmp.Compare(s.seq, other.seq)) < 0
 }
 
 // unlike is a head that is not that of the ledger as it is here.
@@ -155,7 +161,7 @@ func (c *channel) isAgain(w witness, h *karaulav1.Head) bool {
 	c.sightMu.Lock()
 	defer c.sightMu.Unlock()
 	s := c.sightOf(w)
-	return proto.Equal(s.same, h) && (s.unlike == nil || s.unlike.agreed)
+	return proto.Equal(s.same.head, h) && (s.unlike == nil || s.unlike.agreed)
 }
 
 // later reports whether a head is of a later epoch, or size, than another.
@@ -187,12 +193,15 @@ func (c *channel) weigh(w witness, said signed, r relation) {
 	case beyond:
 		s.wait(said)
 	case same:
-		s.same = h
-		if u := s.unlike; u != nil && (u.head.GetEpoch() > in || !later(u.head, h)) {
+		if !said.before(s.same) {
+			s.same = said
+		}
+		if u := s.unlike; u != nil && !said.before(u.signed) && (u.head.GetEpoch() > in || !later(u.head, h)) {
 			u.agreed = true
 		}
 	case differs:
 		switch u := s.unlike; {
+		case s.same.head != nil && said.before(s.same) && !later(h, s.same.head): // it has come to the same since
 		case u == nil || in > u.in: // whatever epoch it speaks of
 			s.unlike, news = &unlike{signed: said, in: in}, true
 		case u.agreed: // it goes back and forth: it is not asked more often for that

@@ -1,7 +1,10 @@
 package gateway
 
 import (
+	"bytes"
 	"testing"
+
+	"google.golang.org/protobuf/proto"
 
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
@@ -27,5 +30,29 @@ func TestReadBackIsBounded(t *testing.T) {
 	}
 	if said(1002, 3000); len(s.back) != 1 {
 		t.Errorf("%v", s.back)
+	}
+}
+
+// What waited for the ledger that it is about, or is read back, is compared late: what
+// was said after it counts.
+func TestWhatIsComparedLateWasSaidBefore(t *testing.T) {
+	t.Parallel()
+	h := newThree(t)
+	for range 3 {
+		h.says("me")
+	}
+	c, w := h.channel(), witness{"xk", "me"}
+	truth := c.headOf("me")
+	lie := proto.CloneOf(truth)
+	lie.Size, lie.Root = 2, bytes.Repeat([]byte{7}, 32)
+	for i, step := range []struct {
+		head  *karaulav1.Head
+		seq   uint64
+		named int
+	}{{lie, 9, 1}, {truth, 5, 1}, {truth, 10, 0}, {lie, 8, 0}, {lie, 11, 1}} {
+		c.weigh(w, signed{head: step.head, epoch: 1, seq: step.seq}, c.relate("me", step.head))
+		if got := len(c.differences()); got != step.named {
+			t.Errorf("step %d: %d are named, want %d", i, got, step.named)
+		}
 	}
 }
