@@ -1,6 +1,7 @@
 package card
 
 import (
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -89,7 +90,9 @@ func Issue(c Card, root note.Signer) ([]byte, error) {
 }
 
 // KeysOf gives the card's key lines for a gateway's current keys, and its
-// certificate lines for gateway and broker.
+// certificate lines for gateway and broker. While the broker has announced its next
+// certificate, that stands behind the present one, and behind the gateway's stands
+// the one before it: the own machines that do not have the new keys yet show it.
 func KeysOf(g *keyring.Gateway, b *keyring.Broker) ([]Key, []TLSCert, error) {
 	if len(g.Seal) == 0 || len(g.Archive) == 0 {
 		return nil, nil, problem.New(problem.Locked, "the gateway's seal or archive key is missing")
@@ -100,21 +103,40 @@ func KeysOf(g *keyring.Gateway, b *keyring.Broker) ([]Key, []TLSCert, error) {
 	if len(g.ExerciseSign.Private) > 0 && len(g.ExerciseSeal) > 0 {
 		keys = append(keys, signer(g.ExerciseSign), sealer(g.ExerciseSeal[0]))
 	}
-	var certs []TLSCert
-	for _, t := range []struct {
-		role string
-		der  [][]byte
-	}{{keyring.RoleBroker, b.TLS.Certificate}, {keyring.RoleGateway, g.TLS.Certificate}} {
-		if len(t.der) != 1 {
-			return nil, nil, problem.New(problem.Locked, "the %s's TLS certificate is missing", t.role)
+	shown := []roleCert{{keyring.RoleBroker, b.TLS}, {keyring.RoleGateway, g.TLS}}
+	if b.Next != nil {
+		shown = []roleCert{{keyring.RoleBroker, b.TLS}, {keyring.RoleBroker, *b.Next}, {keyring.RoleGateway, g.TLS}}
+		if len(g.Earlier) > 0 {
+			shown = append(shown, roleCert{keyring.RoleGateway, g.Earlier[0].TLS})
 		}
-		cert, fault := certificate(t.role, t.der[0])
-		if fault != "" {
-			return nil, nil, problem.New(problem.Invalid, "the %s's TLS certificate: %s", t.role, fault)
-		}
-		certs = append(certs, cert)
+	}
+	certs, err := certificates(shown)
+	if err != nil {
+		return nil, nil, err
 	}
 	return keys, certs, nil
+}
+
+// roleCert is a certificate and what it is for.
+type roleCert struct {
+	role string
+	cert tls.Certificate
+}
+
+// certificates gives the certificate lines of a card.
+func certificates(list []roleCert) ([]TLSCert, error) {
+	var out []TLSCert
+	for _, t := range list {
+		if len(t.cert.Certificate) != 1 {
+			return nil, problem.New(problem.Locked, "the %s's TLS certificate is missing", t.role)
+		}
+		c, fault := certificate(t.role, t.cert.Certificate[0])
+		if fault != "" {
+			return nil, problem.New(problem.Invalid, "the %s's TLS certificate: %s", t.role, fault)
+		}
+		out = append(out, c)
+	}
+	return out, nil
 }
 
 // NoticeKey gives the private notice key that the card names: partners know it,

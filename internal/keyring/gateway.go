@@ -35,7 +35,8 @@ type Gateway struct {
 	NATS    nkeys.KeyPair // user at partners' brokers; its public half is in the card
 	Own     nkeys.KeyPair // user of role gateway at the own broker
 	TLS     tls.Certificate
-	Officer []byte // 32 bytes: key of the HMAC that makes officer references
+	Earlier []Login // earlier NATS and TLS, newest first, for partners that do not know the newest card yet
+	Officer []byte  // 32 bytes: key of the HMAC that makes officer references
 
 	// ExerciseSign and ExerciseSeal do the same in exercises. Keys made before
 	// there were any have none; see [Gateway.Complete].

@@ -14,10 +14,18 @@ import (
 
 // Live is the gateway's keys as a running node holds them: when the key file is
 // replaced, they are read again. It is safe for concurrent use.
-type Live struct {
-	path string
-	pass Passphrase
-	keys atomic.Pointer[Gateway]
+type Live struct{ live[Gateway] }
+
+// LiveBroker is the broker's keys, likewise.
+type LiveBroker struct{ live[Broker] }
+
+// live is a key file as a running node holds it.
+type live[K any] struct {
+	path  string
+	pass  Passphrase
+	open  func(path string, pass Passphrase) (*K, error)
+	party func(*K) string
+	keys  atomic.Pointer[K]
 
 	mu         sync.Mutex // one reader of the file
 	seen       fileMark
@@ -48,7 +56,19 @@ func Fixed(g *Gateway) *Live {
 // OpenLive opens the gateway's key file, like [LoadGateway], and remembers how
 // to open it again.
 func OpenLive(path string, pass Passphrase) (*Live, error) {
-	l := &Live{path: path}
+	l := &Live{live[Gateway]{path: path, open: LoadGateway, party: func(g *Gateway) string { return g.Party }}}
+	return l, l.begin("gateway", pass)
+}
+
+// OpenLiveBroker opens the broker's key file, like [LoadBroker], and remembers how
+// to open it again.
+func OpenLiveBroker(path string, pass Passphrase) (*LiveBroker, error) {
+	l := &LiveBroker{live[Broker]{path: path, open: LoadBroker, party: func(b *Broker) string { return b.Party }}}
+	return l, l.begin("broker", pass)
+}
+
+// begin reads the file for the first time, and keeps the passphrase for the next.
+func (l *live[K]) begin(what string, pass Passphrase) error {
 	if pass != nil {
 		l.pass = func() ([]byte, error) {
 			word, err := pass()
@@ -63,28 +83,28 @@ func OpenLive(path string, pass Passphrase) (*Live, error) {
 	}
 	mark, err := l.mark()
 	if err != nil {
-		return nil, problem.New(problem.Locked, "no gateway keys at %s", path).
+		return problem.New(problem.Locked, "no %s keys at %s", what, l.path).
 			WithHint("name the folder of a node, or bring the medium that holds the keys")
 	}
-	g, err := LoadGateway(path, l.pass)
+	keys, err := l.open(l.path, l.pass)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	l.seen = mark
-	l.keys.Store(g)
+	l.keys.Store(keys)
 	l.generation.Store(1)
-	return l, nil
+	return nil
 }
 
 // Keys gives the keys as last read. They must not be changed.
-func (l *Live) Keys() *Gateway { return l.keys.Load() }
+func (l *live[K]) Keys() *K { return l.keys.Load() }
 
 // Generation grows whenever other keys were read.
-func (l *Live) Generation() uint64 { return l.generation.Load() }
+func (l *live[K]) Generation() uint64 { return l.generation.Load() }
 
 // Refresh reads the key file again if it was replaced, and reports whether other
 // keys are here now. If it cannot be opened the keys stay, and [Live.Err] says why.
-func (l *Live) Refresh() bool {
+func (l *live[K]) Refresh() bool {
 	if l.path == "" {
 		return false
 	}
@@ -94,23 +114,23 @@ func (l *Live) Refresh() bool {
 	if err != nil || mark == l.seen || time.Now().Before(l.again) {
 		return false
 	}
-	g, err := LoadGateway(l.path, l.pass)
-	if err == nil && g.Party != l.Keys().Party {
-		err = problem.New(problem.Locked, "%s holds the keys of %s", l.path, g.Party)
+	keys, err := l.open(l.path, l.pass)
+	if err == nil && l.party(keys) != l.party(l.Keys()) {
+		err = problem.New(problem.Locked, "%s holds the keys of %s", l.path, l.party(keys))
 	}
 	if l.failed = err; err != nil {
 		l.again = time.Now().Add(openPause) // a passphrase costs a second of a processor each time
 		return false
 	}
 	l.seen = mark
-	l.keys.Store(g)
+	l.keys.Store(keys)
 	l.generation.Add(1)
 	return true
 }
 
 // Err says why the key file could not be read when it last changed; nil if it
 // could.
-func (l *Live) Err() error {
+func (l *live[K]) Err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.failed
@@ -142,7 +162,7 @@ func (l *Live) Forget(ids ...[16]byte) ([]Held, error) {
 	return gone, nil
 }
 
-func (l *Live) mark() (fileMark, error) {
+func (l *live[K]) mark() (fileMark, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(l.path, &st); err != nil {
 		return fileMark{}, err

@@ -35,6 +35,17 @@ func (g *Gateway) encode() ([]byte, error) {
 	if doc.TLS, err = storeTLS(g.TLS); err != nil {
 		return nil, err
 	}
+	for _, l := range g.Earlier {
+		user, err := storeUser(l.NATS)
+		if err != nil {
+			return nil, err
+		}
+		cert, err := storeTLS(l.TLS)
+		if err != nil {
+			return nil, err
+		}
+		doc.Earlier = append(doc.Earlier, storedLogin{user, cert})
+	}
 	return encode(doc)
 }
 
@@ -87,6 +98,9 @@ func LoadGateway(path string, pass Passphrase) (*Gateway, error) {
 	for _, k := range doc.Retired {
 		g.Retired = append(g.Retired, r.sign(k, signing...))
 	}
+	for _, l := range doc.Earlier {
+		g.Earlier = append(g.Earlier, Login{r.user(l.NATS), r.tls(l.TLS)})
+	}
 	if doc.ExerciseSign != nil {
 		g.ExerciseSign = r.sign(*doc.ExerciseSign, karaulav1.KeyUse_KEY_USE_EXERCISE_SIGN)
 	}
@@ -107,9 +121,11 @@ func LoadGateway(path string, pass Passphrase) (*Gateway, error) {
 // content or speaks for the party.
 type Broker struct {
 	Party              string
-	TLS                tls.Certificate // of the one public listener
-	Keeper, Audit, Ops nkeys.KeyPair   // users of the own broker
-	GatewayUser        string          // public nkey ("U…") of the own gateway's user: Gateway.Own
+	TLS                tls.Certificate   // of the one public listener
+	Next               *tls.Certificate  // announced by a card, and shown when one names it first; nil: none
+	Earlier            []tls.Certificate // shown until a card names them no more
+	Keeper, Audit, Ops nkeys.KeyPair     // users of the own broker
+	GatewayUser        string            // public nkey ("U…") of the own gateway's user: Gateway.Own
 }
 
 // NewBroker makes the keys of a party's broker. The caller sets GatewayUser,
@@ -150,6 +166,20 @@ func (b *Broker) encode() ([]byte, error) {
 	if doc.TLS, err = storeTLS(b.TLS); err != nil {
 		return nil, err
 	}
+	if b.Next != nil {
+		next, err := storeTLS(*b.Next)
+		if err != nil {
+			return nil, err
+		}
+		doc.Next = &next
+	}
+	for _, c := range b.Earlier {
+		cert, err := storeTLS(c)
+		if err != nil {
+			return nil, err
+		}
+		doc.Earlier = append(doc.Earlier, cert)
+	}
 	return encode(doc)
 }
 
@@ -186,6 +216,13 @@ func LoadBroker(path string, pass Passphrase) (*Broker, error) {
 	b := &Broker{
 		Party: doc.Party, TLS: r.tls(doc.TLS), GatewayUser: doc.GatewayUser,
 		Keeper: r.user(doc.Keeper), Audit: r.user(doc.Audit), Ops: r.user(doc.Ops),
+	}
+	if doc.Next != nil {
+		next := r.tls(*doc.Next)
+		b.Next = &next
+	}
+	for _, c := range doc.Earlier {
+		b.Earlier = append(b.Earlier, r.tls(c))
 	}
 	badUser := b.GatewayUser != "" && !nkeys.IsValidPublicUserKey(b.GatewayUser)
 	if doc.Karaula != brokerFile || !terms.ValidParty(doc.Party) || r.bad || badUser {

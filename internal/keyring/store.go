@@ -51,10 +51,17 @@ type storedGateway struct {
 	ExerciseSign *storedKey  `yaml:"exercise-sign,omitempty"`
 	ExerciseSeal []storedKey `yaml:"exercise-seal,omitempty"`
 
-	NATS    string    `yaml:"nats"`
-	Own     string    `yaml:"own"`
-	TLS     storedTLS `yaml:"tls"`
-	Officer string    `yaml:"officer"`
+	NATS    string        `yaml:"nats"`
+	Own     string        `yaml:"own"`
+	TLS     storedTLS     `yaml:"tls"`
+	Earlier []storedLogin `yaml:"earlier,omitempty"`
+	Officer string        `yaml:"officer"`
+}
+
+// storedLogin is an earlier login of a gateway.
+type storedLogin struct {
+	NATS string    `yaml:"nats"`
+	TLS  storedTLS `yaml:"tls"`
 }
 
 // storedBroker is the file DIR/broker/keys.
@@ -66,6 +73,9 @@ type storedBroker struct {
 	Audit       string    `yaml:"audit"`
 	Ops         string    `yaml:"ops"`
 	GatewayUser string    `yaml:"gateway-user,omitempty"`
+
+	Next    *storedTLS  `yaml:"next-tls,omitempty"`
+	Earlier []storedTLS `yaml:"earlier-tls,omitempty"`
 }
 
 // decode reads a key file's YAML strictly. Its errors never quote the file.
