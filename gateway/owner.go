@@ -14,6 +14,7 @@ import (
 	"karaula/internal/ledger"
 	"karaula/internal/notice"
 	"karaula/internal/problem"
+	"karaula/internal/register"
 	"karaula/internal/subject"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
@@ -78,6 +79,25 @@ func (o owner) CardFile(serial uint64) ([]byte, bool) {
 		}
 	}
 	return nil, false
+}
+
+// TakeCard implements link.Owner.
+func (o owner) TakeCard(partner string, file []byte) (uint64, error) {
+	c, err := card.Open(file)
+	if err != nil {
+		return 0, problem.New(problem.Invalid, "%s brought something that is no card of its own; it was not taken in", partner)
+	}
+	if c.Party != partner {
+		return 0, problem.New(problem.Invalid, "%s brought a card of %s; it was not taken in", partner, c.Party)
+	}
+	if _, err := o.g.o.Register.AddCard(file, register.AddCardOptions{}); err != nil {
+		return 0, err //nolint:wrapcheck // told as a code
+	}
+	newest, ok := o.g.o.Register.View().Card(partner)
+	if !ok {
+		return 0, problem.New(problem.NotFound, "no card of %s is here", partner)
+	}
+	return newest.Serial, nil
 }
 
 // NoticeFiles implements link.Owner. Changes of the root are always among them,

@@ -143,6 +143,10 @@ func (p *peer) do(req *karaulav1.LinkRequest) ([]byte, Code) {
 		var r *karaulav1.GetReply
 		r, err = p.get(ctx, ask.Get)
 		reply.Answer = &karaulav1.LinkReply_Get{Get: r}
+	case *karaulav1.LinkRequest_Offer:
+		var serial uint64
+		serial, err = p.s.o.Owner.TakeCard(p.name, ask.Offer.GetCard())
+		reply.Answer = &karaulav1.LinkReply_Offer{Offer: &karaulav1.OfferReply{CardSerial: serial}}
 	}
 	if err != nil {
 		code, retry := codeOf(err)

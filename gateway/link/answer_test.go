@@ -152,7 +152,7 @@ func tomorrow(body []byte) []byte {
 	_ = proto.Unmarshal(body, r)
 	r.Ask = nil
 	raw, _ := proto.MarshalOptions{Deterministic: true}.Marshal(r)
-	return protowire.AppendBytes(protowire.AppendTag(raw, 13, protowire.BytesType), []byte{8, 1})
+	return protowire.AppendBytes(protowire.AppendTag(raw, 99, protowire.BytesType), []byte{8, 1})
 }
 
 func TestNoRequestIsAnsweredTwice(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"karaula/internal/card"
 	"karaula/internal/subject"
 	"karaula/internal/terms"
 	"karaula/internal/wire"
@@ -71,6 +72,11 @@ func checkRequest(r *karaulav1.LinkRequest) error {
 		return nil
 	case *karaulav1.LinkRequest_Get:
 		return checkGet(ask.Get)
+	case *karaulav1.LinkRequest_Offer:
+		if n := len(ask.Offer.GetCard()); n == 0 || n > card.MaxFile {
+			return bad("offer")
+		}
+		return nil
 	}
 	return bad("ask")
 }
@@ -161,6 +167,11 @@ func parseReply(body []byte) (*karaulav1.LinkReply, error) {
 		return r, nil
 	case *karaulav1.LinkReply_Get:
 		return r, checkGetReply(a.Get)
+	case *karaulav1.LinkReply_Offer:
+		if a.Offer.GetCardSerial() == 0 {
+			return nil, bad("offer")
+		}
+		return r, nil
 	case *karaulav1.LinkReply_Refusal:
 		return r, nil
 	}

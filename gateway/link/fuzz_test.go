@@ -28,6 +28,7 @@ func FuzzRequest(f *testing.F) {
 	})
 	must(f, err)
 	f.Add(hello)
+	f.Add(offer(f, me.card.Signed))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		p := deskPeer(al, me, &now, nil)
 		if _, outcome := p.answer(raw); outcome == "" {

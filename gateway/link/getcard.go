@@ -47,6 +47,21 @@ func (c *Client) GetCard(ctx context.Context, serial uint64) ([]byte, error) {
 	return c.oneText(r.GetGet(), nil)
 }
 
+// Offer brings our newest card to the partner, and gives the serial of the newest
+// one that it has then. It is for a partner that knows an older one only, and may
+// not be able to fetch this one: the key that our broker shows now, or the way to
+// it, may stand in no card that it has.
+func (c *Client) Offer(ctx context.Context, file []byte) (uint64, error) {
+	r, err := c.ask(ctx, &karaulav1.LinkRequest{Ask: &karaulav1.LinkRequest_Offer{Offer: &karaulav1.Offer{Card: file}}})
+	if err != nil {
+		return 0, err
+	}
+	if r.GetOffer() == nil {
+		return 0, c.wrongAnswer()
+	}
+	return r.GetOffer().GetCardSerial(), nil
+}
+
 // verifyByNewCard verifies an answer with the link key of the card inside it.
 func (c *Client) verifyByNewCard(m *karaulav1.LinkMessage, known *card.Card) error {
 	r, err := parseReply(m.GetBody())

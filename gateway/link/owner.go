@@ -25,6 +25,10 @@ type Owner interface {
 	// CardFile gives our own signed card; serial 0 is the one in force. Cards
 	// are for every partner.
 	CardFile(serial uint64) ([]byte, bool)
+	// TakeCard takes in a card that partner brings of itself, and gives the serial of
+	// the newest one of partner's that is here. It must refuse another party's, and
+	// believe it no more than one that was fetched.
+	TakeCard(partner string, file []byte) (uint64, error)
 	// NoticeFiles gives our own notices with a greater serial, ascending.
 	// Notices name agreements: it gives partner only those about agreements
 	// that partner is a party to.

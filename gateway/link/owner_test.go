@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"karaula/internal/card"
 	"karaula/internal/problem"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
@@ -82,4 +83,12 @@ func (o *testOwner) Frontier(_ context.Context, _ string, ledger [32]byte, _, si
 		return nil, problem.New(problem.Failed, "the disk is full of plates")
 	}
 	return [][]byte{bytes.Repeat([]byte{byte(size)}, 32), bytes.Repeat([]byte{1}, 32)}, nil
+}
+
+func (o *testOwner) TakeCard(partner string, file []byte) (uint64, error) {
+	c, err := card.Open(file)
+	if err != nil || c.Party != partner {
+		return 0, problem.New(problem.Invalid, "no card of its own")
+	}
+	return c.Serial, nil
 }

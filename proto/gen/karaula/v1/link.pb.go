@@ -102,6 +102,7 @@ type LinkRequest struct {
 	//	*LinkRequest_Hello
 	//	*LinkRequest_Rewind
 	//	*LinkRequest_Get
+	//	*LinkRequest_Offer
 	Ask           isLinkRequest_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -206,6 +207,15 @@ func (x *LinkRequest) GetGet() *Get {
 	return nil
 }
 
+func (x *LinkRequest) GetOffer() *Offer {
+	if x != nil {
+		if x, ok := x.Ask.(*LinkRequest_Offer); ok {
+			return x.Offer
+		}
+	}
+	return nil
+}
+
 type isLinkRequest_Ask interface {
 	isLinkRequest_Ask()
 }
@@ -225,11 +235,18 @@ type LinkRequest_Get struct {
 	Get *Get `protobuf:"bytes,12,opt,name=get,proto3,oneof"`
 }
 
+type LinkRequest_Offer struct {
+	// Take in my card.
+	Offer *Offer `protobuf:"bytes,13,opt,name=offer,proto3,oneof"`
+}
+
 func (*LinkRequest_Hello) isLinkRequest_Ask() {}
 
 func (*LinkRequest_Rewind) isLinkRequest_Ask() {}
 
 func (*LinkRequest_Get) isLinkRequest_Ask() {}
+
+func (*LinkRequest_Offer) isLinkRequest_Ask() {}
 
 // LinkReply answers.
 type LinkReply struct {
@@ -252,6 +269,7 @@ type LinkReply struct {
 	//	*LinkReply_Rewind
 	//	*LinkReply_Get
 	//	*LinkReply_Refusal
+	//	*LinkReply_Offer
 	Answer        isLinkReply_Answer `protobuf_oneof:"answer"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -365,6 +383,15 @@ func (x *LinkReply) GetRefusal() *LinkRefusal {
 	return nil
 }
 
+func (x *LinkReply) GetOffer() *OfferReply {
+	if x != nil {
+		if x, ok := x.Answer.(*LinkReply_Offer); ok {
+			return x.Offer
+		}
+	}
+	return nil
+}
+
 type isLinkReply_Answer interface {
 	isLinkReply_Answer()
 }
@@ -389,6 +416,11 @@ type LinkReply_Refusal struct {
 	Refusal *LinkRefusal `protobuf:"bytes,13,opt,name=refusal,proto3,oneof"`
 }
 
+type LinkReply_Offer struct {
+	// To offer.
+	Offer *OfferReply `protobuf:"bytes,14,opt,name=offer,proto3,oneof"`
+}
+
 func (*LinkReply_Hello) isLinkReply_Answer() {}
 
 func (*LinkReply_Rewind) isLinkReply_Answer() {}
@@ -396,6 +428,101 @@ func (*LinkReply_Rewind) isLinkReply_Answer() {}
 func (*LinkReply_Get) isLinkReply_Answer() {}
 
 func (*LinkReply_Refusal) isLinkReply_Answer() {}
+
+func (*LinkReply_Offer) isLinkReply_Answer() {}
+
+// Offer brings the asker's newest card to a party that may not be able to fetch it,
+// because the asker's broker shows a key that only this card names.
+type Offer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The card file, signed by the asker's root.
+	Card          []byte `protobuf:"bytes,1,opt,name=card,proto3" json:"card,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Offer) Reset() {
+	*x = Offer{}
+	mi := &file_karaula_v1_link_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Offer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Offer) ProtoMessage() {}
+
+func (x *Offer) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_link_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Offer.ProtoReflect.Descriptor instead.
+func (*Offer) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_link_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Offer) GetCard() []byte {
+	if x != nil {
+		return x.Card
+	}
+	return nil
+}
+
+// OfferReply says what the asked has of the asker.
+type OfferReply struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Serial of the asker's newest card.
+	CardSerial    uint64 `protobuf:"varint,1,opt,name=card_serial,json=cardSerial,proto3" json:"card_serial,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OfferReply) Reset() {
+	*x = OfferReply{}
+	mi := &file_karaula_v1_link_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OfferReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OfferReply) ProtoMessage() {}
+
+func (x *OfferReply) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_link_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OfferReply.ProtoReflect.Descriptor instead.
+func (*OfferReply) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_link_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *OfferReply) GetCardSerial() uint64 {
+	if x != nil {
+		return x.CardSerial
+	}
+	return 0
+}
 
 // Hello introduces the asker.
 type Hello struct {
@@ -408,7 +535,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_karaula_v1_link_proto_msgTypes[3]
+	mi := &file_karaula_v1_link_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -420,7 +547,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_link_proto_msgTypes[3]
+	mi := &file_karaula_v1_link_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -433,7 +560,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_link_proto_rawDescGZIP(), []int{3}
+	return file_karaula_v1_link_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Hello) GetStanding() *Standing {
@@ -454,7 +581,7 @@ type HelloReply struct {
 
 func (x *HelloReply) Reset() {
 	*x = HelloReply{}
-	mi := &file_karaula_v1_link_proto_msgTypes[4]
+	mi := &file_karaula_v1_link_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -466,7 +593,7 @@ func (x *HelloReply) String() string {
 func (*HelloReply) ProtoMessage() {}
 
 func (x *HelloReply) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_link_proto_msgTypes[4]
+	mi := &file_karaula_v1_link_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -479,7 +606,7 @@ func (x *HelloReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HelloReply.ProtoReflect.Descriptor instead.
 func (*HelloReply) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_link_proto_rawDescGZIP(), []int{4}
+	return file_karaula_v1_link_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *HelloReply) GetStanding() *Standing {
@@ -514,7 +641,7 @@ type Standing struct {
 
 func (x *Standing) Reset() {
 	*x = Standing{}
-	mi := &file_karaula_v1_link_proto_msgTypes[5]
+	mi := &file_karaula_v1_link_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -526,7 +653,7 @@ func (x *Standing) String() string {
 func (*Standing) ProtoMessage() {}
 
 func (x *Standing) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_link_proto_msgTypes[5]
+	mi := &file_karaula_v1_link_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -539,7 +666,7 @@ func (x *Standing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Standing.ProtoReflect.Descriptor instead.
 func (*Standing) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_link_proto_rawDescGZIP(), []int{5}
+	return file_karaula_v1_link_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Standing) GetVersions() []uint32 {
@@ -615,7 +742,7 @@ type AgreementStanding struct {
 
 func (x *AgreementStanding) Reset() {
 	*x = AgreementStanding{}
-	mi := &file_karaula_v1_link_proto_msgTypes[6]
+	mi := &file_karaula_v1_link_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -627,7 +754,7 @@ func (x *AgreementStanding) String() string {
 func (*AgreementStanding) ProtoMessage() {}
 
 func (x *AgreementStanding) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_link_proto_msgTypes[6]
+	mi := &file_karaula_v1_link_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -640,7 +767,7 @@ func (x *AgreementStanding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgreementStanding.ProtoReflect.Descriptor instead.
 func (*AgreementStanding) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_link_proto_rawDescGZIP(), []int{6}
+	return file_karaula_v1_link_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *AgreementStanding) GetId() string {
@@ -686,7 +813,7 @@ type Rewind struct {
 
 func (x *Rewind) Reset() {
 	*x = Rewind{}
-	mi := &file_karaula_v1_link_proto_msgTypes[7]
+	mi := &file_karaula_v1_link_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -698,7 +825,7 @@ func (x *Rewind) String() string {
 func (*Rewind) ProtoMessage() {}
 
 func (x *Rewind) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_link_proto_msgTypes[7]
+	mi := &file_karaula_v1_link_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -711,7 +838,7 @@ func (x *Rewind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rewind.ProtoReflect.Descriptor instead.
 func (*Rewind) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_link_proto_rawDescGZIP(), []int{7}
+	return file_karaula_v1_link_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Rewind) GetChannel() string {
@@ -750,7 +877,7 @@ type RewindReply struct {
 
 func (x *RewindReply) Reset() {
 	*x = RewindReply{}
-	mi := &file_karaula_v1_link_proto_msgTypes[8]
+	mi := &file_karaula_v1_link_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -762,7 +889,7 @@ func (x *RewindReply) String() string {
 func (*RewindReply) ProtoMessage() {}
 
 func (x *RewindReply) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_link_proto_msgTypes[8]
+	mi := &file_karaula_v1_link_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -775,7 +902,7 @@ func (x *RewindReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RewindReply.ProtoReflect.Descriptor instead.
 func (*RewindReply) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_link_proto_rawDescGZIP(), []int{8}
+	return file_karaula_v1_link_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RewindReply) GetEpoch() uint64 {
@@ -819,7 +946,7 @@ type Get struct {
 
 func (x *Get) Reset() {
 	*x = Get{}
-	mi := &file_karaula_v1_link_proto_msgTypes[9]
+	mi := &file_karaula_v1_link_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -831,7 +958,7 @@ func (x *Get) String() string {
 func (*Get) ProtoMessage() {}
 
 func (x *Get) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_link_proto_msgTypes[9]
+	mi := &file_karaula_v1_link_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -844,7 +971,7 @@ func (x *Get) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Get.ProtoReflect.Descriptor instead.
 func (*Get) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_link_proto_rawDescGZIP(), []int{9}
+	return file_karaula_v1_link_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Get) GetWhat() isGet_What {
@@ -965,7 +1092,7 @@ type GetCard struct {
 
 func (x *GetCard) Reset() {
 	*x = GetCard{}
-	mi := &file_karaula_v1_link_proto_msgTypes[10]
+	mi := &file_karaula_v1_link_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -977,7 +1104,7 @@ func (x *GetCard) String() string {
 func (*GetCard) ProtoMessage() {}
 
 func (x *GetCard) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_link_proto_msgTypes[10]
+	mi := &file_karaula_v1_link_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -990,7 +1117,7 @@ func (x *GetCard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCard.ProtoReflect.Descriptor instead.
 func (*GetCard) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_link_proto_rawDescGZIP(), []int{10}
+	return file_karaula_v1_link_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetCard) GetSerial() uint64 {
@@ -1011,7 +1138,7 @@ type GetNotices struct {
 
 func (x *GetNotices) Reset() {
 	*x = GetNotices{}
-	mi := &file_karaula_v1_link_proto_msgTypes[11]
+	mi := &file_karaula_v1_link_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1023,7 +1150,7 @@ func (x *GetNotices) String() string {
 func (*GetNotices) ProtoMessage() {}
 
 func (x *GetNotices) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_link_proto_msgTypes[11]
+	mi := &file_karaula_v1_link_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1036,7 +1163,7 @@ func (x *GetNotices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNotices.ProtoReflect.Descriptor instead.
 func (*GetNotices) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_link_proto_rawDescGZIP(), []int{11}
+	return file_karaula_v1_link_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetNotices) GetAfterSerial() uint64 {
@@ -1057,7 +1184,7 @@ type GetAgreement struct {
 
 func (x *GetAgreement) Reset() {
 	*x = GetAgreement{}
-	mi := &file_karaula_v1_link_proto_msgTypes[12]
+	mi := &file_karaula_v1_link_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1069,7 +1196,7 @@ func (x *GetAgreement) String() string {
 func (*GetAgreement) ProtoMessage() {}
 
 func (x *GetAgreement) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_link_proto_msgTypes[12]
+	mi := &file_karaula_v1_link_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1082,7 +1209,7 @@ func (x *GetAgreement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAgreement.ProtoReflect.Descriptor instead.
 func (*GetAgreement) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_link_proto_rawDescGZIP(), []int{12}
+	return file_karaula_v1_link_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetAgreement) GetDigest() []byte {
@@ -1109,7 +1236,7 @@ type GetStatements struct {
 
 func (x *GetStatements) Reset() {
 	*x = GetStatements{}
-	mi := &file_karaula_v1_link_proto_msgTypes[13]
+	mi := &file_karaula_v1_link_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1121,7 +1248,7 @@ func (x *GetStatements) String() string {
 func (*GetStatements) ProtoMessage() {}
 
 func (x *GetStatements) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_link_proto_msgTypes[13]
+	mi := &file_karaula_v1_link_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1134,7 +1261,7 @@ func (x *GetStatements) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatements.ProtoReflect.Descriptor instead.
 func (*GetStatements) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_link_proto_rawDescGZIP(), []int{13}
+	return file_karaula_v1_link_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetStatements) GetLedger() []byte {
@@ -1180,7 +1307,7 @@ type GetFrontier struct {
 
 func (x *GetFrontier) Reset() {
 	*x = GetFrontier{}
-	mi := &file_karaula_v1_link_proto_msgTypes[14]
+	mi := &file_karaula_v1_link_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1192,7 +1319,7 @@ func (x *GetFrontier) String() string {
 func (*GetFrontier) ProtoMessage() {}
 
 func (x *GetFrontier) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_link_proto_msgTypes[14]
+	mi := &file_karaula_v1_link_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1205,7 +1332,7 @@ func (x *GetFrontier) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFrontier.ProtoReflect.Descriptor instead.
 func (*GetFrontier) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_link_proto_rawDescGZIP(), []int{14}
+	return file_karaula_v1_link_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetFrontier) GetLedger() []byte {
@@ -1244,7 +1371,7 @@ type GetReply struct {
 
 func (x *GetReply) Reset() {
 	*x = GetReply{}
-	mi := &file_karaula_v1_link_proto_msgTypes[15]
+	mi := &file_karaula_v1_link_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1256,7 +1383,7 @@ func (x *GetReply) String() string {
 func (*GetReply) ProtoMessage() {}
 
 func (x *GetReply) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_link_proto_msgTypes[15]
+	mi := &file_karaula_v1_link_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1269,7 +1396,7 @@ func (x *GetReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReply.ProtoReflect.Descriptor instead.
 func (*GetReply) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_link_proto_rawDescGZIP(), []int{15}
+	return file_karaula_v1_link_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetReply) GetTexts() [][]byte {
@@ -1306,7 +1433,7 @@ type LinkRefusal struct {
 
 func (x *LinkRefusal) Reset() {
 	*x = LinkRefusal{}
-	mi := &file_karaula_v1_link_proto_msgTypes[16]
+	mi := &file_karaula_v1_link_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1318,7 +1445,7 @@ func (x *LinkRefusal) String() string {
 func (*LinkRefusal) ProtoMessage() {}
 
 func (x *LinkRefusal) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_link_proto_msgTypes[16]
+	mi := &file_karaula_v1_link_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1331,7 +1458,7 @@ func (x *LinkRefusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkRefusal.ProtoReflect.Descriptor instead.
 func (*LinkRefusal) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_link_proto_rawDescGZIP(), []int{16}
+	return file_karaula_v1_link_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LinkRefusal) GetCode() string {
@@ -1356,7 +1483,7 @@ const file_karaula_v1_link_proto_rawDesc = "" +
 	"karaula.v1\x1a\x19karaula/v1/envelope.proto\"V\n" +
 	"\vLinkMessage\x12\x12\n" +
 	"\x04body\x18\x01 \x01(\fR\x04body\x123\n" +
-	"\tsignature\x18\x02 \x01(\v2\x15.karaula.v1.SignatureR\tsignature\"\xf9\x01\n" +
+	"\tsignature\x18\x02 \x01(\v2\x15.karaula.v1.SignatureR\tsignature\"\xa4\x02\n" +
 	"\vLinkRequest\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\tR\x04from\x12\x0e\n" +
@@ -1366,8 +1493,9 @@ const file_karaula_v1_link_proto_rawDesc = "" +
 	"\x05hello\x18\n" +
 	" \x01(\v2\x11.karaula.v1.HelloH\x00R\x05hello\x12,\n" +
 	"\x06rewind\x18\v \x01(\v2\x12.karaula.v1.RewindH\x00R\x06rewind\x12#\n" +
-	"\x03get\x18\f \x01(\v2\x0f.karaula.v1.GetH\x00R\x03getB\x05\n" +
-	"\x03ask\"\xc4\x02\n" +
+	"\x03get\x18\f \x01(\v2\x0f.karaula.v1.GetH\x00R\x03get\x12)\n" +
+	"\x05offer\x18\r \x01(\v2\x11.karaula.v1.OfferH\x00R\x05offerB\x05\n" +
+	"\x03ask\"\xf4\x02\n" +
 	"\tLinkReply\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\tR\x04from\x12\x0e\n" +
@@ -1379,8 +1507,15 @@ const file_karaula_v1_link_proto_rawDesc = "" +
 	" \x01(\v2\x16.karaula.v1.HelloReplyH\x00R\x05hello\x121\n" +
 	"\x06rewind\x18\v \x01(\v2\x17.karaula.v1.RewindReplyH\x00R\x06rewind\x12(\n" +
 	"\x03get\x18\f \x01(\v2\x14.karaula.v1.GetReplyH\x00R\x03get\x123\n" +
-	"\arefusal\x18\r \x01(\v2\x17.karaula.v1.LinkRefusalH\x00R\arefusalB\b\n" +
-	"\x06answer\"9\n" +
+	"\arefusal\x18\r \x01(\v2\x17.karaula.v1.LinkRefusalH\x00R\arefusal\x12.\n" +
+	"\x05offer\x18\x0e \x01(\v2\x16.karaula.v1.OfferReplyH\x00R\x05offerB\b\n" +
+	"\x06answer\"\x1b\n" +
+	"\x05Offer\x12\x12\n" +
+	"\x04card\x18\x01 \x01(\fR\x04card\"-\n" +
+	"\n" +
+	"OfferReply\x12\x1f\n" +
+	"\vcard_serial\x18\x01 \x01(\x04R\n" +
+	"cardSerial\"9\n" +
 	"\x05Hello\x120\n" +
 	"\bstanding\x18\x01 \x01(\v2\x14.karaula.v1.StandingR\bstanding\">\n" +
 	"\n" +
@@ -1462,53 +1597,57 @@ func file_karaula_v1_link_proto_rawDescGZIP() []byte {
 	return file_karaula_v1_link_proto_rawDescData
 }
 
-var file_karaula_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_karaula_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_karaula_v1_link_proto_goTypes = []any{
 	(*LinkMessage)(nil),       // 0: karaula.v1.LinkMessage
 	(*LinkRequest)(nil),       // 1: karaula.v1.LinkRequest
 	(*LinkReply)(nil),         // 2: karaula.v1.LinkReply
-	(*Hello)(nil),             // 3: karaula.v1.Hello
-	(*HelloReply)(nil),        // 4: karaula.v1.HelloReply
-	(*Standing)(nil),          // 5: karaula.v1.Standing
-	(*AgreementStanding)(nil), // 6: karaula.v1.AgreementStanding
-	(*Rewind)(nil),            // 7: karaula.v1.Rewind
-	(*RewindReply)(nil),       // 8: karaula.v1.RewindReply
-	(*Get)(nil),               // 9: karaula.v1.Get
-	(*GetCard)(nil),           // 10: karaula.v1.GetCard
-	(*GetNotices)(nil),        // 11: karaula.v1.GetNotices
-	(*GetAgreement)(nil),      // 12: karaula.v1.GetAgreement
-	(*GetStatements)(nil),     // 13: karaula.v1.GetStatements
-	(*GetFrontier)(nil),       // 14: karaula.v1.GetFrontier
-	(*GetReply)(nil),          // 15: karaula.v1.GetReply
-	(*LinkRefusal)(nil),       // 16: karaula.v1.LinkRefusal
-	(*Signature)(nil),         // 17: karaula.v1.Signature
-	(*Head)(nil),              // 18: karaula.v1.Head
+	(*Offer)(nil),             // 3: karaula.v1.Offer
+	(*OfferReply)(nil),        // 4: karaula.v1.OfferReply
+	(*Hello)(nil),             // 5: karaula.v1.Hello
+	(*HelloReply)(nil),        // 6: karaula.v1.HelloReply
+	(*Standing)(nil),          // 7: karaula.v1.Standing
+	(*AgreementStanding)(nil), // 8: karaula.v1.AgreementStanding
+	(*Rewind)(nil),            // 9: karaula.v1.Rewind
+	(*RewindReply)(nil),       // 10: karaula.v1.RewindReply
+	(*Get)(nil),               // 11: karaula.v1.Get
+	(*GetCard)(nil),           // 12: karaula.v1.GetCard
+	(*GetNotices)(nil),        // 13: karaula.v1.GetNotices
+	(*GetAgreement)(nil),      // 14: karaula.v1.GetAgreement
+	(*GetStatements)(nil),     // 15: karaula.v1.GetStatements
+	(*GetFrontier)(nil),       // 16: karaula.v1.GetFrontier
+	(*GetReply)(nil),          // 17: karaula.v1.GetReply
+	(*LinkRefusal)(nil),       // 18: karaula.v1.LinkRefusal
+	(*Signature)(nil),         // 19: karaula.v1.Signature
+	(*Head)(nil),              // 20: karaula.v1.Head
 }
 var file_karaula_v1_link_proto_depIdxs = []int32{
-	17, // 0: karaula.v1.LinkMessage.signature:type_name -> karaula.v1.Signature
-	3,  // 1: karaula.v1.LinkRequest.hello:type_name -> karaula.v1.Hello
-	7,  // 2: karaula.v1.LinkRequest.rewind:type_name -> karaula.v1.Rewind
-	9,  // 3: karaula.v1.LinkRequest.get:type_name -> karaula.v1.Get
-	4,  // 4: karaula.v1.LinkReply.hello:type_name -> karaula.v1.HelloReply
-	8,  // 5: karaula.v1.LinkReply.rewind:type_name -> karaula.v1.RewindReply
-	15, // 6: karaula.v1.LinkReply.get:type_name -> karaula.v1.GetReply
-	16, // 7: karaula.v1.LinkReply.refusal:type_name -> karaula.v1.LinkRefusal
-	5,  // 8: karaula.v1.Hello.standing:type_name -> karaula.v1.Standing
-	5,  // 9: karaula.v1.HelloReply.standing:type_name -> karaula.v1.Standing
-	6,  // 10: karaula.v1.Standing.agreements:type_name -> karaula.v1.AgreementStanding
-	18, // 11: karaula.v1.Standing.own_heads:type_name -> karaula.v1.Head
-	18, // 12: karaula.v1.Standing.seen_heads:type_name -> karaula.v1.Head
-	10, // 13: karaula.v1.Get.card:type_name -> karaula.v1.GetCard
-	11, // 14: karaula.v1.Get.notices:type_name -> karaula.v1.GetNotices
-	12, // 15: karaula.v1.Get.agreement:type_name -> karaula.v1.GetAgreement
-	13, // 16: karaula.v1.Get.stubs:type_name -> karaula.v1.GetStatements
-	14, // 17: karaula.v1.Get.frontier:type_name -> karaula.v1.GetFrontier
-	13, // 18: karaula.v1.Get.statements:type_name -> karaula.v1.GetStatements
-	19, // [19:19] is the sub-list for method output_type
-	19, // [19:19] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	19, // 0: karaula.v1.LinkMessage.signature:type_name -> karaula.v1.Signature
+	5,  // 1: karaula.v1.LinkRequest.hello:type_name -> karaula.v1.Hello
+	9,  // 2: karaula.v1.LinkRequest.rewind:type_name -> karaula.v1.Rewind
+	11, // 3: karaula.v1.LinkRequest.get:type_name -> karaula.v1.Get
+	3,  // 4: karaula.v1.LinkRequest.offer:type_name -> karaula.v1.Offer
+	6,  // 5: karaula.v1.LinkReply.hello:type_name -> karaula.v1.HelloReply
+	10, // 6: karaula.v1.LinkReply.rewind:type_name -> karaula.v1.RewindReply
+	17, // 7: karaula.v1.LinkReply.get:type_name -> karaula.v1.GetReply
+	18, // 8: karaula.v1.LinkReply.refusal:type_name -> karaula.v1.LinkRefusal
+	4,  // 9: karaula.v1.LinkReply.offer:type_name -> karaula.v1.OfferReply
+	7,  // 10: karaula.v1.Hello.standing:type_name -> karaula.v1.Standing
+	7,  // 11: karaula.v1.HelloReply.standing:type_name -> karaula.v1.Standing
+	8,  // 12: karaula.v1.Standing.agreements:type_name -> karaula.v1.AgreementStanding
+	20, // 13: karaula.v1.Standing.own_heads:type_name -> karaula.v1.Head
+	20, // 14: karaula.v1.Standing.seen_heads:type_name -> karaula.v1.Head
+	12, // 15: karaula.v1.Get.card:type_name -> karaula.v1.GetCard
+	13, // 16: karaula.v1.Get.notices:type_name -> karaula.v1.GetNotices
+	14, // 17: karaula.v1.Get.agreement:type_name -> karaula.v1.GetAgreement
+	15, // 18: karaula.v1.Get.stubs:type_name -> karaula.v1.GetStatements
+	16, // 19: karaula.v1.Get.frontier:type_name -> karaula.v1.GetFrontier
+	15, // 20: karaula.v1.Get.statements:type_name -> karaula.v1.GetStatements
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_karaula_v1_link_proto_init() }
@@ -1521,14 +1660,16 @@ func file_karaula_v1_link_proto_init() {
 		(*LinkRequest_Hello)(nil),
 		(*LinkRequest_Rewind)(nil),
 		(*LinkRequest_Get)(nil),
+		(*LinkRequest_Offer)(nil),
 	}
 	file_karaula_v1_link_proto_msgTypes[2].OneofWrappers = []any{
 		(*LinkReply_Hello)(nil),
 		(*LinkReply_Rewind)(nil),
 		(*LinkReply_Get)(nil),
 		(*LinkReply_Refusal)(nil),
+		(*LinkReply_Offer)(nil),
 	}
-	file_karaula_v1_link_proto_msgTypes[9].OneofWrappers = []any{
+	file_karaula_v1_link_proto_msgTypes[11].OneofWrappers = []any{
 		(*Get_Card)(nil),
 		(*Get_Notices)(nil),
 		(*Get_Agreement)(nil),
@@ -1542,7 +1683,7 @@ func file_karaula_v1_link_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_karaula_v1_link_proto_rawDesc), len(file_karaula_v1_link_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

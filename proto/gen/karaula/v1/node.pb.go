@@ -3789,7 +3789,9 @@ type LinkStatus struct {
 	// Last error, without personal data.
 	Error string `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
 	// When the partner was last heard, microseconds since 1970 UTC.
-	HeardAt       int64 `protobuf:"varint,5,opt,name=heard_at,json=heardAt,proto3" json:"heard_at,omitempty"`
+	HeardAt int64 `protobuf:"varint,5,opt,name=heard_at,json=heardAt,proto3" json:"heard_at,omitempty"`
+	// The partner does not know our newest card: its broker lets us in by an earlier login only.
+	EarlierLogin  bool `protobuf:"varint,6,opt,name=earlier_login,json=earlierLogin,proto3" json:"earlier_login,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3857,6 +3859,13 @@ func (x *LinkStatus) GetHeardAt() int64 {
 		return x.HeardAt
 	}
 	return 0
+}
+
+func (x *LinkStatus) GetEarlierLogin() bool {
+	if x != nil {
+		return x.EarlierLogin
+	}
+	return false
 }
 
 // ChannelStatus is one channel.
@@ -5945,14 +5954,15 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x05links\x18\x06 \x03(\v2\x16.karaula.v1.LinkStatusR\x05links\x125\n" +
 	"\bchannels\x18\a \x03(\v2\x19.karaula.v1.ChannelStatusR\bchannels\x12\x1a\n" +
 	"\bwarnings\x18\b \x03(\tR\bwarnings\x12\x12\n" +
-	"\x04keys\x18\x0f \x03(\fR\x04keys\"\x7f\n" +
+	"\x04keys\x18\x0f \x03(\fR\x04keys\"\xa4\x01\n" +
 	"\n" +
 	"LinkStatus\x12\x14\n" +
 	"\x05party\x18\x01 \x01(\tR\x05party\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x14\n" +
 	"\x05since\x18\x03 \x01(\x03R\x05since\x12\x14\n" +
 	"\x05error\x18\x04 \x01(\tR\x05error\x12\x19\n" +
-	"\bheard_at\x18\x05 \x01(\x03R\aheardAt\"\xa0\x01\n" +
+	"\bheard_at\x18\x05 \x01(\x03R\aheardAt\x12#\n" +
+	"\rearlier_login\x18\x06 \x01(\bR\fearlierLogin\"\xa0\x01\n" +
 	"\rChannelStatus\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\tR\x05phase\x12\x12\n" +
