@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -31,6 +32,9 @@ type AgentOptions struct {
 	Config string           // name of the configuration file, written and reloaded
 	Keeper nkeys.KeyPair    // user of role keeper; not Plan's business, which knows its public half
 	Cert   *tls.Certificate // the broker's certificate, among Plan.Own's; nil: from Plan.TLS. See [Run]
+	// Held gives the broker's certificates whose keys are here, where the plan may come
+	// to ask for another one (Plan.Own.Server); nil: it never does.
+	Held func() []tls.Certificate
 
 	Poll  time.Duration // how often the plan is asked for; default 250 ms
 	Every time.Duration // how often streams and consumers are looked at without a change; default 1 min
@@ -58,6 +62,7 @@ type Agent struct {
 	nc     *nats.Conn
 	keeper *Keeper
 	flood  *floodWatch
+	cert   atomic.Pointer[tls.Certificate] // that the server shows; nil: from the plan's files
 
 	mu     sync.Mutex
 	status Status
@@ -105,6 +110,7 @@ func Start(ctx context.Context, o AgentOptions) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.cert.Store(o.Cert)
 	if o.Remote != nil { // a process of its own reads its key from a file
 		if err := WriteTLS(plan.TLS, *o.Cert); err != nil {
 			return nil, err
@@ -133,14 +139,14 @@ func (a *Agent) startEmbedded(ctx context.Context) (err error) {
 		return err
 	}
 	a.server, a.taken = a.broker, true
-	if a.nc, err = a.broker.Connect(subject.RoleKeeper, a.o.Keeper, a.o.Cert); err != nil {
+	if a.nc, err = a.broker.ConnectBy(subject.RoleKeeper, a.o.Keeper, a.present()); err != nil {
 		a.broker.Shutdown()
 	}
 	return err
 }
 
 func (a *Agent) startRemote(ctx context.Context) error {
-	r := &remote{o: *a.o.Remote, cert: a.o.Cert, log: a.o.Log}
+	r := &remote{o: *a.o.Remote, held: a.held, log: a.o.Log}
 	var err error
 	if a.nc, err = r.start(ctx, a.o.Keeper); err != nil {
 		return err
@@ -262,7 +268,7 @@ func diskFull(why string) bool {
 // barred partners out.
 func (a *Agent) hold(plan *Plan, now time.Time) {
 	plan.Listen, plan.StoreDir, plan.ServerName = a.live.Listen, a.live.StoreDir, a.live.ServerName
-	plan.Cluster = a.live.Cluster
+	plan.Cluster = a.live.Cluster.with(plan.Cluster)
 	plan.MaxStore = max(plan.MaxStore, a.live.MaxStore)
 	barred := a.flood.barred(now)
 	plan.Peers, plan.Auditors = slices.Clone(plan.Peers), slices.Clone(plan.Auditors)
@@ -287,7 +293,7 @@ func (a *Agent) change(ctx context.Context, plan Plan, now time.Time) {
 		failed = append(failed, err)
 	}
 	lost := losers(a.live, plan)
-	if err := a.reload(plan); err != nil {
+	if err := a.reload(ctx, plan); err != nil {
 		failed = append(failed, err)
 	}
 	for _, account := range lost {
@@ -305,10 +311,17 @@ func (a *Agent) change(ctx context.Context, plan Plan, now time.Time) {
 
 // reload writes the configuration and lets the server read it, if it says
 // something new or was not taken the last time.
-func (a *Agent) reload(plan Plan) error {
+func (a *Agent) reload(ctx context.Context, plan Plan) error {
 	changed, err := Prepare(plan, a.o.Config)
 	if err != nil {
 		return err
+	}
+	other, err := a.show(plan)
+	if err != nil {
+		return err
+	}
+	if other {
+		a.o.Log.Info("the broker shows the certificate that its card names first now")
 	}
 	if changed || !a.taken {
 		a.taken = false
@@ -320,6 +333,9 @@ func (a *Agent) reload(plan Plan) error {
 	}
 	a.live = plan
 	a.given(plan)
+	if other {
+		a.comeBack(ctx)
+	}
 	return nil
 }
 

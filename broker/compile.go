@@ -113,7 +113,11 @@ func writeCluster(t *text, p Plan) {
 	t.open("tls {")
 	t.line("cert_file: " + quote(p.TLS.Cert))
 	t.line("key_file: " + quote(p.TLS.Key))
-	t.line("ca_file: " + quote(p.TLS.Cert))
+	if len(p.Cluster.Pins) == 1 {
+		t.line("ca_file: " + quote(p.TLS.Cert))
+	} else {
+		t.note("ca_file: "+quote(p.TLS.CA), "the next certificate is in it, too; only the keys below are let in")
+	}
 	t.line("verify: true")
 	t.note("insecure: true", "the name in the certificate is not compared; the key is, below, in both directions")
 	t.line(`min_version: "1.3"`)

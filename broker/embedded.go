@@ -34,7 +34,7 @@ const (
 // file, as the stock command would run it, but for the listener's key.
 type Embedded struct {
 	file string           // the configuration, read again by Reload
-	cert *tls.Certificate // of the listener; nil: from the files that the configuration names
+	cert *tls.Certificate // of the listener, see Show; nil: from the files that the configuration names
 	log  *slog.Logger
 	stop func() bool // forgets the context
 	down sync.Once
@@ -42,7 +42,7 @@ type Embedded struct {
 	running atomic.Pointer[runningServer] // another one after [Embedded.again]
 	sick    string                        // why it must be started again; its agent's
 
-	mu    sync.Mutex
+	mu    sync.Mutex        // guards cert and taken
 	taken [sha256.Size]byte // of the configuration that the server runs
 }
 
@@ -152,19 +152,20 @@ func (e *Embedded) options() (*server.Options, [sha256.Size]byte, error) {
 	}
 	opts := &server.Options{NoSigs: true}
 	digest, text := sha256.Sum256(conf), string(conf)
-	if e.cert != nil {
+	cert := e.shown()
+	if cert != nil {
 		text = withoutTLSFiles(text)
 	}
 	if err := opts.ProcessConfigString(text); err != nil {
 		return nil, digest, err
 	}
-	if e.cert == nil {
+	if cert == nil {
 		return opts, digest, nil
 	}
 	if opts.TLSConfig == nil {
 		return nil, digest, errors.New("it has no TLS")
 	}
-	opts.TLSConfig.Certificates = []tls.Certificate{*e.cert}
+	opts.TLSConfig.Certificates = []tls.Certificate{*cert}
 	return opts, digest, nil
 }
 
@@ -270,6 +271,15 @@ func (e *Embedded) InProcess() nats.InProcessConnProvider { return e }
 // a change of the pins; without cert it waits 50 ms and is cut with every such
 // change, and comes back by itself.
 func (e *Embedded) Connect(role string, user nkeys.KeyPair, cert *tls.Certificate) (*nats.Conn, error) {
+	if cert == nil {
+		return e.ConnectBy(role, user, nil)
+	}
+	return e.ConnectBy(role, user, func() *tls.Certificate { return cert })
+}
+
+// ConnectBy is [Embedded.Connect] with a certificate that is asked for at each
+// handshake, so that it may be replaced.
+func (e *Embedded) ConnectBy(role string, user nkeys.KeyPair, cert func() *tls.Certificate) (*nats.Conn, error) {
 	public, err := user.PublicKey()
 	if err != nil {
 		return nil, problem.Wrap(problem.Locked, err, "the nkey of the %s cannot be used", role)
@@ -296,6 +306,21 @@ func (e *Embedded) Connect(role string, user nkeys.KeyPair, cert *tls.Certificat
 	return nc, nil
 }
 
+// Show puts another certificate in the place of the listener's, from the next
+// [Embedded.Reload] on.
+func (e *Embedded) Show(cert *tls.Certificate) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.cert = cert
+}
+
+// shown gives the listener's certificate; nil if it is in files.
+func (e *Embedded) shown() *tls.Certificate {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.cert
+}
+
 // logIn connects. On a machine that is busy a handshake may take longer than client
 // and server allow, which is no reason to give up: it is begun again.
 func (e *Embedded) logIn(opts []nats.Option) (*nats.Conn, error) {
@@ -308,10 +333,12 @@ func (e *Embedded) logIn(opts []nats.Option) (*nats.Conn, error) {
 }
 
 // inProcessTLS shows a certificate and checks none: both ends are this process.
-func inProcessTLS(cert *tls.Certificate) *tls.Config {
+func inProcessTLS(cert func() *tls.Certificate) *tls.Config {
 	return &tls.Config{
-		MinVersion:         tls.VersionTLS13,
-		Certificates:       []tls.Certificate{*cert},
+		MinVersion: tls.VersionTLS13,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return cert(), nil
+		},
 		InsecureSkipVerify: true, //nolint:gosec // the other end of a pipe within this process
 	}
 }

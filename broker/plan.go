@@ -49,7 +49,7 @@ type TLSFiles struct {
 type Cluster struct {
 	Listen string     // IP address and port for the other servers
 	Routes []string   // likewise of every server, this one included
-	Pins   [][32]byte // SHA-256 of the public keys (SPKI) that they may show
+	Pins   [][32]byte // SHA-256 of the public keys (SPKI) that they may show: the server's own first
 }
 
 // Users are the owner's own users: public user nkeys by role, and the
@@ -62,7 +62,8 @@ type Users struct {
 	Ops     []string   // sees the server's statistics
 	Pins    [][32]byte // SHA-256 of the public keys (SPKI) of their certificates
 	CertDER [][]byte   // their self-signed certificates
-	Server  [32]byte   // SHA-256 of the public key (SPKI) of the broker's own certificate
+	Server  [32]byte   // SHA-256 of the public key (SPKI) of the certificate that the broker shows
+	Held    [][32]byte // likewise of all whose keys the broker has
 }
 
 // Peer is a partner that may connect: at least one agreement with it is in

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"maps"
@@ -47,25 +48,66 @@ func OwnUsers(keys *keyring.Broker, own *card.Card) (Users, error) {
 			u.Pins, u.CertDER = append(u.Pins, c.Pin), append(u.CertDER, c.DER)
 		}
 	}
-	leaf, err := x509.ParseCertificate(keys.TLS.Certificate[0])
+	shown := Shown(keys, own)
+	leaf, err := x509.ParseCertificate(shown.Certificate[0])
 	if err != nil {
 		return Users{}, problem.Wrap(problem.Locked, err, "the broker's certificate cannot be read")
 	}
 	u.Server = keyring.Pin(leaf)
 	u.Pins, u.CertDER = append(u.Pins, u.Server), append(u.CertDER, leaf.Raw)
+	for _, c := range keys.Certificates() {
+		u.Held = append(u.Held, keyring.Pin(c.Leaf))
+	}
 	return u, nil
 }
 
+// Shown gives the certificate that a broker shows: the first one of its card whose
+// key is here. So the card is what switches from one to the next, at the same moment
+// at which partners begin to believe it. Without any of the card's it is the newest.
+func Shown(keys *keyring.Broker, own *card.Card) tls.Certificate {
+	for _, pin := range own.Pins(keyring.RoleBroker) {
+		if c := keys.Certificate(pin); c != nil {
+			return *c
+		}
+	}
+	return keys.TLS
+}
+
 // cluster adds what the configuration says about a cluster.
-func (p *Plan) cluster(cfg *node.Config) {
+func (p *Plan) cluster(cfg *node.Config, view *register.View) {
 	if !cfg.Cluster.On() {
 		return
 	}
 	here := cfg.Cluster.Here()
 	p.ServerName, p.Pair = here.Name, cfg.Pair.On()
 	p.Cluster = &Cluster{Listen: here.Route, Pins: [][32]byte{p.Own.Server}}
+	p.meanwhile(view.Cards(view.Self()))
 	for _, s := range cfg.Cluster.Servers {
 		p.Cluster.Routes = append(p.Cluster.Routes, s.Route)
+	}
+}
+
+// meanwhile lets the servers of a cluster, and their agents, know each other while
+// they go over from one certificate to the next, one after the other: by every
+// certificate that the newest card names, and by those that the card before it named
+// beside the one that is shown now, as long as their keys are kept. A certificate that
+// another one has replaced without such a card, because somebody may have its key, is
+// not among them.
+func (p *Plan) meanwhile(cards []*card.Card) {
+	p.Own.Pins, p.Own.CertDER = slices.Clone(p.Own.Pins), slices.Clone(p.Own.CertDER)
+	for i := len(cards) - 1; i >= max(0, len(cards)-2); i-- { // ascending by serial
+		if !slices.Contains(cards[i].Pins(keyring.RoleBroker), p.Own.Server) {
+			return
+		}
+		newest := i == len(cards)-1
+		for _, t := range cards[i].TLS {
+			if t.Role != keyring.RoleBroker || slices.Contains(p.Cluster.Pins, t.Pin) ||
+				!newest && !slices.Contains(p.Own.Held, t.Pin) {
+				continue
+			}
+			p.Cluster.Pins = append(p.Cluster.Pins, t.Pin)
+			p.Own.Pins, p.Own.CertDER = append(p.Own.Pins, t.Pin), append(p.Own.CertDER, t.DER)
+		}
 	}
 }
 
@@ -87,7 +129,7 @@ func PlanFrom(
 		TLS:      TLSFiles{Cert: layout.TLSCert(), Key: layout.TLSKey(), CA: layout.Partners()},
 		MaxStore: int64(cfg.Store.MaxBytes), OwnQuota: int64(cfg.Store.Quota), Replicas: cfg.Replicas, Own: own,
 	}
-	p.cluster(cfg)
+	p.cluster(cfg, view)
 	linked := map[string]bool{}
 	cards := map[string]*card.Card{}
 	for _, cv := range view.AllChannels() {

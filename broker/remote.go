@@ -2,18 +2,19 @@ package broker
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 
+	"karaula/internal/keyring"
 	"karaula/internal/problem"
 	"karaula/internal/subject"
 )
@@ -32,9 +33,11 @@ type RemoteOptions struct {
 // remote is such a server. It outlives the agent, and the agent it.
 type remote struct {
 	o    RemoteOptions
-	cert *tls.Certificate
+	held func() []tls.Certificate // the broker's, the shown one first
 	log  *slog.Logger
 	sys  *nats.Conn
+
+	tries atomic.Uint32 // handshakes so far
 }
 
 // start connects as keeper, and as ops, as soon as the server runs.
@@ -66,19 +69,25 @@ func (r *remote) connect(role string, user nkeys.KeyPair) (*nats.Conn, error) {
 	if err != nil {
 		return nil, problem.Wrap(problem.Locked, err, "the nkey of the %s cannot be used", role)
 	}
-	pin := sha256.Sum256(r.cert.Leaf.RawSubjectPublicKeyInfo)
 	return nats.Connect(
 		r.o.URL,
 		nats.Nkey(public, user.Sign),
 		nats.Secure(&tls.Config{
-			MinVersion:         tls.VersionTLS13,
-			Certificates:       []tls.Certificate{*r.cert},
+			MinVersion: tls.VersionTLS13,
+			// While the certificate is replaced, the server may know us by the one before it.
+			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+				list := r.held()
+				c := &list[int(r.tries.Add(1)-1)%len(list)]
+				return c, nil
+			},
 			InsecureSkipVerify: true, //nolint:gosec // VerifyConnection compares the key
 			VerifyConnection: func(s tls.ConnectionState) error {
-				if len(s.PeerCertificates) == 0 || sha256.Sum256(s.PeerCertificates[0].RawSubjectPublicKeyInfo) != pin {
-					return errors.New("the server does not show the broker's key")
+				for _, c := range r.held() {
+					if len(s.PeerCertificates) > 0 && keyring.Pin(c.Leaf) == keyring.Pin(s.PeerCertificates[0]) {
+						return nil
+					}
 				}
-				return nil
+				return errors.New("the server does not show the broker's key")
 			},
 		}),
 		nats.TLSHandshakeFirst(),

@@ -53,7 +53,7 @@ func (g *Gateway) Checks(ctx context.Context) []checkup.Check {
 		return []checkup.Check{checkup.Bad(checkup.Fail, checkup.GatewayRuns, "", "the gateway is starting",
 			"wait, then look at the node's log")}
 	}
-	out := []checkup.Check{g.runs(), g.brokerAnswers()}
+	out := []checkup.Check{g.runs(), g.brokerAnswers(), g.renewal()}
 	view, now := g.o.Register.View(), g.o.Now()
 	for _, cv := range view.Channels() {
 		phase := cv.PhaseAt(now)

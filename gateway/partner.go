@@ -38,7 +38,8 @@ type partner struct {
 	nc      *nats.Conn
 	client  *link.Client
 	card    [32]byte // the card the connection was made with
-	state   string   // up, down, unverified
+	login   login
+	state   string // up, down, unverified
 	since   time.Time
 	trouble string
 	last    map[string]string // what could not be taken in, and why
@@ -123,8 +124,9 @@ func (p *partner) look(ctx context.Context) {
 		p.enter("unverified", "no card of this party is known")
 		return
 	}
+	choices := len(p.g.logins())
 	p.mu.Lock()
-	stale := p.nc != nil && p.card != c.Digest
+	stale := p.nc != nil && p.card != c.Digest || p.login.another(p.nc, choices, p.g.o.Now())
 	p.mu.Unlock()
 	if stale {
 		p.hangUp()
@@ -146,8 +148,13 @@ func (p *partner) dial(ctx context.Context, c *card.Card) bool {
 	if nc != nil {
 		return nc.IsConnected()
 	}
+	list := p.g.logins()
+	p.mu.Lock()
+	by := p.login.next(list)
+	p.login.user, p.login.turn = by.User(), false
+	p.mu.Unlock()
 	nc, err := link.Dial(ctx, link.DialOptions{
-		Card: c, Self: p.g.self, Certificate: p.g.o.Keys.Keys().TLS, Nkey: p.g.o.Keys.Keys().NATS, Patient: true,
+		Card: c, Self: p.g.self, Certificate: by.TLS, Nkey: by.NATS, Patient: true,
 		OnUp:      func() { p.up() },
 		OnDown:    func() { p.enter("down", "the connection was lost") },
 		OnTrouble: func(t link.Trouble) { p.count(string(t)); p.note(string(t)) },
@@ -262,6 +269,7 @@ func (p *partner) greet(ctx context.Context) {
 	if client == nil {
 		return
 	}
+	p.offer(ctx, client, view)
 	theirs, err := client.Hello(ctx, p.g.standing(view, p.code))
 	if code := answerCode(err); code != "" {
 		p.count(code)

@@ -10,6 +10,7 @@ import (
 	"karaula/gateway/diary"
 	"karaula/gateway/pair"
 	"karaula/internal/agreement"
+	"karaula/internal/checkup"
 	"karaula/internal/register"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
@@ -44,6 +45,9 @@ func (g *Gateway) status(context.Context) *karaulav1.StatusResponse {
 	}
 	s.Warnings = append(s.Warnings, g.stockFaults()...)
 	s.Warnings = append(s.Warnings, g.registerTrouble(view)...)
+	if r := g.renewal(); g.begun.Load() && r.State == checkup.Warn {
+		s.Warnings = append(s.Warnings, "a renewal of link keys is unfinished: "+r.Text)
+	}
 	s.Keys = g.heldKeys()
 	s.Links = g.linkStatus()
 	for _, cv := range view.Channels() {
@@ -82,12 +86,17 @@ func (g *Gateway) registerTrouble(view *register.View) []string {
 }
 
 func (g *Gateway) linkStatus() []*karaulav1.LinkStatus {
+	own, named := g.o.Register.View().Card(g.self)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	var out []*karaulav1.LinkStatus
 	for _, p := range g.partners {
+		behind := false
+		if named {
+			behind, _ = p.behind(own)
+		}
 		p.mu.Lock()
-		l := &karaulav1.LinkStatus{Party: p.code, State: p.state, Since: p.since.UnixMicro(), Error: p.trouble}
+		l := &karaulav1.LinkStatus{Party: p.code, State: p.state, Since: p.since.UnixMicro(), Error: p.trouble, EarlierLogin: behind}
 		if !p.heardAt.IsZero() {
 			l.HeardAt = p.heardAt.UnixMicro()
 		}

@@ -12,7 +12,7 @@ import (
 // are not there. Existing ones are left to the broker that runs on them.
 func writeMissing(p broker.Plan, keys *keyring.Broker) error {
 	if !exists(p.TLS.Cert) || !exists(p.TLS.Key) {
-		if err := broker.WriteTLS(p.TLS, keys.TLS); err != nil {
+		if err := broker.WriteTLS(p.TLS, *keys.Certificate(p.Own.Server)); err != nil {
 			return err
 		}
 	}

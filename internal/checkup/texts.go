@@ -70,7 +70,7 @@ func ownEnds(c *card.Card) []End {
 	for _, t := range c.TLS {
 		if leaf, err := x509.ParseCertificate(t.DER); err == nil && !seen["tls "+t.Role] {
 			seen["tls "+t.Role] = true
-			out = append(out, End{TLSExpiry, t.Role, leaf.NotAfter, "no command renews it yet; a new node has a new one"})
+			out = append(out, End{TLSExpiry, t.Role, leaf.NotAfter, "karaula key renew --dir DIR"})
 		}
 	}
 	return out

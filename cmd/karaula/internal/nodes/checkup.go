@@ -60,7 +60,7 @@ func (n *Node) checks(ctx context.Context) []checkup.Check {
 	list := append(place.Checks(ctx), checkup.Texts(n.Register, n.Config, now)...)
 	list = append(list, n.jump(now))
 	if own, ok := n.Register.View().Card(n.Config.Party); ok && n.Config.Broker.URL == "" {
-		list = append(list, checkup.Listens(ctx, n.listens(), own, n.cert))
+		list = append(list, checkup.Listens(ctx, n.listens(), own, n.client(own)))
 	}
 	if n.Agent == nil {
 		return append(list, checkup.Skip(checkup.BrokerPlan, "", "the broker runs apart; its log says if its plan is not in force"))

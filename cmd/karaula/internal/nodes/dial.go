@@ -1,7 +1,6 @@
 package nodes
 
 import (
-	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"slices"
@@ -10,10 +9,10 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"karaula/internal/card"
 	"karaula/internal/keyring"
 	"karaula/internal/node"
 	"karaula/internal/problem"
-	"karaula/internal/register"
 	"karaula/internal/subject"
 )
 
@@ -21,12 +20,13 @@ import (
 const ownTimeout = 5 * time.Second
 
 // dialOwn connects to the own broker in another process: TLS with the pins of
-// the own card, the gateway's certificate and its user of role gateway.
-func dialOwn(cfg *node.Config, view *register.View, keys *keyring.Gateway) (*nats.Conn, error) {
-	own, err := view.OwnCard()
-	if err != nil {
+// the own card, the gateway's certificate and its user of role gateway. Card and
+// certificate are looked up at each handshake: they may have been renewed.
+func (n *Node) dialOwn() (*nats.Conn, error) {
+	if _, err := n.Register.View().OwnCard(); err != nil {
 		return nil, err
 	}
+	cfg, keys := n.Config, n.keys.Keys()
 	user, err := keyring.User(keys.Own)
 	if err != nil {
 		return nil, problem.Wrap(problem.Locked, err, "the gateway's nkey cannot be used")
@@ -34,7 +34,7 @@ func dialOwn(cfg *node.Config, view *register.View, keys *keyring.Gateway) (*nat
 	return nats.Connect(ownURLs(cfg),
 		nats.DontRandomize(),
 		nats.Nkey(user, keys.Own.Sign),
-		nats.Secure(pinned(keys.TLS, own.Pins(keyring.RoleBroker))),
+		nats.Secure(n.pinned()),
 		nats.TLSHandshakeFirst(),
 		nats.CustomInboxPrefix(subject.Inbox(subject.RoleGateway)),
 		nats.Name(subject.RoleGateway),
@@ -71,19 +71,47 @@ func ownURLs(cfg *node.Config) string {
 var errNotPinned = errors.New("the broker's key is not the one that the own card names")
 
 // pinned is a TLS client that knows its server by key and nothing else.
-func pinned(cert tls.Certificate, pins [][32]byte) *tls.Config {
+func (n *Node) pinned() *tls.Config {
 	return &tls.Config{
-		MinVersion:         tls.VersionTLS13,
-		Certificates:       []tls.Certificate{cert},
+		MinVersion: tls.VersionTLS13,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return n.login(), nil
+		},
 		InsecureSkipVerify: true, //nolint:gosec // names and authorities mean nothing here: VerifyConnection compares the key
 		VerifyConnection: func(s tls.ConnectionState) error {
-			if len(s.PeerCertificates) == 0 {
-				return errNotPinned
-			}
-			if !slices.Contains(pins, sha256.Sum256(s.PeerCertificates[0].RawSubjectPublicKeyInfo)) {
+			own, err := n.Register.View().OwnCard()
+			if err != nil || len(s.PeerCertificates) == 0 ||
+				!slices.Contains(own.Pins(keyring.RoleBroker), keyring.Pin(s.PeerCertificates[0])) {
 				return errNotPinned
 			}
 			return nil
 		},
 	}
+}
+
+// login gives the certificate with which the gateway meets the own broker now.
+func (n *Node) login() *tls.Certificate {
+	n.keys.Refresh()
+	own, err := n.Register.View().OwnCard()
+	if err != nil {
+		return &n.keys.Keys().TLS
+	}
+	c := own.Client(n.keys.Keys())
+	return &c
+}
+
+// client gives a certificate of ours that the own broker lets in.
+func (n *Node) client(own *card.Card) tls.Certificate {
+	if n.keys != nil {
+		return own.Client(n.keys.Keys())
+	}
+	held := n.held()
+	for _, pin := range own.Pins(keyring.RoleBroker) { // the one that it shows, as broker.Shown
+		for _, c := range held {
+			if keyring.Pin(c.Leaf) == pin {
+				return c
+			}
+		}
+	}
+	return held[0]
 }

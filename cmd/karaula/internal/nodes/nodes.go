@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"sync"
@@ -54,8 +55,8 @@ type Node struct {
 
 	o      Options
 	keys   *keyring.Live
-	cert   tls.Certificate // of the broker, or else of the gateway
-	api    tls.Certificate // of the interface over the network, if there is one
+	held   func() []tls.Certificate // of the broker; nil if only the gateway runs here
+	api    tls.Certificate          // of the interface over the network, if there is one
 	reg    *prometheus.Registry
 	stop   []context.CancelFunc // in the order of stopping
 	done   []chan error
@@ -100,7 +101,6 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 		if n.keys, err = keyring.OpenLive(layout.GatewayKeys(), o.Passphrase); err != nil {
 			return nil, err
 		}
-		n.cert = n.keys.Keys().TLS
 		if err := n.loadAPI(); err != nil {
 			return nil, err
 		}
@@ -191,22 +191,37 @@ func (n *Node) run(ctx context.Context, f func(context.Context) error) {
 }
 
 func (n *Node) startBroker(ctx context.Context) error {
-	keys, err := keyring.LoadBroker(n.Layout.BrokerKeys(), n.o.Passphrase)
+	live, err := keyring.OpenLiveBroker(n.Layout.BrokerKeys(), n.o.Passphrase)
 	if err != nil {
 		return err
 	}
+	own, err := n.Register.View().OwnCard()
+	if err != nil {
+		return err
+	}
+	keys := live.Keys()
 	if !n.Config.Cluster.On() {
 		n.leftKey()
 	}
-	n.cert = keys.TLS
+	shown := broker.Shown(keys, own)
+	locked := fmt.Sprint(error(nil))
 	plan := func() (broker.Plan, time.Time, error) {
-		return planOf(n.Layout, n.Config, n.Register.View(), keys, time.Now())
+		view := n.Register.View() // first: keys are written before the card that names them
+		live.Refresh()
+		if why := fmt.Sprint(live.Err()); why != locked {
+			if locked = why; live.Err() != nil { // a right that ends must end all the same
+				n.o.Logger.Error("the broker's keys have changed and cannot be read; the old ones stay in use", "why", why)
+			}
+		}
+		return planOf(n.Layout, n.Config, view, live.Keys(), time.Now())
 	}
+	n.held = func() []tls.Certificate { return live.Keys().Certificates() }
 	o := broker.AgentOptions{
 		Plan:   plan,
 		Config: n.Layout.NATSConf(),
 		Keeper: keys.Keeper,
-		Cert:   &keys.TLS,
+		Cert:   &shown,
+		Held:   n.held,
 		Log:    n.o.Logger.With("part", "broker"),
 		Now:    time.Now,
 	}
@@ -239,9 +254,9 @@ func (n *Node) startGateway(ctx context.Context) error {
 // here, over TLS with the own card's pins otherwise.
 func (n *Node) connect(context.Context) (*nats.Conn, error) {
 	if n.Agent != nil && n.Agent.Broker() != nil {
-		return n.Agent.Broker().Connect(subject.RoleGateway, n.keys.Keys().Own, &n.keys.Keys().TLS)
+		return n.Agent.Broker().ConnectBy(subject.RoleGateway, n.keys.Keys().Own, n.login)
 	}
-	return dialOwn(n.Config, n.Register.View(), n.keys.Keys())
+	return n.dialOwn()
 }
 
 // Ready is closed when the gateway's channels are open.
