@@ -43,6 +43,7 @@ var results = map[string]result{
 	"karaula card take":         cardIssueResult{},
 	"karaula card confirm":      confirmResult{},
 	"karaula key list":          keyListResult{},
+	"karaula key renew":         renewResult{},
 	"karaula key rotate":        cardIssueResult{},
 	"karaula key root change":   rootResult{},
 	"karaula key root sign":     rootResult{},

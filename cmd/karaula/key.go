@@ -23,7 +23,7 @@ func newKey(a *app) *cobra.Command {
 new ones; the old ones stay, sealed, until nothing needs them any more. A revocation
 ends a stolen key at a place of each ledger, and partners obey it at once. The root
 key itself is replaced with karaula key root.`,
-		newKeyList(a), newKeyRotate(a), newKeyRevoke(a), newKeyPrune(a), newKeyDrill(a), newKeyRoot(a))
+		newKeyList(a), newKeyRotate(a), newKeyRenew(a), newKeyRevoke(a), newKeyPrune(a), newKeyDrill(a), newKeyRoot(a))
 }
 
 // loadPatience is how long a running node may take to open new keys.

@@ -9,9 +9,8 @@ import (
 // Proxy stands between two nodes: partners dial its address, and it dials the
 // node. It can be cut, slowed down, or left with connections that carry nothing.
 type Proxy struct {
-	target string
-
 	mu     sync.Mutex
+	target string
 	wake   *sync.Cond
 	listen net.Listener // nil while cut
 	addr   string
@@ -43,6 +42,13 @@ func newProxyAt(host, target string) (*Proxy, error) {
 // Addr is where partners dial.
 func (p *Proxy) Addr() string { return p.addr }
 
+// Divert leads new connections elsewhere.
+func (p *Proxy) Divert(target string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = target
+}
+
 // Passed gives how many bytes went through so far, both ways.
 func (p *Proxy) Passed() int64 {
 	p.mu.Lock()
@@ -67,7 +73,10 @@ func (p *Proxy) accept(l net.Listener) {
 
 // join connects one incoming connection with the target.
 func (p *Proxy) join(in net.Conn) {
-	out, err := net.DialTimeout("tcp", p.target, 5*time.Second) //nolint:noctx // bounded
+	p.mu.Lock()
+	target := p.target
+	p.mu.Unlock()
+	out, err := net.DialTimeout("tcp", target, 5*time.Second) //nolint:noctx // bounded
 	if err != nil {
 		_ = in.Close() // the partner sees that nobody is there
 		return

@@ -23,6 +23,8 @@ type CardOptions struct {
 	// together if there are none.
 	Rotate bool
 	Uses   []karaulav1.KeyUse
+	// Renew makes new TLS keys and a new login, or goes over to them.
+	Renew Renewal
 	// Revoke is added to the revocations of the card before.
 	Revoke []card.Revocation
 	// RootKey is the file of the root key; empty means beside the folder.
@@ -148,15 +150,14 @@ func (i *issue) draft(ctx context.Context, o CardOptions) (*card.Card, error) {
 		return nil, err
 	}
 	defer unlock()
-	g, err := keyring.LoadGateway(i.layout.GatewayKeys(), o.Passphrase)
+	g, b, err := i.keys(o.Passphrase)
 	if err != nil {
 		return nil, err
 	}
-	b, err := keyring.LoadBroker(i.layout.BrokerKeys(), o.Passphrase)
-	if err != nil {
+	if err := i.renew(g, b, o); err != nil {
 		return nil, err
 	}
-	changed := o.Rotate
+	changed := o.Rotate || o.Renew != NoRenewal
 	if o.Rotate {
 		if err := g.Rotate(o.Now, o.Uses...); err != nil {
 			return nil, err
@@ -173,7 +174,7 @@ func (i *issue) draft(ctx context.Context, o CardOptions) (*card.Card, error) {
 	if !changed && !made {
 		return next, nil
 	}
-	if err := g.Replace(i.layout.GatewayKeys(), o.Passphrase); err != nil {
+	if err := i.keep(g, b, o); err != nil {
 		return nil, err
 	}
 	return next, i.loaded(ctx, next, o)
@@ -230,9 +231,13 @@ func (i *issue) loaded(ctx context.Context, next *card.Card, o CardOptions) erro
 
 // holds refuses a card with keys whose private halves are not here.
 func (i *issue) holds(c *card.Card, pass keyring.Passphrase) error {
-	g, err := keyring.LoadGateway(i.layout.GatewayKeys(), pass)
+	g, b, err := i.keys(pass)
 	if err != nil {
 		return err
+	}
+	if !shows(c, g, b) {
+		return problem.New(problem.Conflict, "the card names certificates or a login that are not in %s; it was not taken in", i.layout.Dir).
+			WithHint("copy gateway/keys and broker/keys from the machine where the request was made, or make the request again on this one")
 	}
 	for _, k := range c.Keys {
 		if !slices.ContainsFunc(g.Held(), func(h keyring.Held) bool { return h.ID == k.ID }) {
