@@ -68,6 +68,7 @@ var results = map[string]result{
 	"karaula run":               runResult{},
 	"karaula broker run":        runResult{},
 	"karaula broker agent":      runResult{},
+	"karaula broker sweep":      sweepResult{},
 	"karaula gateway run":       runResult{},
 	"karaula gateway takeover":  takeoverResult{},
 	"karaula api init":          apiInitResult{},

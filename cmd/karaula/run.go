@@ -100,6 +100,7 @@ it, but learns of no change.`,
 			"  karaula broker agent --dir al\n  nats-server -c al/broker/nats.conf",
 			parts{broker: true, agent: true},
 		),
+		newBrokerSweep(a),
 	)
 }
 

@@ -115,8 +115,8 @@ func (c *Cluster) Start(ctx context.Context) error {
 	return nil
 }
 
-// Serve starts the server of a machine, whose agent is there or has been, and
-// waits until it listens.
+// Serve sweeps the store of a machine, whose agent is there or has been, starts its server
+// and waits until it listens.
 func (c *Cluster) Serve(ctx context.Context, n *Node) error {
 	err := Until(ctx, func() string {
 		if _, err := os.Stat(node.Layout{Dir: n.Dir}.NATSConf()); err != nil {

@@ -192,6 +192,9 @@ func TestClusterRollingRestart(t *testing.T) {
 	must(t, r["al"].Await(patient(t), 3))
 	for _, n := range w.Cluster.Machines {
 		ctx := patient(t)
+		if a, err := n.Offline(ctx, "broker", "sweep", "--dir", n.Dir); err != nil || a.Code != 8 || !strings.Contains(a.Err, "nothing was swept") {
+			t.Errorf("the store of a running server: exit code %d, %v: %s", a.Code, err, a.Err)
+		}
 		o.note("server restarted")
 		must(t, n.StopParts(Server))
 		must(t, w.Cluster.Serve(ctx, n))

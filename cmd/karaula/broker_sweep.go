@@ -1,0 +1,96 @@
+package main
+
+import (
+	"errors"
+	"net"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"karaula/broker/sweep"
+	"karaula/internal/node"
+	"karaula/internal/problem"
+)
+
+// sweepResult says what was found in a store.
+type sweepResult struct {
+	Streams     int      `json:"streams"`
+	Blocks      int      `json:"blocks"`
+	Bytes       int64    `json:"bytes"`
+	Overwritten int      `json:"overwritten"` // messages that were noted as deleted and still there
+	Leftovers   int      `json:"leftovers"`   // files that were removed
+	Unread      []unread `json:"unread"`      // files that could not be swept, or not to their end
+}
+
+type unread struct {
+	File string `json:"file"`
+	Why  string `json:"why"`
+}
+
+func (r sweepResult) page(p *page) {
+	p.line("%d messages overwritten, %d files removed; %d blocks of %d streams looked through", r.Overwritten, r.Leftovers, r.Blocks, r.Streams)
+	for _, u := range r.Unread {
+		p.line("not swept: %s: %s", u.File, u.Why)
+	}
+}
+
+func newBrokerSweep(a *app) *cobra.Command {
+	var dir string
+	c := &cobra.Command{
+		Use:   "sweep --dir DIR",
+		Short: "overwrite what an interrupted erasure left in a cluster's server",
+		Long: `Run it on each of a cluster's machines before its nats-server starts; the unit
+does. A server that was stopped in the middle of an erasure, or failed at it, has
+noted a message as deleted and not overwritten it, and never does by itself. This
+overwrites it. Nothing else is changed; what cannot be read is named and left.
+
+While the server runs nothing is done. A broker that runs within karaula needs no
+such command: it does this by itself whenever it starts.`,
+		Example: "  karaula broker sweep --dir al && nats-server -c al/broker/nats.conf",
+		Args:    positional(),
+	}
+	dirFlag(c, &dir)
+	c.RunE = func(*cobra.Command, []string) error { return a.sweep(dir) }
+	return c
+}
+
+func (a *app) sweep(dir string) error {
+	cfg, err := node.Load(dir)
+	if err != nil {
+		return err
+	}
+	if !cfg.Cluster.On() {
+		return problem.New(problem.Invalid, "node.yaml names no cluster; nothing was swept").
+			WithHint("the broker of this node sweeps its store by itself whenever it starts")
+	}
+	for _, address := range []string{cfg.Listen, cfg.Cluster.Here().Route} {
+		if err := unused(address); err != nil {
+			return err
+		}
+	}
+	r, err := sweep.Store(node.Layout{Dir: dir}.Store())
+	if err != nil {
+		return err
+	}
+	out := sweepResult{
+		Streams: r.Streams, Blocks: r.Blocks, Bytes: r.Bytes, Overwritten: r.Overwritten, Leftovers: r.Leftovers, Unread: []unread{},
+	}
+	for _, u := range r.Unread {
+		out.Unread = append(out.Unread, unread(u))
+	}
+	return a.show(out)
+}
+
+// unused fails if something listens at an address, which is the server, or will be
+// taken for it. Where it cannot be listened at for another reason, no server can.
+func unused(address string) error {
+	l, err := net.Listen("tcp", address) //nolint:noctx // at once
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return problem.Wrap(problem.Conflict, err, "something listens at %s, probably the server; nothing was swept", address).
+			WithHint("stop nats-server first: what it has open must not be changed")
+	}
+	if err != nil {
+		return nil //nolint:nilerr // as it says above
+	}
+	return l.Close()
+}
