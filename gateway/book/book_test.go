@@ -127,3 +127,27 @@ func TestIDTextComesBack(t *testing.T) {
 		}
 	}
 }
+
+// A recipient that has lost what it received may say more than once what it did with
+// it: what was accepted stays so, and what it has erased again counts from then on.
+func TestAnAnswerIsNotTakenBack(t *testing.T) {
+	t.Parallel()
+	b := book.New()
+	b.Receipt("me", receipt(3), 10)
+	again := receipt(4, &karaulav1.ReceiptException{Seq: 2, Class: karaulav1.VerdictClass_VERDICT_CLASS_EXPIRED, JudgedAt: 20},
+		&karaulav1.ReceiptException{Seq: 4, Class: karaulav1.VerdictClass_VERDICT_CLASS_EXPIRED, JudgedAt: 20})
+	for _, at := range []int64{5, 25, 15} {
+		again.Erasures = []*karaulav1.Erasure{{Seq: 3, DoneAt: at}}
+		b.Receipt("me", again, 20)
+	}
+	for seq, want := range map[uint64]karaulav1.DeliveryState{
+		2: karaulav1.DeliveryState_DELIVERY_STATE_ACCEPTED, 4: karaulav1.DeliveryState_DELIVERY_STATE_LAPSED,
+	} {
+		if d := b.Delivery(ledger.ID{1}, "me", 1, seq); d.GetState() != want {
+			t.Errorf("%d: %v", seq, d)
+		}
+	}
+	if d := b.Delivery(ledger.ID{1}, "me", 1, 3); d.GetErasedAt() != 25 {
+		t.Errorf("3: %v", d)
+	}
+}

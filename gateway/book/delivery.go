@@ -44,19 +44,19 @@ func (b *Book) Receipt(party string, r *karaulav1.LedgerReceipt, at int64) []Ent
 		p = &progress{exceptions: map[uint64]*karaulav1.ReceiptException{}, erasures: map[uint64]*karaulav1.Erasure{}}
 		b.progress[key] = p
 	}
-	for _, x := range r.GetExceptions() {
-		if p.exceptions[x.GetSeq()] == nil {
-			p.exceptions[x.GetSeq()] = x
-		}
-	}
-	for _, x := range r.GetErasures() {
-		if p.erasures[x.GetSeq()] == nil {
-			p.erasures[x.GetSeq()] = x
-		}
-	}
 	before := uint64(0)
 	if n := len(p.marks); n > 0 {
 		before = p.marks[n-1].judgedTo
+	}
+	for _, x := range r.GetExceptions() { // what was once accepted is not refused later
+		if x.GetSeq() > before && p.exceptions[x.GetSeq()] == nil {
+			p.exceptions[x.GetSeq()] = x
+		}
+	}
+	for _, x := range r.GetErasures() { // what came again is erased again: the last one counts
+		if old := p.erasures[x.GetSeq()]; old == nil || x.GetDoneAt() > old.GetDoneAt() {
+			p.erasures[x.GetSeq()] = x
+		}
 	}
 	if r.GetJudgedTo() <= before {
 		return nil

@@ -28,6 +28,8 @@ type docket struct {
 	asideAt      time.Time // when
 	toldContest  bool
 	worthTelling bool // something other than a receipt or heartbeat was judged
+
+	said map[uint64]said // by epoch, of those that have not begun here, or not again
 }
 
 type heldItem struct {
@@ -52,16 +54,22 @@ func (d *docket) judgedTo() uint64 {
 // begin has the docket begin behind a size: what was said before is not this
 // party's, and no receipt of it speaks of that.
 func (d *docket) begin(epoch, size uint64, root [32]byte) {
-	if size > 0 {
-		d.epoch, d.last, d.receipted, d.toldRoot = epoch, size, size, root
+	if size == 0 {
+		return
 	}
+	d.epoch, d.last = epoch, size
+	if size > d.receipted {
+		d.receipted, d.toldRoot = size, root
+	}
+	d.recall(epoch)
 }
 
 // enter takes in one verdict.
 func (d *docket) enter(it *item, j Judged) {
 	pos := it.placement.Position
 	if pos.Epoch > max(d.epoch, 1) { // what was told of the first is no news when it comes again
-		*d = docket{toldAside: d.toldAside, asideAt: d.asideAt}
+		*d = docket{toldAside: d.toldAside, asideAt: d.asideAt, doubtful: d.doubtful, said: d.said}
+		d.recall(pos.Epoch)
 	}
 	d.epoch = max(d.epoch, pos.Epoch)
 	at, held := d.findHeld(pos)
@@ -188,11 +196,16 @@ func (b *Inbox) Receipted(r *karaulav1.LedgerReceipt) {
 		d.toldAside, d.asideAt = r.GetQuarantined(), b.cfg.Now()
 	}
 	b.told.add(r)
-	d.toldContest = d.toldContest || r.GetContested() != nil
-	if r.GetEpoch() == max(d.epoch, 1) {
-		d.told(r.GetErasures())
+	switch epoch := max(d.epoch, 1); {
+	case r.GetEpoch() > epoch:
+		d.saidOf(r)
+		return
+	case r.GetEpoch() < epoch:
+		return
 	}
-	if r.GetEpoch() != max(d.epoch, 1) || r.GetJudgedTo() < d.receipted {
+	d.toldContest = d.toldContest || r.GetContested() != nil
+	d.told(r.GetErasures())
+	if r.GetJudgedTo() < d.receipted {
 		return
 	}
 	d.receipted = r.GetJudgedTo()

@@ -139,10 +139,11 @@ type Inbox struct {
 	aside      allowance       // of what is put aside and told of
 	handled    uint64          // the partner's stream sequence up to which nothing is missing
 
-	asked map[[32]byte]time.Time // texts, by the judging goroutine
-	acks  chan Delivery          // holds the newest one to acknowledge
-	judge chan []*item
-	done  sync.WaitGroup
+	asked  map[[32]byte]time.Time                   // texts, by the judging goroutine
+	before map[border.Position]*karaulav1.Judgement // of what a start did not find in the IN stream
+	acks   chan Delivery                            // holds the newest one to acknowledge
+	judge  chan []*item
+	done   sync.WaitGroup
 }
 
 // item is a stored statement on its way to a verdict.

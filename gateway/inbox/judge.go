@@ -84,25 +84,33 @@ func (b *Inbox) judgeItems(ctx context.Context, items []*item) {
 	}
 	wg.Wait()
 	for i, it := range items {
-		b.fetchText(ctx, it, verdicts[i])
+		if b.judgedBefore(it) == nil {
+			b.fetchText(ctx, it, verdicts[i])
+		}
 	}
 	items, verdicts = b.news(items, verdicts)
 	judged := make([]Judged, len(items))
+	var fresh []Judged
 	seen := batch{}
 	for i, it := range items {
-		seen.enter(it, &verdicts[i])
-		judged[i] = Judged{
-			Placement: &it.placement, Verdict: verdicts[i], StreamSeq: it.streamSeq,
-			Judgement: verdicts[i].Judgement(&it.placement, now), ErasedAt: it.erasedAt,
+		j := Judged{Placement: &it.placement, Verdict: verdicts[i], StreamSeq: it.streamSeq, ErasedAt: it.erasedAt}
+		seen.enter(it, &j.Verdict)
+		if j.Judgement = b.judgedBefore(it); j.Judgement != nil {
+			j.uphold()
+		} else {
+			j.Judgement = j.Verdict.Judgement(&it.placement, now)
+			fresh = append(fresh, j)
 		}
+		judged[i] = j
 	}
-	if !b.record(ctx, judged) {
+	if !b.record(ctx, fresh) {
 		return
 	}
 	for i, j := range judged {
 		b.enter(items[i], j)
 		b.cfg.OnJudged(j)
 		b.claim(j.Placement)
+		delete(b.before, j.Placement.Position)
 		if j.Verdict.Class == karaulav1.VerdictClass_VERDICT_CLASS_HELD {
 			items[i].sleep()
 		}

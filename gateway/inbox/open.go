@@ -189,6 +189,7 @@ func (b *Inbox) readBack(ctx context.Context, before *past) ([]*item, error) {
 	for _, epoch := range slices.Sorted(maps.Keys(before.contest)) {
 		b.contests = append(b.contests, *before.contest[epoch])
 	}
+	b.before = before.judged
 	return r.open, err
 }
 
@@ -217,7 +218,9 @@ func (r *reading) take(raw []byte, h nats.Header, streamSeq uint64, erasedAt int
 	}
 	r.remember(&p, streamSeq)
 	it.root = r.led.Tree.Root()
-	if !r.replay(it, r.before.judged[p.Position]) {
+	j := r.before.judged[p.Position]
+	delete(r.before.judged, p.Position) // what is left was lost here
+	if !r.replay(it, j) {
 		it.sleep()
 		r.open = append(r.open, it)
 	}
@@ -244,16 +247,13 @@ func (r *reading) fill() (found bool) {
 // replay enters a verdict that was made before this start; false if there is
 // none that is final and about these bytes.
 func (b *Inbox) replay(it *item, j *karaulav1.Judgement) bool {
-	if j == nil || string(j.GetDigest()) != string(it.placement.Leaf[:]) ||
-		j.GetClass() == karaulav1.VerdictClass_VERDICT_CLASS_HELD {
+	if !final(it, j) {
 		return false
 	}
 	judged := Judged{
 		Placement: &it.placement, StreamSeq: it.streamSeq, Judgement: j, Replayed: true, ErasedAt: it.erasedAt,
-		Verdict: border.Verdict{Class: j.GetClass(), Code: j.GetCode(), Rules: j.GetRules()},
+		Verdict: verdictOf(j),
 	}
-	copy(judged.Verdict.Agreement[:], j.GetAgreement())
-	copy(judged.Verdict.Card[:], j.GetCard())
 	b.docket.enter(it, judged)
 	if it.erasedAt > 0 {
 		b.docket.erased(it.placement.Position, it.erasedAt)
