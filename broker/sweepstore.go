@@ -24,7 +24,7 @@ func sweepStore(store string, log *slog.Logger) error {
 	for _, u := range r.Unread[:min(len(r.Unread), toldUnread)] {
 		log.Warn("a file of the store could not be swept; an interrupted erasure would stay in it", "file", u.File, "why", u.Why)
 	}
-	log.Info("swept the store", "streams", r.Streams, "blocks", r.Blocks, "bytes", r.Bytes, "unread", len(r.Unread),
+	log.Info("swept the store", "streams", r.Streams, "blocks", r.Blocks, "bytes", r.Bytes, "unnoted", r.Unnoted, "unread", len(r.Unread),
 		"took", time.Since(begin).Round(time.Millisecond).String())
 	return err
 }

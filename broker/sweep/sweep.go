@@ -18,8 +18,9 @@ type Report struct {
 	Streams, Blocks int
 	Bytes           int64 // of the blocks
 
-	// Overwritten are messages that were noted as deleted and still there.
-	Overwritten int
+	// Overwritten are messages that a tombstone notes as deleted and that were still
+	// there; Unnoted are others that the server remembers as deleted.
+	Overwritten, Unnoted int
 	// Leftovers are files that were written to take a block's place and never did.
 	Leftovers int
 	// Unread are the blocks that could not be checked, or not to their end.
@@ -38,9 +39,6 @@ var (
 	blockName = regexp.MustCompile(`^([0-9]{1,10})\.blk$`)
 	leftover  = regexp.MustCompile(`^[0-9]{1,10}\.(blk\.tmp|new)$`)
 )
-
-// stateFile is what the server remembers of a stream's blocks between two starts.
-const stateFile = "index.db"
 
 // Store sweeps the store of a nats-server, its configuration's store_dir, of which a
 // part may be missing. A block that cannot be read is left as it is and stands in the
@@ -67,6 +65,7 @@ func Store(dir string) (Report, error) {
 type stream struct {
 	dir, name string
 	deleted   map[name]bool // by the tombstones of the blocks read so far
+	memory    memory        // what the server remembers
 	buf       []byte
 	fresh     bool // the server's memory of the blocks was taken away
 	report    *Report
@@ -102,6 +101,7 @@ func (s *stream) sweep() error {
 		}
 	}
 	slices.SortFunc(blocks, func(a, b uint64) int { return cmp.Compare(b, a) })
+	s.memory = s.remember(blocks)
 	for _, index := range blocks {
 		if err := s.block(index); err != nil {
 			return err
@@ -117,7 +117,7 @@ func (s *stream) unread(file, why string) {
 
 // block sweeps one block.
 func (s *stream) block(index uint64) error {
-	file := strconv.FormatUint(index, 10) + ".blk"
+	file := blockFile(index)
 	block, info, err := s.read(file)
 	if err != nil {
 		s.unread(file, err.Error())
@@ -141,16 +141,24 @@ func (s *stream) block(index uint64) error {
 	if end < len(block) {
 		s.unread(file, broken(block, end))
 	}
-	n := 0
+	var noted, unnoted int
 	for _, r := range there {
-		if s.deleted[r.name] {
-			overwrite(block, r, sum)
-			n++
+		switch {
+		case s.deleted[r.name]:
+			noted++
+		case s.memory.gone(index, r.seq):
+			unnoted++
+		default:
+			continue
 		}
+		overwrite(block, r, sum)
 	}
-	if n == 0 {
+	if noted+unnoted == 0 {
 		return nil
 	}
-	s.report.Overwritten += n
+	s.report.Overwritten += noted
+	s.report.Unnoted += unnoted
 	return errors.Join(s.forgetState(), s.replace(file, block, info))
 }
+
+func blockFile(index uint64) string { return strconv.FormatUint(index, 10) + ".blk" }

@@ -215,6 +215,7 @@ func TestOnlyWhatTheTombstoneNames(t *testing.T) {
 	block[12]++ // its time
 	binary.LittleEndian.PutUint64(block[r.size-sumSize:], checksum(sum, block[4:20], block[headSize:r.size-sumSize]))
 	must(t, os.WriteFile(filepath.Join(h.msgs(), "1.blk"), block, 0o600))
+	must(t, os.Remove(filepath.Join(h.msgs(), stateFile)))
 	h.swept(0)
 	if !bytes.Equal(h.blocks()["1.blk"], block) {
 		t.Error("it was overwritten")

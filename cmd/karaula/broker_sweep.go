@@ -18,6 +18,7 @@ type sweepResult struct {
 	Blocks      int      `json:"blocks"`
 	Bytes       int64    `json:"bytes"`
 	Overwritten int      `json:"overwritten"` // messages that were noted as deleted and still there
+	Unnoted     int      `json:"unnoted"`     // other messages that the server remembers as deleted
 	Leftovers   int      `json:"leftovers"`   // files that were removed
 	Unread      []unread `json:"unread"`      // files that could not be swept, or not to their end
 }
@@ -28,7 +29,8 @@ type unread struct {
 }
 
 func (r sweepResult) page(p *page) {
-	p.line("%d messages overwritten, %d files removed; %d blocks of %d streams looked through", r.Overwritten, r.Leftovers, r.Blocks, r.Streams)
+	p.line("%d messages overwritten, %d files removed; %d blocks of %d streams looked through",
+		r.Overwritten+r.Unnoted, r.Leftovers, r.Blocks, r.Streams)
 	for _, u := range r.Unread {
 		p.line("not swept: %s: %s", u.File, u.Why)
 	}
@@ -41,8 +43,9 @@ func newBrokerSweep(a *app) *cobra.Command {
 		Short: "overwrite what an interrupted erasure left in a cluster's server",
 		Long: `Run it on each of a cluster's machines before its nats-server starts; the unit
 does. A server that was stopped in the middle of an erasure, or failed at it, has
-noted a message as deleted and not overwritten it, and never does by itself. This
-overwrites it. Nothing else is changed; what cannot be read is named and left.
+noted a message as deleted and not overwritten it, and never does by itself. Nor does
+one that was away when it was erased, and was told of it later. This overwrites it.
+Nothing else is changed; what cannot be read is named and left.
 
 While the server runs nothing is done. A broker that runs within karaula needs no
 such command: it does this by itself whenever it starts.`,
@@ -73,7 +76,8 @@ func (a *app) sweep(dir string) error {
 		return err
 	}
 	out := sweepResult{
-		Streams: r.Streams, Blocks: r.Blocks, Bytes: r.Bytes, Overwritten: r.Overwritten, Leftovers: r.Leftovers, Unread: []unread{},
+		Streams: r.Streams, Blocks: r.Blocks, Bytes: r.Bytes,
+		Overwritten: r.Overwritten, Unnoted: r.Unnoted, Leftovers: r.Leftovers, Unread: []unread{},
 	}
 	for _, u := range r.Unread {
 		out.Unread = append(out.Unread, unread(u))

@@ -115,8 +115,8 @@ func (c *Cluster) Start(ctx context.Context) error {
 	return nil
 }
 
-// Serve sweeps the store of a machine, whose agent is there or has been, starts its server
-// and waits until it listens.
+// Serve sweeps the store of a machine, whose agent is there or has been, starts its
+// server, and waits until it listens.
 func (c *Cluster) Serve(ctx context.Context, n *Node) error {
 	err := Until(ctx, func() string {
 		if _, err := os.Stat(node.Layout{Dir: n.Dir}.NATSConf()); err != nil {
@@ -124,6 +124,13 @@ func (c *Cluster) Serve(ctx context.Context, n *Node) error {
 		}
 		return ""
 	})
+	if err != nil {
+		return err
+	}
+	a, err := n.Offline(ctx, "broker", "sweep", "--dir", n.Dir)
+	if err == nil && a.Code != 0 {
+		err = fmt.Errorf("the server's store was not swept: exit code %d: %s", a.Code, a.Err)
+	}
 	if err != nil {
 		return err
 	}
