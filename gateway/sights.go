@@ -342,7 +342,11 @@ func (c *channel) noteDifference(d *difference, change func(*unlike)) {
 
 // recordDifference records a difference once in the desk's ledger.
 func (c *channel) recordDifference(ctx context.Context, d *difference) {
-	if d.recorded || c.g.desk.RecordHistories(ctx, c.id, d.head, c.unlikeText(d.witness, &d.unlike)) != nil {
+	if d.recorded {
+		return
+	}
+	text, said := c.unlikeText(d.witness, &d.unlike), time.UnixMicro(d.at)
+	if c.g.desk.RecordHistories(ctx, c.id, d.by, d.head, said, text) != nil {
 		return // it is tried again
 	}
 	c.noteDifference(d, func(u *unlike) { u.recorded = true })

@@ -417,11 +417,19 @@ func TestALowerLieIsRememberedOverARestart(t *testing.T) {
 			h.says("xk", lie)
 			h.until("it is named", func() bool { return len(h.warns()) == 1 && h.counted("xk", of) })
 			h.listed(of, lie)
+			h.until("it is recorded", func() bool { return h.recorded() == 1 })
 			h.stop()
 			h.begin()
 			h.listed(of, lie)
 			if w := h.warns(); len(w) != 1 || !h.counted("xk", of) || h.doctor("xk") != checkup.Fail {
 				t.Fatalf("after a restart: %v", w)
+			}
+			h.until("it is looked for in the records", func() bool {
+				d := h.channel().differences()
+				return len(d) == 1 && d[0].recorded
+			})
+			if n := h.recorded(); n != 1 {
+				t.Errorf("recorded %d times", n)
 			}
 			h.says("xk", h.channel().headOf(of))
 			if w := h.warns(); len(w) != 0 {

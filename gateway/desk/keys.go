@@ -91,14 +91,6 @@ func (d *Desk) RecordPruned(ctx context.Context, old []keyring.Held) error {
 	return d.record(ctx, Officer{ID: "gateway", Role: "system"}, "prune", &karaulav1.DeskEntry{Reason: keyWords(old)})
 }
 
-// RecordHistories records that the gateway has found by itself that a partner has
-// signed another history of a ledger than the one that is here.
-func (d *Desk) RecordHistories(ctx context.Context, channel string, h *karaulav1.Head, text string) error {
-	return d.record(ctx, Officer{ID: "gateway", Role: "system"}, "two-histories", &karaulav1.DeskEntry{
-		Channel: channel, Ledger: h.GetLedger(), Epoch: h.GetEpoch(), Seq: h.GetSize(), Reason: text,
-	})
-}
-
 func keyWords(keys []keyring.Held) string {
 	words := make([]string, 0, len(keys))
 	for _, k := range keys {

@@ -2,6 +2,7 @@ package diary
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -164,3 +165,23 @@ func (r *reader) find(format string, args ...any) error {
 	}
 	return r.put(&karaulav1.DeskPiece{Piece: &karaulav1.DeskPiece_Finding{Finding: text}})
 }
+
+// Holds reports whether a record that the broker stored at or after a time, and that can
+// be opened here, is one that is looked for. What does not verify counts for nothing.
+func (d *Diary) Holds(ctx context.Context, since time.Time, is func(*karaulav1.DeskEntry) bool) (bool, error) {
+	err := d.cfg.Log.Read(ctx, 1, "", func(m stream.Stored) error {
+		if m.Time.Before(since) {
+			return nil
+		}
+		if e, err := d.cfg.Records.Open(m.Data); err == nil && is(e) {
+			return errFound
+		}
+		return nil
+	})
+	if errors.Is(err, errFound) {
+		return true, nil
+	}
+	return false, err
+}
+
+var errFound = errors.New("it is there")
