@@ -10,10 +10,10 @@ import (
 	"karaula/internal/subject"
 )
 
-// A node is killed at each of the moments of an erasure between two of its steps: the
-// call that would put the next file in place waits in the kernel, and is never made.
-// After the next start the content is in no file of either node, what was not erased
-// is, and both ledgers verify from first to last. Between stub and overwriting the
+// A node, or its broker alone, is killed at each of the moments of an erasure between
+// two of its steps: the call that would put the next file in place waits in the kernel,
+// and is never made. After the next start the content is in no file of either node,
+// what was not erased is, and both ledgers verify from first to last. Between stub and overwriting the
 // server has noted already that the message is deleted: it is for the sweep of the next
 // start to overwrite it (package sweep).
 func TestKilledInTheMiddleOfAnErasure(t *testing.T) {
@@ -26,12 +26,15 @@ func TestKilledInTheMiddleOfAnErasure(t *testing.T) {
 		lies  func(n *Node) string // where the content still is at that moment
 		sweep bool                 // the next start has to sweep it
 		short bool                 // tried in the short form as well
+		parts []Part               // what runs; the first one is killed
 	}{
-		"sender, stub and overwriting":     {"al", out, out, true, true},
-		"sender, overwriting and journal":  {"al", journal, journal, false, true},
-		"sender, journal and index":        {"al", index, nil, false, false},
-		"recipient, stub and overwriting":  {"me", in, in, true, false},
-		"recipient, overwriting and index": {"me", index, nil, false, false},
+		"sender, stub and overwriting":           {"al", out, out, true, true, []Part{Whole}},
+		"sender, overwriting and journal":        {"al", journal, journal, false, true, []Part{Whole}},
+		"sender, journal and index":              {"al", index, nil, false, false, []Part{Whole}},
+		"recipient, stub and overwriting":        {"me", in, in, true, false, []Part{Whole}},
+		"recipient, overwriting and index":       {"me", index, nil, false, false, []Part{Whole}},
+		"sender's broker, stub and overwriting":  {"al", out, out, true, false, []Part{Broker, Gateway}},
+		"recipient's broker, and its gateway on": {"me", in, in, true, false, []Part{Broker, Gateway}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -47,8 +50,10 @@ func TestKilledInTheMiddleOfAnErasure(t *testing.T) {
 			probe := probes(t, w, []string{erased, kept})
 			n := w.Node(c.side)
 			must(t, n.Stop())
-			under(t, n, injection{calls: "rename,renameat,renameat2", how: "delay_enter=20000000", files: []string{c.next(n)}}, Whole)
-			must(t, n.Start(patient(t), Whole))
+			under(t, n, injection{calls: "rename,renameat,renameat2", how: "delay_enter=20000000", files: []string{c.next(n)}}, c.parts[0])
+			for _, p := range c.parts {
+				must(t, n.Start(patient(t), p))
+			}
 			linked(t, w, n)
 
 			command(t, w.AL, nil, "alert", "erase", erased, "--reason", "claim granted (invented)")
@@ -60,13 +65,21 @@ func TestKilledInTheMiddleOfAnErasure(t *testing.T) {
 				}
 				return "no other file is about to be put in the place of " + c.next(n)
 			}))
-			must(t, n.Kill(Whole))
+			must(t, n.Kill(c.parts[0]))
 			where := holds(t, n.Dir, probe[erased])
 			if c.lies != nil && !slices.Contains(where, c.lies(n)) || c.lies == nil && len(where) > 0 {
 				t.Errorf("killed at another moment: the content lies in %v", where)
 			}
 			n.Before = nil
-			must(t, n.Start(patient(t), Whole))
+			must(t, n.Start(patient(t), c.parts[0]))
+			must(t, Until(patient(t), func() string { // a gateway that runs on comes back to its broker by itself
+				a, err := n.Run(patient(t), "", "alert", "list")
+				must(t, err)
+				if a.Code != 0 {
+					return a.Err
+				}
+				return ""
+			}))
 			erasedEverywhere(t, w, erased)
 			nowhere(t, w, probe, erased)
 			if swept := strings.Count(n.Tail(1<<20), "an erasure was interrupted"); (swept > 0) != c.sweep {
