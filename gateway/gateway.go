@@ -28,6 +28,7 @@ import (
 	"karaula/internal/alert"
 	"karaula/internal/border"
 	"karaula/internal/envelope"
+	"karaula/internal/ledger"
 	"karaula/internal/node"
 	"karaula/internal/problem"
 	"karaula/internal/register"
@@ -81,9 +82,10 @@ type Gateway struct {
 	channels  map[string]*channel
 	opening   map[string]bool
 	repairing map[string]bool
-	sweeping  map[string]bool   // channels that are not open and are being erased from
-	troubles  map[string]string // why a channel isn't open, by channel
-	faults    map[fault]string  // what is wrong with own streams
+	sweeping  map[string]bool         // channels that are not open and are being erased from
+	ended     map[ledger.ID]endedHead // of channels that are over, as last read
+	troubles  map[string]string       // why a channel isn't open, by channel
+	faults    map[fault]string        // what is wrong with own streams
 	partners  map[string]*partner
 	clocks    clocks
 	whole     bool // every channel that is wanted is open
@@ -116,7 +118,7 @@ func New(o Options) (*Gateway, error) {
 		o: o, self: o.Config.Party, log: o.Logger, book: book.New(), drills: book.New(), opener: opener{o.Keys},
 		holidays: alert.HolidaysOf(o.Config.Holidays),
 		channels: map[string]*channel{}, opening: map[string]bool{}, repairing: map[string]bool{}, troubles: map[string]string{},
-		faults: map[fault]string{}, shelves: map[string]*stock.Shelf{}, sweeping: map[string]bool{},
+		faults: map[fault]string{}, shelves: map[string]*stock.Shelf{}, sweeping: map[string]bool{}, ended: map[ledger.ID]endedHead{},
 		partners: map[string]*partner{}, ready: make(chan struct{}),
 		sealSeats: make(chan struct{}, runtime.GOMAXPROCS(0)), openSeats: make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 
 	"karaula/internal/problem"
@@ -13,6 +14,7 @@ const (
 	ledgerHalted    = "halted"
 	ledgerContested = "contested"
 	ledgerNotOpen   = "not open"
+	ledgerEnded     = "ended"
 )
 
 // epochReasons are the codes of docs/spec/ledger.md.
@@ -32,18 +34,24 @@ func epochText(party, channel string, epoch, size uint64, reason string, void in
 		party, epoch, channel, reasonWord(reason), epoch-1, size, void)
 }
 
-// ledgers gives the heads of all ledgers of a channel, or of every channel.
-func (g *Gateway) ledgers(id string) (*karaulav1.LedgersResponse, error) {
+// ledgers gives the heads of all ledgers of a channel, or of every channel, also of
+// those that are over.
+func (g *Gateway) ledgers(ctx context.Context, id string) (*karaulav1.LedgersResponse, error) {
 	out := &karaulav1.LedgersResponse{}
 	found := false
-	for _, cv := range g.o.Register.View().Channels() {
-		if !contains(cv.Parties, g.self) || id != "" && cv.ID != id {
+	for _, cv := range g.o.Register.View().AllChannels() {
+		over := closed{g}.is(cv)
+		if !over && !g.speaksOn(cv, g.o.Now()) || id != "" && cv.ID != id {
 			continue
 		}
 		found = true
 		g.mu.Lock()
 		c, trouble := g.channels[cv.ID], g.troubles[cv.ID]
 		g.mu.Unlock()
+		if c == nil && over {
+			out.Ledgers = append(out.Ledgers, g.endedLedgers(ctx, cv)...)
+			continue
+		}
 		if c == nil {
 			out.Ledgers = append(out.Ledgers, &karaulav1.LedgerState{
 				Channel: cv.ID, Origin: g.self, State: ledgerNotOpen, Why: trouble,

@@ -194,7 +194,7 @@ func (a *app) ledgers(c *cobra.Command, dir, channel string) ([]ledgerInfo, erro
 func newLedgerList(a *app) *cobra.Command {
 	var dir string
 	c := &cobra.Command{
-		Use: "list --dir DIR", Short: "list the ledgers of a running node with their heads",
+		Use: "list --dir DIR", Short: "list the ledgers of a running node with their heads, also of channels that are over",
 		Example: "  karaula ledger list --dir al", Args: positional(),
 	}
 	dirFlag(c, &dir)

@@ -87,7 +87,7 @@ type Config struct {
 	// TestLink makes a round trip to one partner.
 	TestLink func(ctx context.Context, party string) (*karaulav1.TestLinkResponse, error)
 	// Ledgers gives the heads of the ledgers of a channel; of all for "".
-	Ledgers func(channel string) (*karaulav1.LedgersResponse, error)
+	Ledgers func(ctx context.Context, channel string) (*karaulav1.LedgersResponse, error)
 	// Repair mends the own ledger of a channel.
 	Repair func(ctx context.Context, req *karaulav1.RepairRequest) (*karaulav1.RepairResponse, error)
 	Now    func() time.Time

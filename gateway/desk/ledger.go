@@ -18,7 +18,7 @@ func (d *Desk) Ledgers(
 	if _, err := who(ctx, "officer", "supervisor", "auditor", "system", "admin"); err != nil {
 		return nil, d.toConnect(err)
 	}
-	resp, err := d.cfg.Ledgers(req.Msg.GetChannel())
+	resp, err := d.cfg.Ledgers(ctx, req.Msg.GetChannel())
 	if err != nil {
 		return nil, d.toConnect(err)
 	}

@@ -4981,7 +4981,8 @@ type LedgerState struct {
 	Size uint64 `protobuf:"varint,5,opt,name=size,proto3" json:"size,omitempty"`
 	// Root over them, 32 bytes.
 	Root []byte `protobuf:"bytes,6,opt,name=root,proto3" json:"root,omitempty"`
-	// "open", "halted", "contested", "not open".
+	// "open", "halted", "contested", "not open"; "ended" where nothing can be said on the
+	// channel any more: the head is then that of what is stored, and fields 9 to 12 are empty.
 	State string `protobuf:"bytes,7,opt,name=state,proto3" json:"state,omitempty"`
 	// Why it is not open, one line.
 	Why string `protobuf:"bytes,8,opt,name=why,proto3" json:"why,omitempty"`
