@@ -67,7 +67,7 @@ func (m *maker) auditor(l node.Layout, pair rootPair, login bool) error {
 // With o.Rotate it makes new keys first: the old login is refused wherever the
 // card is taken in, and old keys go on opening what was sealed to them.
 func AuditorCard(dir string, o CardOptions, noLogin bool) (*card.Card, error) {
-	i, err := begin(dir)
+	i, err := begin(dir, "no card was issued")
 	if err != nil {
 		return nil, err
 	}

@@ -42,7 +42,7 @@ type CardOptions struct {
 // configuration, takes it into the register, where a running node finds it, and
 // writes it as the node's card file.
 func IssueCard(ctx context.Context, dir string, o CardOptions) (*card.Card, error) {
-	i, err := begin(dir)
+	i, err := begin(dir, "no card was issued")
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func IssueCard(ctx context.Context, dir string, o CardOptions) (*card.Card, erro
 // RequestCard makes what [IssueCard] would sign, as a file for the machine that
 // has the root key: see [card.OpenRequest]. New keys are kept in the folder.
 func RequestCard(ctx context.Context, dir string, o CardOptions) ([]byte, *card.Card, error) {
-	i, err := begin(dir)
+	i, err := begin(dir, "no request was made")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -92,7 +92,7 @@ func RequestCard(ctx context.Context, dir string, o CardOptions) ([]byte, *card.
 func TakeCard(
 	ctx context.Context, dir string, file []byte, pass keyring.Passphrase, repudiate bool, now time.Time,
 ) (*card.Card, error) {
-	i, err := begin(dir)
+	i, err := begin(dir, "the card was not taken in")
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +124,9 @@ type issue struct {
 	above  uint64 // the serial that a card of a restored folder must be above
 }
 
-func begin(dir string) (*issue, error) {
+// begin opens the folder of a node that has a card; undone says what was not done where
+// it cannot.
+func begin(dir, undone string) (*issue, error) {
 	i := &issue{layout: node.Layout{Dir: dir}}
 	var err error
 	if i.cfg, err = node.Load(dir); err != nil {
@@ -134,7 +136,7 @@ func begin(dir string) (*issue, error) {
 		return nil, err
 	}
 	if i.before, err = i.reg.View().OwnCard(); err != nil {
-		return nil, problem.Wrap(problem.KindOf(err), err, "no card was issued").WithHint("%s", problem.HintOf(err))
+		return nil, problem.Wrap(problem.KindOf(err), err, "%s", undone).WithHint("%s", problem.HintOf(err))
 	}
 	return i, nil
 }

@@ -84,7 +84,7 @@ type Finished struct {
 // new keys alone. Then the earlier ones are destroyed: the broker's, and, if every
 // partner is known to have the newest card, the logins. It may be repeated.
 func Finish(ctx context.Context, dir string, o CardOptions, everybody bool) (*Finished, error) {
-	i, err := begin(dir)
+	i, err := begin(dir, "the renewal goes on")
 	if err != nil {
 		return nil, err
 	}

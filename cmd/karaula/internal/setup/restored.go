@@ -21,7 +21,7 @@ func (i *issue) afterRestore() error {
 // higher serial than this one, so that the next ones may be issued. It gives the
 // serial of the newest own card that is here.
 func ConfirmCard(dir string, serial uint64) (here uint64, err error) {
-	i, err := begin(dir)
+	i, err := begin(dir, "nothing was confirmed")
 	if err != nil {
 		return 0, err
 	}

@@ -46,7 +46,7 @@ type Changed struct {
 // DraftRootChange gives the notice by which the node's root is to be replaced,
 // without the next root and the one after it.
 func DraftRootChange(dir, reason string, now time.Time) (*notice.Notice, error) {
-	i, err := begin(dir)
+	i, err := begin(dir, "nothing was signed")
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (k RootKeys) Inside(dir string) error {
 // replaced root has not signed it, or never announced the next one, the caller
 // vouches for it with meant.
 func TakeRootChange(dir string, file []byte, meant bool) (*Changed, error) {
-	i, err := begin(dir)
+	i, err := begin(dir, "nothing was changed")
 	if err != nil {
 		return nil, err
 	}
