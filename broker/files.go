@@ -42,7 +42,7 @@ func Prepare(p Plan, configFile string) (changed bool, err error) {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return changed, problem.Wrap(problem.Failed, err, "the broker's file %s cannot be read", file.name)
 		}
-		if err := replaceFile(file.name, file.text); err != nil {
+		if err := durable.Replace(file.name, file.text, 0o600); err != nil {
 			return changed, problem.Wrap(problem.Failed, err, "%s was not written and stays as it was", file.name)
 		}
 		changed = true
@@ -67,33 +67,9 @@ func WriteTLS(files TLSFiles, cert tls.Certificate) error {
 		if err := os.MkdirAll(filepath.Dir(file.name), 0o700); err != nil {
 			return problem.Wrap(problem.Failed, err, "the broker's folder cannot be made")
 		}
-		if err := replaceFile(file.name, pem.EncodeToMemory(&pem.Block{Type: file.kind, Bytes: file.der})); err != nil {
+		if err := durable.Replace(file.name, pem.EncodeToMemory(&pem.Block{Type: file.kind, Bytes: file.der}), 0o600); err != nil {
 			return problem.Wrap(problem.Failed, err, "%s was not written and stays as it was", file.name)
 		}
 	}
 	return nil
-}
-
-// replaceFile puts text in place of a file, whole or not at all, also when the
-// machine dies in between.
-func replaceFile(name string, text []byte) error {
-	dir := filepath.Dir(name)
-	tmp, err := os.CreateTemp(dir, "."+filepath.Base(name)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name()) //nolint:errcheck // gone already after the rename
-	if _, err = tmp.Write(text); err == nil {
-		err = tmp.Sync()
-	}
-	if cerr := tmp.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(tmp.Name(), name); err != nil {
-		return err
-	}
-	return durable.SyncDir(dir)
 }

@@ -203,7 +203,8 @@ func (r *remote) watch(ctx context.Context) {
 		switch lack {
 		case last:
 		case whole:
-			r.log.Info("the server has caught up; another one may be stopped", "server", r.o.Name)
+			r.log.Info("the server has caught up; another one may be stopped", "server", r.o.Name,
+				"next", "if it was away for some minutes, start it once more: only that overwrites what was erased in the meantime")
 		default:
 			r.log.Warn("the server has not caught up; stop no other one", "server", r.o.Name, "why", lack)
 		}

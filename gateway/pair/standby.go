@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"karaula/internal/durable"
 	"karaula/internal/journal"
 	"karaula/internal/problem"
 	"karaula/internal/subject"
@@ -326,7 +327,7 @@ func Wish(path string, force bool) error {
 	if force {
 		wish = wishForce
 	}
-	if err := writeSynced(path, wish+"\n"); err != nil {
+	if err := durable.Replace(path, []byte(wish+"\n"), 0o600); err != nil {
 		return problem.Wrap(problem.Failed, err, "the wish to take over was not written down")
 	}
 	return nil

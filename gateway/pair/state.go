@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -180,27 +179,8 @@ func (c *Config) seen(st *karaulav1.PairState) error {
 	case st.GetTerm() == last:
 		return nil
 	}
-	if err := writeSynced(c.TermFile, strconv.FormatUint(st.GetTerm(), 10)+"\n"); err != nil {
+	if err := durable.Replace(c.TermFile, []byte(strconv.FormatUint(st.GetTerm(), 10)+"\n"), 0o600); err != nil {
 		return problem.Wrap(problem.Failed, err, "the pair's term cannot be kept")
 	}
 	return nil
-}
-
-// writeSynced puts a file in place, whole or not at all, and has it outlive the power.
-func writeSynced(path, text string) error {
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return err
-	}
-	return durable.SyncDir(filepath.Dir(path))
 }

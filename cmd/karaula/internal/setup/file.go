@@ -1,10 +1,8 @@
 package setup
 
 import (
-	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"karaula/internal/durable"
 	"karaula/internal/problem"
@@ -17,24 +15,10 @@ func WriteFile(path string, body []byte, perm fs.FileMode) error {
 	if info, err := os.Stat(path); err == nil {
 		perm = info.Mode().Perm()
 	}
-	if err := write(path, body, perm); err != nil {
-		return problem.Wrap(problem.Failed, err, "%s was not written and stays as it was", path)
+	if err := durable.Replace(path, body, perm); err != nil {
+		return problem.Wrap(problem.Failed, err, "%s was not written, or a loss of power may bring the old one back", path)
 	}
-	return syncDir(filepath.Dir(path))
-}
-
-func write(path string, body []byte, perm fs.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) //nolint:errcheck // gone already after the rename
-	_, err = f.Write(body)
-	err = errors.Join(err, f.Chmod(perm), f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return nil
 }
 
 // syncDir makes a new name in a folder durable.
