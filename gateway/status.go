@@ -78,6 +78,9 @@ func (g *Gateway) registerTrouble(view *register.View) []string {
 			}
 		}
 	}
+	for _, f := range view.Fallen() {
+		out = append(out, checkup.FallenText(f)+"; call its authority: karaula doctor --dir DIR")
+	}
 	for _, id := range view.WithoutText(g.o.Layout.Spoken()) {
 		out = append(out, fmt.Sprintf(
 			"there is a signing journal of channel %s, but no agreement in the register; take it in again: karaula agreement add FILE", id))

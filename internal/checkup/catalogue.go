@@ -66,7 +66,7 @@ func All() []Kind {
 		{ID: FilesSealed, Asks: "are the online keys sealed with a passphrase?"},
 		{ID: RootAway, Asks: "is no root key on this machine?"},
 		{ID: RootAge, Asks: "how old is a root key?"},
-		{ID: RootChange, Asks: "does a change of a root key wait for a person, here or at a partner?"},
+		{ID: RootChange, Asks: "does a change of a root key wait for a person, here or at a partner, or has it put an agreement out of force?"},
 		{ID: DiskRoom, Asks: "is there room for what the store may still take?"},
 		{ID: DiskKind, Asks: "does the file system keep what is synced?"},
 		{ID: DiskSync, Asks: "can a file be written, synced and renamed, and how fast?"},

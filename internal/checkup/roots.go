@@ -37,7 +37,17 @@ func Roots(view *register.View, now time.Time) []Check {
 				"have the fingerprint read to you by telephone: karaula party root "+code+" --fingerprint TEXT --dir DIR"))
 		}
 	}
+	for _, f := range view.Fallen() {
+		out = append(out, Bad(Warn, RootChange, f.Agreement.ID, FallenText(f), "call "+strings.Join(f.By, ", ")+
+			": if it should stand, all its parties sign a new one; if not: karaula agreement remove "+f.Agreement.ID+" --dir DIR"))
+	}
 	return append(out, notAccepted(view, others)...)
+}
+
+// FallenText says why an agreement is out of force that everybody has signed.
+func FallenText(f register.Fallen) string {
+	return fmt.Sprintf("%s version %d is out of force: the root key of %s that has signed it was replaced, and the change does not name it",
+		f.Agreement.ID, f.Agreement.Version, strings.Join(f.By, ", "))
 }
 
 func word(is bool, yes, no string) string {

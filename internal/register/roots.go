@@ -242,6 +242,28 @@ func (v *View) FallsWith(change *notice.Notice) []*agreement.Agreement {
 	return out
 }
 
+// Fallen is an agreement that everybody has signed, and that is out of force because
+// changes of the roots of some parties do not name it.
+type Fallen struct {
+	Agreement *agreement.Agreement
+	By        []string // those parties
+}
+
+// Fallen gives the agreements of this party that have fallen so and were not replaced by
+// another text, nor come to their end.
+func (v *View) Fallen() []Fallen {
+	var out []Fallen
+	for _, id := range sortedKeys(v.s.texts) {
+		list := v.s.texts[id]
+		t := list[len(list)-1]
+		if _, in := t.Agreement.Party(v.s.self); !in || !t.whole || t.complete || !v.at.Before(t.Agreement.ValidUntil) {
+			continue
+		}
+		out = append(out, Fallen{t.Agreement, slices.Compact(slices.Sorted(slices.Values(t.missing)))})
+	}
+	return out
+}
+
 // TakeOwnRoot takes in a change of the node's own root that the replaced root has
 // not signed, because it is lost. Nobody else can say that it is meant, so a
 // person at the machine does, on every machine of the node.

@@ -162,6 +162,12 @@ func TestTheThiefOfARootIsThrownOut(t *testing.T) {
 			t.Errorf("%s: complete %v, missing %v", e.Agreement.ID, e.Complete, e.Missing)
 		}
 	}
+	if got := v.At(start).Fallen(); len(got) != 1 || got[0].Agreement.ID != "b02" || !slices.Equal(got[0].By, []string{"me"}) {
+		t.Errorf("fallen: %v", got)
+	}
+	if got := v.At(start.AddDate(50, 0, 0)).Fallen(); len(got) != 0 {
+		t.Errorf("fallen and over: %v", got)
+	}
 	if got := v.Conflicts(); len(got) != 2 {
 		t.Errorf("evidence: %v", got)
 	}
