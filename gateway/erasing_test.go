@@ -578,8 +578,16 @@ func TestErasedWhereItIsClosed(t *testing.T) {
 	if !slices.ContainsFunc(entries, func(e *karaulav1.DeskEntry) bool { return e.GetDeed() == "erase" && e.GetSeq() == first }) {
 		t.Errorf("it is not on record: %v", entries)
 	}
-	if order, err := h.erase(a.GetId()); !problem.Is(err, problem.NotFound) {
-		t.Errorf("a second time: %v, %v", order, err)
+	for range 2 {
+		if order, err := h.erase(a.GetId()); err != nil || !order.GetClosed() || order.GetStatements() != 0 {
+			t.Errorf("a second time: %v, %v", order, err)
+		}
+		if order, err := h.erase(route().GetId()); !problem.Is(err, problem.NotFound) {
+			t.Errorf("what was never said: %v, %v", order, err)
+		}
+		h.stop()
+		h.launch()
+		h.until("completeness", h.gateway.complete)
 	}
 }
 

@@ -31,7 +31,7 @@ func (c closed) is(cv *register.ChannelView) bool {
 }
 
 // Find gives the own versions of an alert whose content is on such channels, and
-// the own acts about it.
+// the own acts about it; an empty list where all of it is erased.
 func (c closed) Find(ctx context.Context, id [16]byte, channel string) (map[string][]book.Entry, error) {
 	out := map[string][]book.Entry{}
 	defer c.g.indexFile.Recall()()
@@ -39,11 +39,16 @@ func (c closed) Find(ctx context.Context, id [16]byte, channel string) (map[stri
 		if !c.is(cv) || channel != "" && cv.ID != channel {
 			continue
 		}
-		list, err := c.g.shut(cv).ownAbout(ctx, id)
+		shut := c.g.shut(cv)
+		list, err := shut.ownAbout(ctx, id)
+		erased := false
+		if err == nil && len(list) == 0 {
+			erased, err = shut.ownErased(ctx, id)
+		}
 		if err != nil {
 			return nil, problem.Wrap(problem.Unreachable, err, "the own broker does not show what was said on %s; nothing was erased", cv.ID)
 		}
-		if len(list) > 0 {
+		if erased || len(list) > 0 {
 			out[cv.ID] = list
 		}
 	}
@@ -77,6 +82,22 @@ func (c *channel) ownAbout(ctx context.Context, id [16]byte) ([]book.Entry, erro
 		}
 	}
 	return out, ignoreMissing(err)
+}
+
+// ownErased reports whether a version of an alert was said here and is erased.
+func (c *channel) ownErased(ctx context.Context, id [16]byte) (found bool, err error) {
+	all, err := erase.ReadStubs(ctx, c.g.stubs, c.id, c.g.self)
+	for _, list := range all {
+		for _, s := range list {
+			p, err := envelope.Parse(s.Raw)
+			if err != nil || p.Statement.GetKind() != karaulav1.Kind_KIND_ALERT || !c.ownWord(p) {
+				continue
+			}
+			r, known := c.g.indexFile.Known(p.Leaf)
+			found = found || known && string(r.GetAlertId()) == string(id[:])
+		}
+	}
+	return found, err //nolint:wrapcheck // the caller says what was read
 }
 
 // ownWord reports whether a stored statement is one of this party's ledger: whoever
