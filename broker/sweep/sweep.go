@@ -2,7 +2,6 @@ package sweep
 
 import (
 	"cmp"
-	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -71,9 +70,9 @@ type stream struct {
 	report    *Report
 }
 
-// sweep reads the blocks from the last one to the first one: the server writes a
-// tombstone into the block that is the last one then, so never into one before the
-// message's.
+// sweep reads the blocks from the last one to the first one, and looks at their records
+// in that order: a tombstone lies behind its message, in the block that was the last one
+// when it was written. A message behind it is one that was stored again.
 func (s *stream) sweep() error {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
@@ -129,21 +128,19 @@ func (s *stream) block(index uint64) error {
 	if err != nil {
 		return err
 	}
-	var there []record
-	end := records(block, sum, func(r record) {
-		switch {
-		case r.tombstone:
-			s.deleted[r.name] = true
-		case !r.erased:
-			there = append(there, r)
-		}
-	})
+	var all []record
+	end := records(block, sum, func(r record) { all = append(all, r) })
 	if end < len(block) {
 		s.unread(file, broken(block, end))
 	}
 	var noted, unnoted int
-	for _, r := range there {
+	for _, r := range slices.Backward(all) {
 		switch {
+		case r.tombstone:
+			s.deleted[r.name] = true
+			continue
+		case r.erased:
+			continue
 		case s.deleted[r.name]:
 			noted++
 		case s.memory.gone(index, r.seq):
@@ -158,7 +155,10 @@ func (s *stream) block(index uint64) error {
 	}
 	s.report.Overwritten += noted
 	s.report.Unnoted += unnoted
-	return errors.Join(s.forgetState(), s.replace(file, block, info))
+	if err := s.forgetState(); err != nil {
+		return err
+	}
+	return s.replace(file, block, info)
 }
 
 func blockFile(index uint64) string { return strconv.FormatUint(index, 10) + ".blk" }

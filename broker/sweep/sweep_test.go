@@ -222,6 +222,26 @@ func TestOnlyWhatTheTombstoneNames(t *testing.T) {
 	}
 }
 
+// A message that was stored again, behind its tombstone, is not what the tombstone is
+// about.
+func TestStoredAgainBehindItsTombstone(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.send(100, "")
+	again := h.send(100, "")
+	h.send(100, "")
+	before := h.blocks()
+	h.erase(again)
+	h.stop()
+	whole := list(t, "1.blk", before["1.blk"])[1]
+	block := slices.Concat(h.blocks()["1.blk"], before["1.blk"][whole.at:whole.at+whole.size])
+	must(t, os.WriteFile(filepath.Join(h.msgs(), "1.blk"), block, 0o600))
+	h.swept(0)
+	if !bytes.Equal(h.blocks()["1.blk"], block) {
+		t.Error("it was overwritten")
+	}
+}
+
 // What the server, or a sweep, was to put in a block's place is removed.
 func TestLeftovers(t *testing.T) {
 	t.Parallel()
