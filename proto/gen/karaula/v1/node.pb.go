@@ -5127,9 +5127,10 @@ type DifferingHead struct {
 	Root []byte `protobuf:"bytes,4,opt,name=root,proto3" json:"root,omitempty"`
 	// Root at that size here, 32 bytes; empty if the ledger has no such size here.
 	Here []byte `protobuf:"bytes,5,opt,name=here,proto3" json:"here,omitempty"`
-	// Epoch and number of the partner's statement that carries it.
+	// Epoch of the partner's statement that carries it.
 	StatementEpoch uint64 `protobuf:"varint,6,opt,name=statement_epoch,json=statementEpoch,proto3" json:"statement_epoch,omitempty"`
-	StatementSeq   uint64 `protobuf:"varint,7,opt,name=statement_seq,json=statementSeq,proto3" json:"statement_seq,omitempty"`
+	// Number of that statement.
+	StatementSeq uint64 `protobuf:"varint,7,opt,name=statement_seq,json=statementSeq,proto3" json:"statement_seq,omitempty"`
 	// When that was said, by its origin's clock, microseconds since 1970 UTC.
 	SaidAt int64 `protobuf:"varint,8,opt,name=said_at,json=saidAt,proto3" json:"said_at,omitempty"`
 	// The partner has shown a statement that the ledger's origin has signed, too.
