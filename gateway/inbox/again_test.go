@@ -1,10 +1,12 @@
 package inbox_test
 
 import (
+	"sync"
 	"testing"
 	"time"
 
 	"karaula/gateway/inbox"
+	"karaula/internal/border"
 	"karaula/internal/subject"
 	"karaula/internal/testworld"
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -185,4 +187,73 @@ func TestWhoCameInLaterTellsNothingTwice(t *testing.T) {
 		}
 	}
 	d.began(len(all))
+}
+
+// What was accepted in an epoch that is over by now is erased: the partner is told, once,
+// with the root that it was told before.
+func TestErasuresOfAnEpochThatIsOverAreTold(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.deliver(1, d.voice.Say(alert()))
+	d.settled(1)
+	first := d.tell()
+	d.deliver(2, d.open2())
+	d.until("the epoch", func() bool { return len(d.judged) == 2 })
+	second := d.tell()
+	if first.GetEpoch() != 1 || second.GetEpoch() != 2 {
+		t.Fatalf("%v, %v", first, second)
+	}
+	at := border.Position{Epoch: 1, Seq: 1}
+	d.inbox.Erased(at, d.now().UnixMicro())
+	r := d.inbox.Receipt(false)
+	if r.GetEpoch() != 1 || r.GetSince() != 1 || r.GetJudgedTo() != 1 || string(r.GetRoot()) != string(first.GetRoot()) ||
+		len(r.GetErasures()) != 1 || r.GetErasures()[0].GetSeq() != 1 || len(r.GetExceptions()) != 0 {
+		t.Fatalf("told: %v", r)
+	}
+	d.inbox.Receipted(r)
+	d.receipts = append(d.receipts, r)
+	for range 2 {
+		if r := d.inbox.Receipt(true); r != nil {
+			t.Errorf("told again: %v", r)
+		}
+		d.restart()
+		d.until("all is read back", func() bool { return len(d.judged) == 2 })
+	}
+	d.deliver(3, d.voice.Say(alert()))
+	d.until("the next", func() bool { return len(d.judged) == 3 })
+	if r := d.tell(); r.GetEpoch() != 2 || r.GetSince() != 1 || r.GetJudgedTo() != 2 {
+		t.Errorf("told next: %v", r)
+	}
+}
+
+// What is missing in the epoch before is asked for by its number though the next epoch is
+// here already, and that goes on then.
+func TestWhatIsMissingBeforeALaterEpochIsAskedFor(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	first, second, last := d.voice.Say(alert()), d.beats(1)[0], d.voice.Say(alert())
+	opens, next := d.open2(), d.beats(1)[0]
+	bare := func(raw []byte) []byte { return []byte(stub(t, raw)) }
+	d.with(func() { d.numbers = map[uint64][]byte{1: bare(first), 3: bare(last)} }) // erased, and in the stream no more
+	d.deliver(2, second)
+	d.deliver(4, opens)
+	d.deliver(5, next)
+	var again sync.WaitGroup
+	rewinds := 0
+	d.until("all is here", func() bool {
+		d.clock = d.clock.Add(time.Second)
+		if len(d.rewinds) > rewinds { // redelivery brings what is in the stream
+			rewinds = len(d.rewinds)
+			again.Go(func() {
+				d.deliver(2, second)
+				d.deliver(4, opens)
+				d.deliver(5, next)
+			})
+		}
+		return len(d.judged) == 5
+	})
+	again.Wait()
+	if at := d.inbox.Next(); at.Epoch != 2 || at.Seq != 3 || len(d.trouble) > 0 {
+		t.Errorf("goes on at %v; trouble %v", at, d.trouble)
+	}
 }

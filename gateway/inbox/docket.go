@@ -18,18 +18,38 @@ type docket struct {
 	roots      []rootAt // ascending, since the last receipt
 	exceptions []*karaulav1.ReceiptException
 
-	erasures []*karaulav1.Erasure // not told yet, in the order they were done
-	untold   map[uint64]bool      // the numbers of these
-	doubtful bool                 // those that a start has found may still be there
-
-	receipted    uint64    // last number that a receipt of ours covers
-	toldRoot     [32]byte  // the root it named
+	telling                // of the epoch
 	toldAside    uint64    // quarantine count said last
 	asideAt      time.Time // when
 	toldContest  bool
 	worthTelling bool // something other than a receipt or heartbeat was judged
 
-	said map[uint64]said // by epoch, of those that have not begun here, or not again
+	doubtful bool                // what a start has found erased may still be there
+	over     map[uint64]*telling // by epoch that is over
+	said     map[uint64]said     // by epoch, of those that have not begun here, or not again
+}
+
+// telling is what the partner was told of one epoch, and what of erasures it was not.
+type telling struct {
+	receipted uint64   // last number that a receipt of ours covers
+	toldRoot  [32]byte // the root it named
+
+	erasures []*karaulav1.Erasure // not told yet, in the order they were done
+	untold   map[uint64]bool      // the numbers of these
+}
+
+// of gives the telling of the epoch that goes on, or of one that is over.
+func (d *docket) of(epoch uint64) *telling {
+	if epoch >= max(d.epoch, 1) {
+		return &d.telling
+	}
+	if d.over == nil {
+		d.over = map[uint64]*telling{}
+	}
+	if d.over[epoch] == nil {
+		d.over[epoch] = &telling{}
+	}
+	return d.over[epoch]
 }
 
 type heldItem struct {
@@ -68,7 +88,9 @@ func (d *docket) begin(epoch, size uint64, root [32]byte) {
 func (d *docket) enter(it *item, j Judged) {
 	pos := it.placement.Position
 	if pos.Epoch > max(d.epoch, 1) { // what was told of the first is no news when it comes again
-		*d = docket{toldAside: d.toldAside, asideAt: d.asideAt, doubtful: d.doubtful, said: d.said}
+		ended, was := d.telling, max(d.epoch, 1)
+		*d = docket{epoch: pos.Epoch, toldAside: d.toldAside, asideAt: d.asideAt, doubtful: d.doubtful, over: d.over, said: d.said}
+		*d.of(was) = ended
 		d.recall(pos.Epoch)
 	}
 	d.epoch = max(d.epoch, pos.Epoch)
@@ -138,12 +160,12 @@ func (b *Inbox) Receipt(force bool) *karaulav1.LedgerReceipt {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	d := &b.docket
-	erasures := d.tellable(b.cfg.Now(), d.judgedTo(), b.cfg.Horizon)
+	erasures := b.tellable(&d.telling, d.judgedTo())
 	aside := b.quarantined > d.toldAside && b.cfg.Now().Sub(d.asideAt) >= asidePause
 	news := d.judgedTo() > d.receipted && d.worthTelling || aside || len(erasures) > 0 ||
 		b.led.Contested != nil && !d.toldContest
 	if !news && (!force || d.judgedTo() <= d.receipted) {
-		return nil
+		return b.receiptOfOver()
 	}
 	to := max(d.judgedTo(), d.receipted) // what was lost here and asked for again is told already
 	r := &karaulav1.LedgerReceipt{
@@ -201,15 +223,13 @@ func (b *Inbox) Receipted(r *karaulav1.LedgerReceipt) {
 		d.saidOf(r)
 		return
 	case r.GetEpoch() < epoch:
+		d.of(r.GetEpoch()).note(r)
 		return
 	}
 	d.toldContest = d.toldContest || r.GetContested() != nil
-	d.told(r.GetErasures())
-	if r.GetJudgedTo() < d.receipted {
+	if !d.note(r) {
 		return
 	}
-	d.receipted = r.GetJudgedTo()
-	d.toldRoot = [32]byte(r.GetRoot())
 	d.roots = slices.DeleteFunc(d.roots, func(x rootAt) bool { return x.seq <= d.receipted })
 	d.exceptions = slices.DeleteFunc(
 		d.exceptions,

@@ -2,6 +2,7 @@ package inbox
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -40,26 +41,29 @@ func (b *Inbox) ProveErased(ctx context.Context) (now bool, err error) {
 	return true, nil
 }
 
-// erased notes what the partner is to be told. Receipts speak of one epoch.
+// erased notes what the partner is to be told.
 func (d *docket) erased(place border.Position, at int64) {
-	if place.Epoch != max(d.epoch, 1) || d.untold[place.Seq] {
+	t := d.of(place.Epoch)
+	if place.Epoch > max(d.epoch, 1) || t.untold[place.Seq] {
 		return
 	}
-	if d.untold == nil {
-		d.untold = map[uint64]bool{}
+	if t.untold == nil {
+		t.untold = map[uint64]bool{}
 	}
-	d.untold[place.Seq] = true
-	d.erasures = append(d.erasures, &karaulav1.Erasure{Seq: place.Seq, DoneAt: at})
+	t.untold[place.Seq] = true
+	t.erasures = append(t.erasures, &karaulav1.Erasure{Seq: place.Seq, DoneAt: at})
 }
 
-// tellable gives what can be told now, at most one receipt's worth.
-func (d *docket) tellable(now time.Time, judgedTo uint64, horizon time.Duration) []*karaulav1.Erasure {
-	if d.doubtful {
+// tellable gives the erasures of an epoch that can be told now, at most one receipt's
+// worth. Called with b.mu held.
+func (b *Inbox) tellable(t *telling, judgedTo uint64) []*karaulav1.Erasure {
+	if b.docket.doubtful {
 		return nil
 	}
+	now, horizon := b.cfg.Now().UnixMicro(), b.cfg.Horizon
 	var out []*karaulav1.Erasure
-	for _, e := range d.erasures {
-		if e.GetSeq() > judgedTo || e.GetDoneAt() > now.UnixMicro() || len(out) == maxErasures {
+	for _, e := range t.erasures {
+		if e.GetSeq() > judgedTo || e.GetDoneAt() > now || len(out) == maxErasures {
 			continue
 		}
 		out = append(out, &karaulav1.Erasure{
@@ -69,12 +73,39 @@ func (d *docket) tellable(now time.Time, judgedTo uint64, horizon time.Duration)
 	return out
 }
 
+// receiptOfOver gives a receipt that tells of nothing but erasures in an epoch that is
+// over, of numbers that were receipted while it went on; nil if there are none. Called
+// with b.mu held.
+func (b *Inbox) receiptOfOver() *karaulav1.LedgerReceipt {
+	for _, epoch := range slices.Sorted(maps.Keys(b.docket.over)) {
+		t := b.docket.over[epoch]
+		if list := b.tellable(t, t.receipted); len(list) > 0 {
+			return &karaulav1.LedgerReceipt{
+				Ledger: b.led.ID[:], Epoch: epoch, Since: t.receipted, JudgedTo: t.receipted, Root: t.toldRoot[:],
+				Quarantined: b.quarantined, Erasures: list,
+			}
+		}
+	}
+	return nil
+}
+
+// note takes in what a receipt of ours has said of the epoch, and reports whether it
+// goes as far as any before it.
+func (t *telling) note(r *karaulav1.LedgerReceipt) bool {
+	t.told(r.GetErasures())
+	if r.GetJudgedTo() < t.receipted {
+		return false
+	}
+	t.receipted, t.toldRoot = r.GetJudgedTo(), [32]byte(r.GetRoot())
+	return true
+}
+
 // told forgets what a receipt of ours has said.
-func (d *docket) told(said []*karaulav1.Erasure) {
+func (t *telling) told(said []*karaulav1.Erasure) {
 	done := make(map[uint64]bool, len(said))
 	for _, e := range said {
 		done[e.GetSeq()] = true
-		delete(d.untold, e.GetSeq())
+		delete(t.untold, e.GetSeq())
 	}
-	d.erasures = slices.DeleteFunc(d.erasures, func(e *karaulav1.Erasure) bool { return done[e.GetSeq()] })
+	t.erasures = slices.DeleteFunc(t.erasures, func(e *karaulav1.Erasure) bool { return done[e.GetSeq()] })
 }

@@ -131,7 +131,7 @@ type Inbox struct {
 	unjudged stuck       // verdicts
 
 	// owned by the intake goroutine
-	ahead      map[uint64]Delivery
+	ahead      map[border.Position]Delivery
 	aheadBytes int
 	gapSince   time.Time
 	rewindAt   time.Time

@@ -220,32 +220,40 @@ func (b *Inbox) keepAhead(d Delivery, p border.Placement) {
 	if b.gapSince.IsZero() {
 		b.gapSince = b.cfg.Now()
 	}
-	if _, there := b.ahead[p.Position.Seq]; there || len(b.ahead) >= maxAhead ||
+	if _, there := b.ahead[p.Position]; there || len(b.ahead) >= maxAhead ||
 		b.aheadBytes+len(d.Data) > maxAheadSize {
 		return
 	}
-	b.ahead[p.Position.Seq] = d
+	b.ahead[p.Position] = d
 	b.aheadBytes += len(d.Data)
 }
 
-// fromAhead gives the kept message that continues the ledger, if there is one.
+// fromAhead gives the kept message that may continue the ledger, if there is one: it has
+// the next number, or opens the next epoch.
 func (b *Inbox) fromAhead(work *border.Ledger) (Delivery, bool) {
-	seq := work.Next().Seq
+	next := work.Next()
 	for at, old := range b.ahead { // a ledger may begin behind some that were kept
-		if at < seq {
+		if at.Epoch < next.Epoch || at.Epoch == next.Epoch && at.Seq < next.Seq {
 			delete(b.ahead, at)
 			b.aheadBytes -= len(old.Data)
 		}
 	}
-	d, ok := b.ahead[seq]
-	if ok {
-		delete(b.ahead, seq)
+	for _, at := range []border.Position{next, {Epoch: next.Epoch + 1, Seq: 1}} {
+		d, ok := b.ahead[at]
+		if !ok {
+			continue
+		}
+		delete(b.ahead, at)
 		b.aheadBytes -= len(d.Data)
+		if len(b.ahead) == 0 {
+			b.gapSince = time.Time{}
+		}
+		return d, true
 	}
 	if len(b.ahead) == 0 {
 		b.gapSince = time.Time{}
 	}
-	return d, ok
+	return Delivery{}, false
 }
 
 // mindGap asks for redelivery when a number has been missing for too long.
@@ -292,8 +300,10 @@ const maxMissing = 256
 // erased before it got here. It reports whether anything came.
 func (b *Inbox) askDirectly(ctx context.Context, next border.Position) bool {
 	to := next.Seq + maxMissing - 1
-	for seq := range b.ahead {
-		to = min(to, seq-1)
+	for at := range b.ahead {
+		if at.Epoch == next.Epoch {
+			to = min(to, at.Seq-1)
+		}
 	}
 	if to < next.Seq {
 		return false

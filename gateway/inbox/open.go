@@ -29,7 +29,7 @@ func Open(ctx context.Context, cfg Config, receipts []*karaulav1.LedgerReceipt) 
 		led:        cfg.Ledger,
 		leaves:     map[uint64]*ledger.History{},
 		streamSeqs: map[uint64][]uint64{},
-		ahead:      map[uint64]Delivery{},
+		ahead:      map[border.Position]Delivery{},
 		acks:       make(chan Delivery, 1),
 		told:       told{},
 		strays:     strays{at: map[[32]byte][]uint64{}},
