@@ -271,13 +271,18 @@ func (c *channel) statement(ctx context.Context, origin string, epoch, seq uint6
 		return nil, nil
 	}
 	place := border.Position{Epoch: epoch, Seq: seq}
-	if leaf, erased := c.lists[origin].Erased(place); erased {
-		raw, _, err := c.eraser(origin).Stub(ctx, place, leaf)
-		return raw, err
+	leaf, erased := c.lists[origin].Erased(place)
+	if erased {
+		if raw, ok, err := c.eraser(origin).Stub(ctx, place, leaf); ok || err != nil {
+			return raw, err
+		}
 	}
 	m, ok, err := log.Get(ctx, at)
 	if err != nil || !ok {
 		return nil, err
+	}
+	if erased { // it came without its content, and lies in the stream so
+		return envelope.Stub(m.Data)
 	}
 	return m.Data, nil
 }
