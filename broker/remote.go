@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -193,18 +194,28 @@ func (r *remote) watch(ctx context.Context) {
 	tick := time.NewTicker(healthEvery)
 	defer tick.Stop()
 	last := ""
+	var c comparison
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		lack := r.lacks()
-		switch lack {
-		case last:
-		case whole:
+		lack, damaged := r.lacks(), false
+		if lack != whole {
+			c = comparison{}
+		} else if streams, sure := c.next(r.copies); !sure {
+			continue
+		} else if len(streams) > 0 {
+			lack, damaged = strings.Join(streams, ", "), true
+		}
+		switch {
+		case lack == last:
+		case lack == whole:
 			r.log.Info("the server has caught up; another one may be stopped", "server", r.o.Name,
 				"next", "if it was away for some minutes, start it once more: only that overwrites what was erased in the meantime")
+		case damaged:
+			r.log.Error(damagedCopy, "server", r.o.Name, "streams", lack)
 		default:
 			r.log.Warn("the server has not caught up; stop no other one", "server", r.o.Name, "why", lack)
 		}

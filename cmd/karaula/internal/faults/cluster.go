@@ -211,18 +211,36 @@ func (c *Cluster) connectTo(servers ...*Node) (*nats.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	return dial(servers, subject.RoleGateway, user, keys.Own.Sign, keys.TLS)
+}
+
+// ops connects to a server in the role that sees its statistics.
+func (c *Cluster) ops(n *Node) (*nats.Conn, error) {
+	keys, err := keyring.LoadBroker(node.Layout{Dir: n.Dir}.BrokerKeys(), nil)
+	if err != nil {
+		return nil, err
+	}
+	user, err := keys.Ops.PublicKey()
+	if err != nil {
+		return nil, err
+	}
+	return dial([]*Node{n}, subject.RoleOps, user, keys.Ops.Sign, keys.TLS)
+}
+
+// dial connects to one of some servers in a role.
+func dial(servers []*Node, role, user string, sign nats.SignatureHandler, cert tls.Certificate) (*nats.Conn, error) {
 	var urls []string
 	for _, n := range servers {
 		urls = append(urls, "tls://"+n.Listen)
 	}
 	return nats.Connect(
-		strings.Join(urls, ","), nats.Nkey(user, keys.Own.Sign), nats.TLSHandshakeFirst(), nats.MaxReconnects(-1),
+		strings.Join(urls, ","), nats.Nkey(user, sign), nats.TLSHandshakeFirst(), nats.MaxReconnects(-1),
 		nats.IgnoreDiscoveredServers(),
 		nats.Secure(&tls.Config{
-			MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{keys.TLS},
+			MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert},
 			InsecureSkipVerify: true, //nolint:gosec // a test's own servers on loopback
 		}),
-		nats.CustomInboxPrefix(subject.Inbox(subject.RoleGateway)),
+		nats.CustomInboxPrefix(subject.Inbox(role)),
 	)
 }
 

@@ -2,9 +2,11 @@ package faults
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -12,6 +14,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	natsserver "github.com/nats-io/nats-server/v2/server"
+
+	"karaula/internal/subject"
 )
 
 // What became of a damaged copy of a cluster's streams.
@@ -19,7 +25,7 @@ const (
 	didCopy     = "whole again by itself"
 	didNotStart = "did not start; its store was removed, and copied anew"
 	didRenew    = "started, and was not whole; its store was removed, and copied anew"
-	didDiffer   = "whole as NATS says, and a copy lacks something"
+	didDiffer   = "whole as NATS says, and lacks something; its agent says so; its store was removed, and copied anew"
 )
 
 // storeFiles gives the files of a server's store by what they are.
@@ -59,16 +65,25 @@ func down(t *testing.T, n *Node, rng *rand.Rand) {
 	must(t, n.StopParts(Server))
 }
 
-// renew removes a server's store, has NATS copy it, and waits until that is done.
-func renew(t *testing.T, w *World, n *Node) {
+// renewed removes a server's store and starts it again.
+func renewed(t *testing.T, c *Cluster, n *Node) {
 	t.Helper()
 	if p := n.take(Server); p != nil {
 		_ = p.cmd.Process.Kill() // it may have ended
 		<-p.done
 	}
 	must(t, os.RemoveAll(store(n)))
-	must(t, w.Cluster.Serve(patient(t), n))
+	must(t, c.Serve(patient(t), n))
+}
+
+// renew has NATS copy a server's store anew, and waits until that is done.
+func renew(t *testing.T, w *World, n *Node) {
+	t.Helper()
+	renewed(t, w.Cluster, n)
 	must(t, w.Cluster.Whole(patient(t)))
+	if lacks := w.Cluster.lacking(t, n); len(lacks) > 0 {
+		t.Fatalf("a removed store was not copied anew: %v", lacks)
+	}
 }
 
 // harmed damages files of a server's store while it is down, and says which.
@@ -99,6 +114,9 @@ func tryCopy(t *testing.T, w *World, r map[string]*Record, n *Node, rng *rand.Ra
 	send(t, w.AL, r["al"], 1) // which this copy has to catch up with
 	files := storeFiles(t, n)
 	kinds := slices.Sorted(maps.Keys(files))
+	if len(kinds) == 0 {
+		t.Fatal("there are no such files")
+	}
 	kind = kinds[rng.IntN(len(kinds))]
 	list := files[kind][rng.IntN(len(files[kind])):][:1]
 	if rng.IntN(5) == 0 {
@@ -111,27 +129,128 @@ func tryCopy(t *testing.T, w *World, r map[string]*Record, n *Node, rng *rand.Ra
 			}
 		}
 	}
-	what := harmed(t, n, kind, list, rng)
+	what, logged := harmed(t, n, kind, list, rng), len(n.Tail(math.MaxInt32))
 	outcome = didCopy
 	if err := w.Cluster.Serve(patient(t), n); err != nil {
 		outcome = didNotStart
 	} else if err := wholeSoon(t, w); err != nil {
 		t.Logf("%s: %s: %v", n.Dir, what, err)
 		outcome = didRenew
+	} else if lacks := w.Cluster.lacking(t, n); len(lacks) > 0 {
+		t.Logf("%s: %s: %v", n.Dir, what, lacks)
+		outcome = didDiffer
+		saysDamaged(t, n, logged)
 	}
+	same(t, w)
 	if outcome != didCopy {
 		renew(t, w, n)
+	}
+	if s, err := w.AL.Status(patient(t)); err == nil && strings.Contains(strings.Join(s.Warnings, "; "), "is halted") {
+		outcome += "; the channel had stopped, and ledger repair mended it"
+		linked(t, w, w.AL)
+		repair(t, w.AL, 0)
 	}
 	send(t, w.AL, r["al"], 2)
 	send(t, w.ME, r["me"], 1)
 	must(t, w.Settle(patient(t)))
-	differ, err := w.Cluster.Differing(patient(t))
-	must(t, err)
-	if len(differ) > 0 {
-		t.Logf("%s: %s:\n%s", n.Dir, what, strings.Join(differ, "\n"))
-		outcome = didDiffer
+	for _, m := range w.Cluster.Machines {
+		if lacks := w.Cluster.lacking(t, m); len(lacks) > 0 {
+			t.Errorf("%s: %s: in the end %s lacks something: %v", n.Dir, what, m.Dir, lacks)
+		}
 	}
 	return kind, outcome
+}
+
+// same reads through all servers: a message may be missing in one copy, and has the
+// same bytes in all others.
+func same(t *testing.T, w *World) {
+	t.Helper()
+	differ, err := w.Cluster.Differing(patient(t))
+	if err != nil || len(differ) > 0 {
+		t.Errorf("%v: %s", err, strings.Join(differ, "\n"))
+	}
+}
+
+// lacking gives the streams of which a server's copy holds less than that of another one,
+// while nothing is said, for longer than NATS takes to copy. Whether the server is whole
+// cannot be asked right after its start: the others still take it for what it was.
+func (c *Cluster) lacking(t *testing.T, n *Node) []string {
+	t.Helper()
+	var lack string
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	_ = Until(ctx, func() string { // what is lacking in the end counts
+		lack = c.lacks(n)
+		return lack
+	})
+	if lack == "" {
+		return nil
+	}
+	return strings.Split(lack, "\n")
+}
+
+func (c *Cluster) lacks(n *Node) string {
+	var out []string
+	all := map[*Node]map[string]natsserver.StreamState{}
+	for _, m := range c.Machines {
+		var err error
+		if all[m], err = c.states(m); err != nil {
+			return err.Error()
+		}
+	}
+	for _, theirs := range all {
+		for stream, other := range theirs {
+			mine := all[n][stream]
+			if other.Msgs > mine.Msgs || other.LastSeq > mine.LastSeq {
+				out = append(out, fmt.Sprintf("%s holds %d to %d instead of %d to %d", stream, mine.Msgs, mine.LastSeq, other.Msgs, other.LastSeq))
+			}
+		}
+	}
+	slices.Sort(out)
+	return strings.Join(slices.Compact(out), "\n")
+}
+
+// states gives what the copies of one server hold, as it says itself.
+func (c *Cluster) states(n *Node) (map[string]natsserver.StreamState, error) {
+	nc, err := c.ops(n)
+	if err != nil {
+		return nil, err
+	}
+	defer nc.Close()
+	ask, err := json.Marshal(natsserver.JszEventOptions{
+		JSzOptions:         natsserver.JSzOptions{Accounts: true, Streams: true},
+		EventFilterOptions: natsserver.EventFilterOptions{Name: nc.ConnectedServerName(), ExactMatch: true},
+	})
+	if err != nil {
+		return nil, err
+	}
+	m, err := nc.Request("$SYS.REQ.SERVER.PING.JSZ", ask, 5*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	var info natsserver.JSInfo
+	if err := json.Unmarshal(m.Data, &natsserver.ServerAPIResponse{Data: &info}); err != nil {
+		return nil, err
+	}
+	out := map[string]natsserver.StreamState{}
+	for _, a := range info.AccountDetails {
+		for _, s := range a.Streams {
+			out[s.Name] = s.State
+		}
+	}
+	return out, nil
+}
+
+// saysDamaged waits until the agent of a server says, behind what it had logged before,
+// that the server's copies hold less than they should.
+func saysDamaged(t *testing.T, n *Node, logged int) {
+	t.Helper()
+	must(t, Until(patient(t), func() string {
+		if !strings.Contains(n.Tail(math.MaxInt32)[logged:], "the server's store is damaged") {
+			return "the agent of a damaged server does not say so"
+		}
+		return ""
+	}))
 }
 
 // Whatever in the store of one of a cluster's servers is damaged while it is down:
@@ -154,4 +273,52 @@ func TestClusterDamagedStores(t *testing.T) {
 		must(t, w.AL.Start(patient(t), Gateway))
 	}
 	tell(t, "%s", finish(t, w, r))
+}
+
+// Two of three servers lose their stores. They are the majority, and to them there has
+// never been anything: whatever is left, nothing is said that was said before, and the
+// partner has it.
+func TestClusterTwoStoresLost(t *testing.T) {
+	t.Parallel()
+	if !long() {
+		t.Skip("KARAULA_KILLS=1 asks for it")
+	}
+	rng := seeded(t)
+	w, r := makeCluster(t, false), records()
+	send(t, w.AL, r["al"], 3, 1)
+	send(t, w.ME, r["me"], 4)
+	must(t, w.Settle(patient(t)))
+	kept := rng.IntN(machines)
+	for _, i := range others(kept) {
+		must(t, w.Cluster.Machines[i].Kill(Server))
+		must(t, os.RemoveAll(store(w.Cluster.Machines[i])))
+	}
+	for _, i := range others(kept) {
+		must(t, w.Cluster.Serve(patient(t), w.Cluster.Machines[i]))
+	}
+	again := 0
+	for _, i := range others(kept) { // NATS may not get them whole: then one after the other, once more
+		if wholeSoon(t, w) != nil {
+			renewed(t, w.Cluster, w.Cluster.Machines[i])
+			again++
+		}
+	}
+	must(t, w.Cluster.Whole(patient(t)))
+	for _, n := range w.Cluster.Machines {
+		must(t, Until(patient(t), func() string { return w.Cluster.lacks(n) }))
+	}
+	out := subject.Out(subject.Actual(Channel))
+	left, err := w.Cluster.states(w.Cluster.Machines[kept])
+	must(t, err)
+	outcome := "the third one's store was kept, and copied"
+	if left[out].Msgs == 0 { // the two empty ones are the majority
+		outcome = "the third one's store was emptied, too; the channel stopped, and ledger repair mended it"
+		halted(t, w.AL, "")
+		linked(t, w, w.AL)
+		caughtUp(t, w, w.AL)
+		repair(t, w.AL, 0)
+	}
+	send(t, w.AL, r["al"], 2)
+	send(t, w.ME, r["me"], 1)
+	tell(t, "%s; %d stores removed once more; %s", outcome, again, finish(t, w, r))
 }
