@@ -9,12 +9,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// otherBytes is what must never be so: a message is there or not.
+const otherBytes = "has other bytes in one copy than in another one"
+
 // copyReads is how often every stream is read through every server: which of the
 // servers answers a read is theirs to choose.
 const copyReads = 4
 
 // Differing reads all streams through each of the servers, while nothing is said, and
-// gives the messages that one copy holds in other bytes than another one.
+// gives the messages that one copy gives and another one does not, or in other bytes.
 func (c *Cluster) Differing(ctx context.Context) ([]string, error) {
 	held := map[string]map[uint64][]byte{} // by stream and place
 	var out []string
@@ -53,11 +56,18 @@ func (c *Cluster) readCopies(ctx context.Context, n *Node, held map[string]map[u
 		if held[name] == nil {
 			held[name] = map[uint64][]byte{}
 		}
+		now := map[uint64]bool{}
 		for _, m := range list {
+			now[m.Seq] = true
 			if was, ok := held[name][m.Seq]; ok && !bytes.Equal(was, m.Data) {
-				out = append(out, fmt.Sprintf("%s: message %d has other bytes in one copy than in another one", name, m.Seq))
+				out = append(out, fmt.Sprintf("%s: message %d %s", name, m.Seq, otherBytes))
 			}
 			held[name][m.Seq] = m.Data
+		}
+		for seq := range held[name] {
+			if !now[seq] {
+				out = append(out, fmt.Sprintf("%s: message %d is not given by every copy", name, seq))
+			}
 		}
 	}
 	return out, names.Err()
