@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"karaula/internal/bucket"
+	"karaula/internal/card"
 	"karaula/internal/problem"
 	"karaula/internal/subject"
 	karaulav1 "karaula/proto/gen/karaula/v1"
@@ -115,13 +116,32 @@ func (p *peer) open(raw []byte, now time.Time) ([]byte, Code) {
 	if !ok {
 		return nil, outcomeUnknownKey
 	}
-	switch err := verify(RequestType, m, cardKeys(c, now)); {
+	err = verify(RequestType, m, cardKeys(c, now))
+	if errors.Is(err, ErrUnknownKey) {
+		err = p.verifyByOffer(m, c, now)
+	}
+	switch {
 	case errors.Is(err, ErrUnknownKey):
 		return nil, outcomeUnknownKey
 	case err != nil:
 		return nil, outcomeBadSignature
 	}
 	return m.GetBody(), ""
+}
+
+// verifyByOffer verifies a request that offers a card with the link key of that card,
+// as [Client.verifyByNewCard] does with an answer: whoever has renewed what links are
+// made with, and rotated its link key besides, could neither be reached nor understood.
+func (p *peer) verifyByOffer(m *karaulav1.LinkMessage, known *card.Card, now time.Time) error {
+	r, code := parseRequest(m.GetBody())
+	if code != "" || r.GetOffer() == nil {
+		return ErrUnknownKey
+	}
+	next, err := card.Open(r.GetOffer().GetCard())
+	if err != nil || next.Party != p.name || next.Root != known.Root || next.Serial < known.Serial {
+		return ErrUnknownKey
+	}
+	return verify(RequestType, m, cardKeys(next, now))
 }
 
 // do answers a request that may be answered.
