@@ -316,15 +316,18 @@ func (a *Agent) reload(ctx context.Context, plan Plan) error {
 	if err != nil {
 		return err
 	}
+	if changed {
+		a.taken = false // whatever fails from here on, the server is told with the next try
+	}
 	other, err := a.show(plan)
 	if err != nil {
 		return err
 	}
 	if other {
+		a.taken = false
 		a.o.Log.Info("the broker shows the certificate that its card names first now")
 	}
-	if changed || !a.taken {
-		a.taken = false
+	if !a.taken {
 		if err := a.server.Reload(); err != nil {
 			return err
 		}

@@ -1,7 +1,10 @@
 package broker
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"crypto/tls"
 	"errors"
 	"os"
 	"slices"
@@ -433,6 +436,40 @@ func TestFloodWatchBarsLongerEveryTime(t *testing.T) {
 	if got := w.counts(); len(got) != 1 || got["me"] != 4 {
 		t.Errorf("counts: %v", got)
 	}
+}
+
+// The key of the certificate that is to be shown comes late: it is shown then, though
+// the text of the configuration has not changed since.
+func TestACertificateIsShownWhenItsKeyComes(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	next := newPerson(t, "al")
+	var here atomic.Bool
+	a := s.agency(t, func(o *AgentOptions) {
+		o.Held = func() []tls.Certificate {
+			if here.Load() {
+				return []tls.Certificate{s.server.cert, next.cert}
+			}
+			return []tls.Certificate{s.server.cert}
+		}
+	})
+	a.mu.Lock()
+	a.plan.Own.Server = sha256.Sum256(next.cert.Leaf.RawSubjectPublicKeyInfo)
+	a.plan.Own.Pins = append(slices.Clone(a.plan.Own.Pins), a.plan.Own.Server)
+	a.plan.Own.CertDER = append(slices.Clone(a.plan.Own.CertDER), next.cert.Certificate[0])
+	a.mu.Unlock()
+	eventually(t, "the failure is not told", func() bool { return strings.Contains(a.agent.Status().Problem, "is not here") })
+	here.Store(true)
+	eventually(t, "the certificate is not shown", func() bool {
+		c, err := tls.Dial("tcp", strings.TrimPrefix(s.broker.ClientURL(), "tls://"), &tls.Config{
+			MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{s.me.cert}, InsecureSkipVerify: true,
+		})
+		if err != nil {
+			return false
+		}
+		defer c.Close() //nolint:errcheck // only looked at
+		return bytes.Equal(c.ConnectionState().PeerCertificates[0].Raw, next.cert.Certificate[0])
+	})
 }
 
 // The listener's key is in memory: the files that the text names for a stock
