@@ -22,6 +22,9 @@ func (g *Gateway) status(context.Context) *karaulav1.StatusResponse {
 		Party: g.self, Name: g.o.Config.Name, Version: g.o.Version,
 		StartedAt: g.started.UnixMicro(), Broker: g.connected(),
 	}
+	if own, ok := view.Card(g.self); ok {
+		s.OwnCardSerial = own.Serial
+	}
 	if !s.GetBroker() {
 		s.Warnings = append(s.Warnings, "the own broker does not answer; nothing can be sent or received")
 	}
@@ -49,7 +52,7 @@ func (g *Gateway) status(context.Context) *karaulav1.StatusResponse {
 		s.Warnings = append(s.Warnings, "a renewal of link keys is unfinished: "+r.Text)
 	}
 	s.Keys = g.heldKeys()
-	s.Links = g.linkStatus()
+	s.Links = g.linkStatus(view)
 	for _, cv := range view.Channels() {
 		if contains(cv.Parties, g.self) {
 			s.Channels = append(s.Channels, g.channelStatus(cv, s))
@@ -88,8 +91,8 @@ func (g *Gateway) registerTrouble(view *register.View) []string {
 	return out
 }
 
-func (g *Gateway) linkStatus() []*karaulav1.LinkStatus {
-	own, named := g.o.Register.View().Card(g.self)
+func (g *Gateway) linkStatus(view *register.View) []*karaulav1.LinkStatus {
+	own, named := view.Card(g.self)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	var out []*karaulav1.LinkStatus

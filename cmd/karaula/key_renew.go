@@ -176,6 +176,12 @@ func (a *app) lacking(ctx context.Context, dir string) ([]string, error) {
 	if err != nil {
 		return out, desk.FromConnect(err)
 	}
+	if own, ok := n.reg.View().Card(n.Party); !ok || resp.Msg.GetOwnCardSerial() < own.Serial {
+		// What it says of links is about the card before, which every partner has.
+		return out, problem.New(problem.Conflict,
+			"the running node has not taken in its newest card yet, so nobody knows who has it; nothing was changed").
+			WithHint("repeat it in a moment; if the node runs an older version of the program, start it again")
+	}
 	for _, l := range resp.Msg.GetLinks() {
 		if l.GetState() == "up" && !l.GetEarlierLogin() {
 			out = slices.DeleteFunc(out, func(p string) bool { return p == l.GetParty() })

@@ -135,14 +135,22 @@ func (i *issue) keys(pass keyring.Passphrase) (*keyring.Gateway, *keyring.Broker
 	return g, b, err
 }
 
-// keep writes both key files in the place of the old ones.
+// keep writes both key files in the place of the old ones, the gateway's first: if it
+// ends in between, and any card is issued then, that names a new login and the broker's
+// old certificate. The other way round partners would not believe the broker any more,
+// and be brought no card, as the login that they let in would be the newest.
 func (i *issue) keep(g *keyring.Gateway, b *keyring.Broker, o CardOptions) error {
-	if o.Renew != NoRenewal {
-		if err := b.Replace(i.layout.BrokerKeys(), o.Passphrase); err != nil {
-			return err
-		}
+	if err := g.Replace(i.layout.GatewayKeys(), o.Passphrase); err != nil {
+		return err
 	}
-	return g.Replace(i.layout.GatewayKeys(), o.Passphrase)
+	if o.Renew == NoRenewal {
+		return nil
+	}
+	if err := b.Replace(i.layout.BrokerKeys(), o.Passphrase); err != nil {
+		return problem.Wrap(problem.KindOf(err), err, "no card was issued; a new login is kept, and no new key of the broker").
+			WithHint("mend that, and repeat the step")
+	}
+	return nil
 }
 
 // shows reports whether the certificates and the login that a card names are here.

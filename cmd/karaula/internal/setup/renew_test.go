@@ -1,7 +1,10 @@
 package setup
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -93,6 +96,42 @@ func TestAStepThatWasCutOff(t *testing.T) {
 	}
 	if l := again.Logins(); len(l) != 2 || l[1].User() != m.Card.NATS {
 		t.Errorf("%d logins: partners know one of them only", len(l))
+	}
+}
+
+// The broker's keys cannot be written after the gateway's were, as by a kill in between:
+// any card that follows keeps the broker believed, and the step can be repeated.
+func TestAStepEndsBetweenTheTwoKeyFiles(t *testing.T) {
+	t.Parallel()
+	for _, step := range []Renewal{Announce, Supersede} {
+		m := made(t, options(t))
+		r := renewing{t, m.Layout}
+		inTheWay := m.Layout.BrokerKeys() + ".new"
+		must(t, os.MkdirAll(filepath.Join(inTheWay, "full"), 0o700))
+		if _, err := r.step(step); err == nil || !strings.Contains(err.Error(), "no card was issued") {
+			t.Errorf("the broker's keys were not written: %v", err)
+		}
+		g, b := r.keys()
+		if g.Login().User() == m.Card.NATS || len(b.Certificates()) != 1 {
+			t.Error("the gateway's keys are not written first")
+		}
+		c, err := r.step(NoRenewal)
+		must(t, err)
+		if !slices.Equal(c.Pins(keyring.RoleBroker), m.Card.Pins(keyring.RoleBroker)) || c.NATS == m.Card.NATS {
+			t.Error("a card in between leaves partners without a way to see that it is new")
+		}
+		must(t, os.RemoveAll(inTheWay))
+		c, err = r.step(step)
+		must(t, err)
+		g, b = r.keys()
+		newest := b.TLS
+		if step == Announce {
+			newest = *b.Next
+		}
+		pins := c.Pins(keyring.RoleBroker)
+		if c.NATS != g.Login().User() || pins[len(pins)-1] != keyring.Pin(newest.Leaf) {
+			t.Error("the repeated step is not whole")
+		}
 	}
 }
 

@@ -3679,7 +3679,9 @@ type StatusResponse struct {
 	// Things that need a person, one line each, without personal data.
 	Warnings []string `protobuf:"bytes,8,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	// Ids of the private keys that the gateway has in memory, 16 bytes each.
-	Keys          [][]byte `protobuf:"bytes,15,rep,name=keys,proto3" json:"keys,omitempty"`
+	Keys [][]byte `protobuf:"bytes,15,rep,name=keys,proto3" json:"keys,omitempty"`
+	// Serial of the newest own card that the running node has taken in; 0: none.
+	OwnCardSerial uint64 `protobuf:"varint,16,opt,name=own_card_serial,json=ownCardSerial,proto3" json:"own_card_serial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3775,6 +3777,13 @@ func (x *StatusResponse) GetKeys() [][]byte {
 		return x.Keys
 	}
 	return nil
+}
+
+func (x *StatusResponse) GetOwnCardSerial() uint64 {
+	if x != nil {
+		return x.OwnCardSerial
+	}
+	return 0
 }
 
 // LinkStatus is one partner.
@@ -5945,7 +5954,7 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x05party\x18\x03 \x01(\tR\x05party\x12\x14\n" +
 	"\x05until\x18\x04 \x01(\x03R\x05until\x12\x12\n" +
 	"\x04over\x18\x05 \x01(\bR\x04over\"\x0f\n" +
-	"\rStatusRequest\"\xa0\x02\n" +
+	"\rStatusRequest\"\xc8\x02\n" +
 	"\x0eStatusResponse\x12\x14\n" +
 	"\x05party\x18\x01 \x01(\tR\x05party\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -5956,7 +5965,8 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x05links\x18\x06 \x03(\v2\x16.karaula.v1.LinkStatusR\x05links\x125\n" +
 	"\bchannels\x18\a \x03(\v2\x19.karaula.v1.ChannelStatusR\bchannels\x12\x1a\n" +
 	"\bwarnings\x18\b \x03(\tR\bwarnings\x12\x12\n" +
-	"\x04keys\x18\x0f \x03(\fR\x04keys\"\xa4\x01\n" +
+	"\x04keys\x18\x0f \x03(\fR\x04keys\x12&\n" +
+	"\x0fown_card_serial\x18\x10 \x01(\x04R\rownCardSerial\"\xa4\x01\n" +
 	"\n" +
 	"LinkStatus\x12\x14\n" +
 	"\x05party\x18\x01 \x01(\tR\x05party\x12\x14\n" +
