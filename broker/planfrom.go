@@ -48,7 +48,7 @@ func OwnUsers(keys *keyring.Broker, own *card.Card) (Users, error) {
 			u.Pins, u.CertDER = append(u.Pins, c.Pin), append(u.CertDER, c.DER)
 		}
 	}
-	shown := Shown(keys, own)
+	shown := Shown(keys.Certificates(), own)
 	leaf, err := x509.ParseCertificate(shown.Certificate[0])
 	if err != nil {
 		return Users{}, problem.Wrap(problem.Locked, err, "the broker's certificate cannot be read")
@@ -61,16 +61,17 @@ func OwnUsers(keys *keyring.Broker, own *card.Card) (Users, error) {
 	return u, nil
 }
 
-// Shown gives the certificate that a broker shows: the first one of its card whose
-// key is here. So the card is what switches from one to the next, at the same moment
-// at which partners begin to believe it. Without any of the card's it is the newest.
-func Shown(keys *keyring.Broker, own *card.Card) tls.Certificate {
+// Shown gives which of its certificates ([keyring.Broker.Certificates]) a broker shows:
+// the first one of its card whose key is here. So the card is what switches from one to
+// the next, at the same moment at which partners begin to believe it. Without any of the
+// card's it is the newest.
+func Shown(held []tls.Certificate, own *card.Card) tls.Certificate {
 	for _, pin := range own.Pins(keyring.RoleBroker) {
-		if c := keys.Certificate(pin); c != nil {
+		if c := keyring.ByPin(held, pin); c != nil {
 			return *c
 		}
 	}
-	return keys.TLS
+	return held[0]
 }
 
 // cluster adds what the configuration says about a cluster.

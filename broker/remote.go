@@ -83,12 +83,10 @@ func (r *remote) connect(role string, user nkeys.KeyPair) (*nats.Conn, error) {
 			},
 			InsecureSkipVerify: true, //nolint:gosec // VerifyConnection compares the key
 			VerifyConnection: func(s tls.ConnectionState) error {
-				for _, c := range r.held() {
-					if len(s.PeerCertificates) > 0 && keyring.Pin(c.Leaf) == keyring.Pin(s.PeerCertificates[0]) {
-						return nil
-					}
+				if len(s.PeerCertificates) == 0 || keyring.ByPin(r.held(), keyring.Pin(s.PeerCertificates[0])) == nil {
+					return errors.New("the server does not show the broker's key")
 				}
-				return errors.New("the server does not show the broker's key")
+				return nil
 			},
 		}),
 		nats.TLSHandshakeFirst(),

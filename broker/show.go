@@ -25,20 +25,18 @@ func (a *Agent) show(plan Plan) (bool, error) {
 	if a.o.Held == nil || now == nil || keyring.Pin(now.Leaf) == plan.Own.Server {
 		return false, nil
 	}
-	for _, c := range a.o.Held() {
-		if keyring.Pin(c.Leaf) != plan.Own.Server {
-			continue
-		}
-		if a.broker != nil {
-			a.broker.Show(&c)
-		} else if err := WriteTLS(plan.TLS, c); err != nil {
-			return false, err
-		}
-		a.cert.Store(&c)
-		return true, nil
+	next := keyring.ByPin(a.o.Held(), plan.Own.Server)
+	if next == nil {
+		return false, problem.New(problem.Locked, "the key of the certificate that the broker is to show is not here").
+			WithHint("copy broker/keys from the machine on which it was renewed")
 	}
-	return false, problem.New(problem.Locked, "the key of the certificate that the broker is to show is not here").
-		WithHint("copy broker/keys from the machine on which it was renewed")
+	if a.broker != nil {
+		a.broker.Show(next)
+	} else if err := WriteTLS(plan.TLS, *next); err != nil {
+		return false, err
+	}
+	a.cert.Store(next)
+	return true, nil
 }
 
 // comeBack waits until the agent is connected again, after its certificate was

@@ -103,8 +103,11 @@ func (b *Broker) Certificates() []tls.Certificate {
 }
 
 // Certificate finds the certificate with this pin; nil if it is not here.
-func (b *Broker) Certificate(pin [32]byte) *tls.Certificate {
-	for _, c := range b.Certificates() {
+func (b *Broker) Certificate(pin [32]byte) *tls.Certificate { return ByPin(b.Certificates(), pin) }
+
+// ByPin finds the certificate with a pin in a list; nil if it is not there.
+func ByPin(list []tls.Certificate, pin [32]byte) *tls.Certificate {
+	for _, c := range list {
 		if Pin(c.Leaf) == pin {
 			return &c
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"karaula/broker"
 	"karaula/internal/card"
 	"karaula/internal/keyring"
 	"karaula/internal/node"
@@ -105,13 +106,5 @@ func (n *Node) client(own *card.Card) tls.Certificate {
 	if n.keys != nil {
 		return own.Client(n.keys.Keys())
 	}
-	held := n.held()
-	for _, pin := range own.Pins(keyring.RoleBroker) { // the one that it shows, as broker.Shown
-		for _, c := range held {
-			if keyring.Pin(c.Leaf) == pin {
-				return c
-			}
-		}
-	}
-	return held[0]
+	return broker.Shown(n.held(), own)
 }

@@ -203,7 +203,7 @@ func (n *Node) startBroker(ctx context.Context) error {
 	if !n.Config.Cluster.On() {
 		n.leftKey()
 	}
-	shown := broker.Shown(keys, own)
+	shown := broker.Shown(keys.Certificates(), own)
 	locked := fmt.Sprint(error(nil))
 	plan := func() (broker.Plan, time.Time, error) {
 		view := n.Register.View() // first: keys are written before the card that names them
