@@ -96,7 +96,6 @@ type Gateway struct {
 
 	pruneAt time.Time    // when old keys are looked at next; owned by the loop
 	marked  marked       // owned by the loop
-	locked  string       // why the own keys could not be read again; owned by the loop
 	begun   atomic.Bool  // the own broker was reached; the fields above are set
 	beat    atomic.Int64 // when the main loop last went round, microseconds since 1970
 	attend  time.Time    // when partners were last attended to; of the main loop

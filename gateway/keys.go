@@ -36,14 +36,9 @@ func (g *Gateway) syncKeys() {
 	if g.o.Keys.Refresh() {
 		g.log.Info("the own keys were read again")
 	}
-	why := ""
-	if err := g.o.Keys.Err(); err != nil {
-		why = err.Error()
-	}
-	if why != g.locked && why != "" {
+	if why, news := g.o.Keys.Trouble(); news && why != "" {
 		g.log.Error("the own keys have changed and cannot be read; the old ones stay in use", "why", why)
 	}
-	g.locked = why
 }
 
 // Open implements border.Opener.

@@ -31,6 +31,7 @@ type live[K any] struct {
 	seen       fileMark
 	word       []byte // the passphrase, for when its file is gone
 	failed     error
+	asked      string    // what Trouble said last
 	again      time.Time // when to try a file again that could not be opened
 	generation atomic.Uint64
 }
@@ -134,6 +135,18 @@ func (l *live[K]) Err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.failed
+}
+
+// Trouble gives what [live.Err] says, empty for nothing, and whether it is something else
+// than when it was last asked: so it is logged once.
+func (l *live[K]) Trouble() (why string, news bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failed != nil {
+		why = l.failed.Error()
+	}
+	news, l.asked = why != l.asked, why
+	return why, news
 }
 
 // Forget destroys keys in the file and in memory, never the newest of a use, and

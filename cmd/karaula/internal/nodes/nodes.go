@@ -9,7 +9,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"sync"
@@ -204,14 +203,11 @@ func (n *Node) startBroker(ctx context.Context) error {
 		n.leftKey()
 	}
 	shown := broker.Shown(keys.Certificates(), own)
-	locked := fmt.Sprint(error(nil))
 	plan := func() (broker.Plan, time.Time, error) {
 		view := n.Register.View() // first: keys are written before the card that names them
 		live.Refresh()
-		if why := fmt.Sprint(live.Err()); why != locked {
-			if locked = why; live.Err() != nil { // a right that ends must end all the same
-				n.o.Logger.Error("the broker's keys have changed and cannot be read; the old ones stay in use", "why", why)
-			}
+		if why, news := live.Trouble(); news && why != "" { // a right that ends must end all the same
+			n.o.Logger.Error("the broker's keys have changed and cannot be read; the old ones stay in use", "why", why)
 		}
 		return planOf(n.Layout, n.Config, view, live.Keys(), time.Now())
 	}
