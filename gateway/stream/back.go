@@ -31,12 +31,11 @@ func (l *Log) State(ctx context.Context, known uint64) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	if err := l.back(info, known); err != nil && !errors.Is(err, ErrBack) {
+	err = l.back(info, known)
+	if errors.Is(err, errCutOff) {
 		return State{}, err
-	} else if err != nil {
-		return stateOf(info), err
 	}
-	return stateOf(info), nil
+	return stateOf(info), err
 }
 
 // back judges an end that lies before what is known.
