@@ -59,12 +59,10 @@ func verdictOf(j *karaulav1.Judgement) border.Verdict {
 // judgedBefore gives the recorded verdict about a statement that was lost here and
 // has come again; nil if there is none. Owned by the judging goroutine.
 func (b *Inbox) judgedBefore(it *item) *karaulav1.Judgement {
-	at := it.placement.Position
-	j := b.before[at]
-	if !final(it, j) {
-		return nil
+	if j := b.before[it.placement.Position]; final(it, j) {
+		return j
 	}
-	return j
+	return nil
 }
 
 // uphold puts the recorded verdict in the place of the one that was made now. What was

@@ -238,22 +238,20 @@ func (b *Inbox) fromAhead(work *border.Ledger) (Delivery, bool) {
 			b.aheadBytes -= len(old.Data)
 		}
 	}
-	for _, at := range []border.Position{next, {Epoch: next.Epoch + 1, Seq: 1}} {
-		d, ok := b.ahead[at]
-		if !ok {
-			continue
-		}
+	at := next
+	d, ok := b.ahead[at]
+	if !ok {
+		at = border.Position{Epoch: next.Epoch + 1, Seq: 1}
+		d, ok = b.ahead[at]
+	}
+	if ok {
 		delete(b.ahead, at)
 		b.aheadBytes -= len(d.Data)
-		if len(b.ahead) == 0 {
-			b.gapSince = time.Time{}
-		}
-		return d, true
 	}
 	if len(b.ahead) == 0 {
 		b.gapSince = time.Time{}
 	}
-	return Delivery{}, false
+	return d, ok
 }
 
 // mindGap asks for redelivery when a number has been missing for too long.
