@@ -24,7 +24,6 @@ import (
 	"karaula/gateway/stock"
 	"karaula/gateway/stream"
 	"karaula/internal/border"
-	"karaula/internal/ledger"
 	"karaula/internal/register"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
@@ -112,12 +111,12 @@ type Inbox struct {
 
 	mu          sync.Mutex // guards what follows
 	led         *border.Ledger
-	leaves      map[uint64]*ledger.History // by epoch
-	streamSeqs  map[uint64][]uint64        // by epoch: places in the IN stream of the leaves that are held
-	reigns      register.Reigns            // texts of the agreement, and from where on each rules
-	expected    border.Position            // how far the partner says that its ledger goes
-	edgeTrouble string                     // why the ledger has not begun here
-	progressAt  time.Time                  // when the ledger last grew, or was said to have grown
+	leaves      leaves              // by epoch
+	streamSeqs  map[uint64][]uint64 // by epoch: places in the IN stream of the leaves that are held
+	reigns      register.Reigns     // texts of the agreement, and from where on each rules
+	expected    border.Position     // how far the partner says that its ledger goes
+	edgeTrouble string              // why the ledger has not begun here
+	progressAt  time.Time           // when the ledger last grew, or was said to have grown
 	inEnd       uint64
 	quarantined uint64
 	docket      docket
@@ -206,10 +205,7 @@ func (b *Inbox) Status() (received, judged, held, quarantined uint64, contested 
 func (b *Inbox) LeafAt(epoch, seq uint64) ([32]byte, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if h := b.leaves[epoch]; h != nil {
-		return h.Leaf(seq)
-	}
-	return [32]byte{}, false
+	return b.leaves.leaf(epoch, seq)
 }
 
 // StreamSeq gives the place of a statement in the node's own IN stream.
@@ -255,7 +251,7 @@ func (b *Inbox) overdue(now time.Time) bool {
 func (b *Inbox) RootAt(epoch, size uint64) ([32]byte, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if t, ok := b.treeLocked(epoch, size); ok {
+	if t, ok := b.leaves.tree(epoch, size); ok {
 		return t.Root(), true
 	}
 	return [32]byte{}, false
@@ -266,19 +262,11 @@ func (b *Inbox) RootAt(epoch, size uint64) ([32]byte, bool) {
 func (b *Inbox) Edge(epoch, size uint64) ([][32]byte, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	t, ok := b.treeLocked(epoch, size)
+	t, ok := b.leaves.tree(epoch, size)
 	if !ok {
 		return nil, false
 	}
 	return t.Frontier(), true
-}
-
-// treeLocked gives the tree of an epoch at a size. Called with b.mu held.
-func (b *Inbox) treeLocked(epoch, size uint64) (*ledger.Tree, bool) {
-	if h := b.leaves[epoch]; h != nil {
-		return h.Tree(size)
-	}
-	return nil, false
 }
 
 // Reigns gives the texts of the agreement that rule this ledger, and from where on.

@@ -7,7 +7,6 @@ import (
 
 	"karaula/gateway/stream"
 	"karaula/internal/border"
-	"karaula/internal/ledger"
 	"karaula/internal/problem"
 	"karaula/internal/register"
 	"karaula/internal/subject"
@@ -437,16 +436,10 @@ func (b *Inbox) settle(ctx context.Context, chunk []placed, at []uint64) {
 func (b *Inbox) remember(p *border.Placement, streamSeq uint64) {
 	b.progressAt, b.edgeTrouble = b.cfg.Now(), ""
 	epoch := p.Position.Epoch
-	h := b.leaves[epoch]
-	if h == nil {
-		h = &ledger.History{}
-		b.leaves[epoch] = h
-	}
 	if t := p.Begins(); t != nil {
-		h.GoOnBehind(t)
 		b.docket.begin(epoch, t.Size(), t.Root())
 	}
-	h.Append(p.Leaf)
+	b.leaves.add(p)
 	b.streamSeqs[epoch] = append(b.streamSeqs[epoch], streamSeq)
 	b.cfg.Stored.Put(streamSeq)
 	b.reigns = b.reigns.Note(epoch, p.Position.Seq, b.led.Agreement)

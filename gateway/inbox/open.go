@@ -12,7 +12,6 @@ import (
 	"karaula/gateway/stream"
 	"karaula/internal/border"
 	"karaula/internal/envelope"
-	"karaula/internal/ledger"
 	"karaula/internal/problem"
 	"karaula/internal/register"
 	"karaula/internal/subject"
@@ -27,7 +26,7 @@ func Open(ctx context.Context, cfg Config, receipts []*karaulav1.LedgerReceipt) 
 		cfg:        cfg,
 		mail:       make(chan Delivery, mailLength),
 		led:        cfg.Ledger,
-		leaves:     map[uint64]*ledger.History{},
+		leaves:     leaves{},
 		streamSeqs: map[uint64][]uint64{},
 		ahead:      map[border.Position]Delivery{},
 		acks:       make(chan Delivery, 1),
@@ -227,21 +226,11 @@ func (r *reading) take(raw []byte, h nats.Header, streamSeq uint64, erasedAt int
 	return p
 }
 
-// fill puts stubs where the stream has no statement any more, as many as follow
-// each other, and reports whether there was any.
+// fill takes the stubs that follow, and reports whether there was any.
 func (r *reading) fill() (found bool) {
-	for {
-		stubs := r.stubs[r.led.Next()]
-		if r.led.Joined != ([32]byte{}) && r.led.Tree.Size() == 0 {
-			stubs = r.stubs.First() // where it begins is for the first statement to say
-		}
-		if !slices.ContainsFunc(stubs, func(s erase.Stub) bool {
-			return r.take(s.Raw, s.Header, 0, s.At+r.cfg.Eraser.Settle.Microseconds()).Kind == border.Next
-		}) {
-			return found
-		}
-		found = true
-	}
+	return fill(r.led, r.stubs, func(s erase.Stub) border.Kind {
+		return r.take(s.Raw, s.Header, 0, s.At+r.cfg.Eraser.Settle.Microseconds()).Kind
+	})
 }
 
 // replay enters a verdict that was made before this start; false if there is

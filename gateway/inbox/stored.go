@@ -30,7 +30,7 @@ type Stored struct {
 func ReadStored(
 	ctx context.Context, led *border.Ledger, view *register.View, log *stream.Log, stubs erase.Stubs,
 ) (*Stored, error) {
-	s := &storing{led: led, view: view, stubs: stubs, leaves: map[uint64]*ledger.History{}}
+	s := &storing{led: led, view: view, stubs: stubs, leaves: leaves{}}
 	out := &Stored{}
 	err := log.Read(ctx, 1, "", func(m stream.Stored) error {
 		if led.Joined != ([32]byte{}) && led.Tree.Size() == 0 {
@@ -61,7 +61,7 @@ type storing struct {
 	led    *border.Ledger
 	view   *register.View
 	stubs  erase.Stubs
-	leaves map[uint64]*ledger.History
+	leaves leaves
 }
 
 func (s *storing) take(raw []byte, h nats.Header) border.Kind {
@@ -72,53 +72,26 @@ func (s *storing) take(raw []byte, h nats.Header) border.Kind {
 		return p.Kind
 	}
 	s.led.Advance(&p)
-	leaves := s.leaves[p.Position.Epoch]
-	if leaves == nil {
-		leaves = &ledger.History{}
-		s.leaves[p.Position.Epoch] = leaves
-	}
-	if t := p.Begins(); t != nil {
-		leaves.GoOnBehind(t)
-	}
-	leaves.Append(p.Leaf)
+	s.leaves.add(&p)
 	return p.Kind
 }
 
 // fill takes the stubs that follow, and reports whether there was any.
 func (s *storing) fill() (found bool) {
-	for {
-		stubs := s.stubs[s.led.Next()]
-		if s.led.Joined != ([32]byte{}) && s.led.Tree.Size() == 0 {
-			stubs = s.stubs.First()
-		}
-		more := false
-		for _, st := range stubs {
-			if more = s.take(st.Raw, st.Header) == border.Next; more {
-				break
-			}
-		}
-		if !more {
-			return found
-		}
-		found = true
-	}
+	return fill(s.led, s.stubs, func(st erase.Stub) border.Kind { return s.take(st.Raw, st.Header) })
 }
 
 // LeafAt implements [border.History].
 func (s *storing) LeafAt(epoch, seq uint64) ([32]byte, bool) {
-	if h := s.leaves[epoch]; h != nil {
-		return h.Leaf(seq)
-	}
-	return [32]byte{}, false
+	return s.leaves.leaf(epoch, seq)
 }
 
 // RootAt implements [border.History].
 func (s *storing) RootAt(epoch, size uint64) ([32]byte, bool) {
-	h := s.leaves[epoch]
-	if h == nil {
+	if s.leaves[epoch] == nil {
 		return ledger.EmptyRoot(), size == 0
 	}
-	t, ok := h.Tree(size)
+	t, ok := s.leaves.tree(epoch, size)
 	if !ok {
 		return [32]byte{}, false
 	}
