@@ -15,11 +15,7 @@ func TestClusterServerThatWasAwayDuringAnErasure(t *testing.T) {
 		t.Skip("make cluster tries it")
 	}
 	w, r := makeCluster(t, false), records()
-	send(t, w.AL, r["al"], 3)
-	must(t, w.Settle(patient(t)))
-	sent := r["al"].Sent()
-	erased, kept := sent[1].ID, sent[2].ID
-	probe := probes(t, w, []string{erased, kept})
+	erased, kept, probe := oneToErase(t, w, r["al"])
 	away, others := w.Cluster.Machines[2], w.Cluster.Machines[:2]
 	inStreams := func(n *Node, id string) []string {
 		return slices.DeleteFunc(holds(t, n.Dir, probe[id]), func(file string) bool { return !strings.Contains(file, "/streams/") })

@@ -17,6 +17,17 @@ import (
 	"karaula/internal/subject"
 )
 
+// oneToErase has al say three alerts that everybody gets. It gives the ids of the second
+// one, which is to be erased, and of the last one, which is kept, and their probes.
+func oneToErase(t *testing.T, w *World, r *Record) (erased, kept string, probe map[string][]byte) {
+	t.Helper()
+	send(t, w.AL, r, 3)
+	must(t, w.Settle(patient(t)))
+	sent := r.Sent()
+	erased, kept = sent[1].ID, sent[2].ID
+	return erased, kept, probes(t, w, []string{erased, kept})
+}
+
 // probes are pieces of the sealed content of every alert of al, by id, from its
 // signing journal.
 func probes(t *testing.T, w *World, ids []string) map[string][]byte {

@@ -43,11 +43,7 @@ func TestKilledInTheMiddleOfAnErasure(t *testing.T) {
 			}
 			w, r := makeWorld(t), records()
 			start(t, w)
-			send(t, w.AL, r["al"], 3)
-			must(t, w.Settle(patient(t)))
-			sent := r["al"].Sent()
-			erased, kept := sent[1].ID, sent[2].ID
-			probe := probes(t, w, []string{erased, kept})
+			erased, kept, probe := oneToErase(t, w, r["al"])
 			n := w.Node(c.side)
 			must(t, n.Stop())
 			under(t, n, injection{calls: "rename,renameat,renameat2", how: "delay_enter=20000000", files: []string{c.next(n)}}, c.parts[0])
@@ -108,11 +104,7 @@ func TestAnErasureThatFails(t *testing.T) {
 	t.Parallel()
 	w, r := makeWorld(t), records()
 	start(t, w)
-	send(t, w.AL, r["al"], 3)
-	must(t, w.Settle(patient(t)))
-	sent := r["al"].Sent()
-	erased, kept := sent[1].ID, sent[2].ID
-	probe := probes(t, w, []string{erased, kept})
+	erased, kept, probe := oneToErase(t, w, r["al"])
 	inTheWay := in(w.ME) + ".tmp"
 	must(t, os.Mkdir(inTheWay, 0o700))
 	command(t, w.AL, nil, "alert", "erase", erased, "--reason", "claim granted (invented)")

@@ -17,11 +17,7 @@ func TestDamagedStubs(t *testing.T) {
 	rng := seeded(t)
 	w, r := makeWorld(t), records()
 	start(t, w)
-	send(t, w.AL, r["al"], 3)
-	must(t, w.Settle(patient(t)))
-	sent := r["al"].Sent()
-	erased, kept := sent[1].ID, sent[2].ID
-	probe := probes(t, w, []string{erased, kept})
+	erased, kept, probe := oneToErase(t, w, r["al"])
 	command(t, w.AL, nil, "alert", "erase", erased, "--reason", "claim granted (invented)")
 	erasedEverywhere(t, w, erased)
 	send(t, w.AL, r["al"], 1)
