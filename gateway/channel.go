@@ -274,7 +274,7 @@ func (c *channel) onSaid(s outbox.Said) {
 		c.enterAct(c.entry(s.Parsed, s.StreamSeq), s.Parsed, s.Inner)
 	}
 	if st.GetKind() == karaulav1.Kind_KIND_EPOCH {
-		c.endEpoch(s.Parsed, !live)
+		c.endEpoch(s.Parsed, live)
 	}
 	if st.GetKind() == karaulav1.Kind_KIND_EXERCISE && live {
 		c.tellExercise(st)

@@ -27,10 +27,10 @@ func (c *channel) onJudged(origin string, j inbox.Judged) {
 	class, code := j.Verdict.Class, j.Verdict.Code
 	if !j.Replayed {
 		c.heardFrom(origin)
-		c.g.metrics.judged.WithLabelValues(c.label(), terms.ClassWord(class), terms.CodeWord(code)).Inc()
-	}
-	if !j.Replayed {
 		defer c.settleSights(origin)
+	}
+	if j.News() {
+		c.g.metrics.judged.WithLabelValues(c.label(), terms.ClassWord(class), terms.CodeWord(code)).Inc()
 	}
 	p := j.Placement.Parsed
 	if p == nil {
@@ -42,7 +42,7 @@ func (c *channel) onJudged(origin string, j inbox.Judged) {
 	defer c.holdTheirs(origin, j) // last: then it is in the book
 	accepted := class == karaulav1.VerdictClass_VERDICT_CLASS_ACCEPTED
 	if j.Placement.OpensEpoch() { // whatever the verdict: its place makes numbers void
-		c.endEpoch(p, j.Replayed)
+		c.endEpoch(p, j.News())
 	}
 	if accepted {
 		c.hearHeads(st, j.Replayed)
@@ -55,12 +55,12 @@ func (c *channel) onJudged(origin string, j inbox.Judged) {
 	case st.GetKind() == karaulav1.Kind_KIND_ACT:
 		c.hearAct(j)
 	case st.GetKind() == karaulav1.Kind_KIND_RECEIPT:
-		c.hearReceipt(st, j.Replayed)
+		c.hearReceipt(st, j.News())
 	case st.GetKind() == karaulav1.Kind_KIND_NOTICE:
 		c.hearNotice(st.GetOrigin(), st.GetBody())
 	case st.GetKind() == karaulav1.Kind_KIND_ERASE:
 		c.order(origin, st)
-	case st.GetKind() == karaulav1.Kind_KIND_EXERCISE && !j.Replayed:
+	case st.GetKind() == karaulav1.Kind_KIND_EXERCISE && j.News():
 		c.tellExercise(st)
 	}
 }
@@ -81,9 +81,11 @@ func (c *channel) hearAlert(j inbox.Judged) {
 	if e.Lifecycle == karaulav1.Lifecycle_LIFECYCLE_WITHDRAW {
 		c.wakeOthers()
 	}
-	if !j.Replayed {
+	if j.News() {
 		if c.g.bus.Heard() {
-			c.g.bus.Tell(c.g.desk.Event(e))
+			event := c.g.desk.Event(e)
+			event.Again = j.Again
+			c.g.bus.Tell(event)
 		}
 		c.g.metrics.lag.WithLabelValues(c.label()).Observe(c.g.since(e.SaidAt))
 	}
@@ -98,7 +100,7 @@ func (c *channel) hearAct(j inbox.Judged) {
 	if in.GetAct().GetDeed() == karaulav1.Deed_DEED_NO_CONSENT {
 		c.wakeOthers()
 	}
-	if j.Replayed || in == nil || !c.g.bus.Heard() {
+	if !j.News() || in == nil || !c.g.bus.Heard() {
 		return
 	}
 	row := &karaulav1.AlertRow{
@@ -106,14 +108,14 @@ func (c *channel) hearAct(j inbox.Judged) {
 		Epoch: e.Epoch, Seq: e.Seq, Digest: e.Leaf[:], SaidAt: e.SaidAt, Drill: !e.Meant(), Exercise: in.GetExercise(),
 	}
 	c.g.tell(&karaulav1.WatchResponse{
-		Event: bus.Act, Party: e.Origin, Channel: c.id, Alert: row,
+		Event: bus.Act, Party: e.Origin, Channel: c.id, Alert: row, Again: j.Again,
 		Text: fmt.Sprintf("%s: %s, on %s", e.Origin, alert.ActText(in.GetAct()), c.id),
 	})
 }
 
 // tellRefused tells watchers of a statement other than an alert that was not accepted.
 func (c *channel) tellRefused(origin string, j inbox.Judged) {
-	if j.Replayed || j.Verdict.Class == karaulav1.VerdictClass_VERDICT_CLASS_ACCEPTED {
+	if !j.News() || j.Verdict.Class == karaulav1.VerdictClass_VERDICT_CLASS_ACCEPTED {
 		return
 	}
 	name := bus.Refused
@@ -124,6 +126,7 @@ func (c *channel) tellRefused(origin string, j inbox.Judged) {
 		Event:   name,
 		Party:   origin,
 		Channel: c.id,
+		Again:   j.Again,
 		Text: fmt.Sprintf(
 			"number %d from %s on %s: %s",
 			j.Placement.Position.Seq,
@@ -139,7 +142,7 @@ func (c *channel) tellRefused(origin string, j inbox.Judged) {
 }
 
 // hearReceipt takes in what a partner has judged of the own ledger.
-func (c *channel) hearReceipt(st *karaulav1.Statement, replayed bool) {
+func (c *channel) hearReceipt(st *karaulav1.Statement, news bool) {
 	var r karaulav1.Receipt
 	if proto.Unmarshal(st.GetBody(), &r) != nil {
 		return
@@ -149,18 +152,18 @@ func (c *channel) hearReceipt(st *karaulav1.Statement, replayed bool) {
 		if string(l.GetLedger()) != string(own[:]) || !aboutSaid(l, c.writer.Head()) {
 			continue
 		}
-		news := c.book.Receipt(st.GetOrigin(), l, st.GetSaidAt())
-		if replayed {
+		answered := c.book.Receipt(st.GetOrigin(), l, st.GetSaidAt())
+		if !news {
 			continue
 		}
-		for _, e := range news {
+		for _, e := range answered {
 			c.g.metrics.receipted.WithLabelValues(c.label(), st.GetOrigin()).Observe(c.g.since(e.SaidAt))
 		}
 		if !c.g.bus.Heard() {
 			continue
 		}
-		told := make([]*karaulav1.WatchResponse, 0, len(news))
-		for _, e := range news {
+		told := make([]*karaulav1.WatchResponse, 0, len(answered))
+		for _, e := range answered {
 			d := c.book.Delivery(e.Ledger, st.GetOrigin(), e.Epoch, e.Seq)
 			row := c.book.Row(e)
 			row.Deliveries = []*karaulav1.Delivery{d}

@@ -77,7 +77,7 @@ func (c *channel) isContested() bool {
 
 // endEpoch notes that a ledger goes on in a new epoch: what was said beyond the
 // head that it continues is void.
-func (c *channel) endEpoch(p *envelope.Parsed, replayed bool) {
+func (c *channel) endEpoch(p *envelope.Parsed, news bool) {
 	body, err := p.Body()
 	b, ok := body.(*karaulav1.EpochBody)
 	if err != nil || !ok {
@@ -91,7 +91,7 @@ func (c *channel) endEpoch(p *envelope.Parsed, replayed bool) {
 		Epoch: head.GetEpoch(), Size: head.GetSize(), Void: uint64(void), Reason: reasonWord(b.GetReason()), //nolint:gosec // a count
 	})
 	c.mu.Unlock()
-	if replayed {
+	if !news {
 		return
 	}
 	c.g.log.Warn("a new epoch", "channel", c.id, "party", st.GetOrigin(), "epoch", st.GetEpoch(), "void", void)

@@ -201,6 +201,7 @@ type watchEvent struct {
 	Channel string     `json:"channel,omitempty"`
 	Text    string     `json:"text"`
 	Drill   bool       `json:"drill,omitempty"` // nothing of it is meant
+	Again   bool       `json:"again,omitempty"` // it was here before, and its partner was told of it
 	Alert   *alertLine `json:"alert,omitempty"`
 }
 
@@ -209,7 +210,11 @@ func (e watchEvent) page(p *page) {
 	if e.Alert != nil && e.Alert.ID != "" {
 		id = "  " + e.Alert.ID
 	}
-	p.line("%s  %-11s %s%s", e.At.Format(shortTime), e.Event, e.Text, id)
+	again := ""
+	if e.Again {
+		again = " (again: it was lost here)"
+	}
+	p.line("%s  %-11s %s%s%s", e.At.Format(shortTime), e.Event, e.Text, again, id)
 }
 
 func newAlertWatch(a *app) *cobra.Command {
@@ -265,6 +270,7 @@ func newWatchEvent(m *karaulav1.WatchResponse) watchEvent {
 		Channel: m.GetChannel(),
 		Text:    m.GetText(),
 		Drill:   m.GetDrill(),
+		Again:   m.GetAgain(),
 	}
 	if m.GetAlert() != nil {
 		l := newAlertLine(m.GetAlert())

@@ -41,6 +41,25 @@ func (d *docket) recall(epoch uint64) {
 	maps.DeleteFunc(d.said, func(e uint64, _ said) bool { return e <= epoch })
 }
 
+// covers reports whether a receipt of ours has spoken of a place.
+func (d *docket) covers(at border.Position) bool {
+	to := d.said[at.Epoch].to
+	switch t := d.over[at.Epoch]; {
+	case at.Epoch == max(d.epoch, 1):
+		to = d.receipted
+	case t != nil:
+		to = t.receipted
+	}
+	return at.Seq <= to
+}
+
+// receipted does so for this inbox.
+func (b *Inbox) receipted(at border.Position) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.docket.covers(at)
+}
+
 // final reports whether a verdict that was made before is about these bytes, and is
 // not to be made again.
 func final(it *item, j *karaulav1.Judgement) bool {

@@ -75,6 +75,11 @@ func TestWhatWasToldOfALaterEpochStandsOverALoss(t *testing.T) {
 				t.Fatalf("epoch 2: %v", told)
 			}
 			first := append([]inbox.Judged{}, d.judged...)
+			for _, j := range first {
+				if !j.News() || j.Again {
+					t.Errorf("number %d is no news", j.Placement.Position.Seq)
+				}
+			}
 
 			d.close()
 			d.lose(lost...)
@@ -88,6 +93,9 @@ func TestWhatWasToldOfALaterEpochStandsOverALoss(t *testing.T) {
 				}
 			}
 			for i, j := range d.judged {
+				if j.News() != (len(lost) == 2) || !j.Again {
+					t.Errorf("number %d: it is news: %v; it is there again: %v", j.Placement.Position.Seq, j.News(), j.Again)
+				}
 				if was := first[i]; len(lost) == 1 && (j.Verdict.Class != was.Verdict.Class || j.Verdict.Code != was.Verdict.Code ||
 					j.Judgement.GetJudgedAt() != was.Judgement.GetJudgedAt() || j.Verdict.Agreement != was.Verdict.Agreement) {
 					t.Errorf("number %d was %s and is %s", j.Placement.Position.Seq, was.Verdict.Class, j.Verdict.Class)
@@ -95,6 +103,9 @@ func TestWhatWasToldOfALaterEpochStandsOverALoss(t *testing.T) {
 			}
 			d.deliver(7, d.beats(1)[0])
 			d.until("the next", func() bool { return len(d.judged) == 7 })
+			if j := d.judged[6]; !j.News() || j.Again {
+				t.Error("the next is no news")
+			}
 			next := d.tell()
 			if next.GetEpoch() != 2 || next.GetSince() != 3 || next.GetJudgedTo() != 4 || len(next.GetExceptions()) != 0 ||
 				string(next.GetRoot()) != string(d.inbox.Head().GetRoot()) {

@@ -58,8 +58,13 @@ type Judged struct {
 	StreamSeq uint64 // in the node's own IN stream
 	Judgement *karaulav1.Judgement
 	Replayed  bool  // judged before this start; known from the verdict stream
+	Upheld    bool  // judged before, lost here since, and back in the same bytes
+	Again     bool  // upheld, or an own receipt has spoken of its number before
 	ErasedAt  int64 // when its content was erased here, microseconds since 1970 UTC, or 0
 }
+
+// News reports whether it may be that nobody here has heard of it before.
+func (j Judged) News() bool { return !j.Replayed && !j.Upheld }
 
 // Config is what an Inbox needs.
 type Config struct {

@@ -97,6 +97,7 @@ func (b *Inbox) judgeItems(ctx context.Context, items []*item) {
 		seen.enter(it, &j.Verdict)
 		if j.Judgement = b.judgedBefore(it); j.Judgement != nil {
 			j.uphold()
+			j.Upheld = true
 		} else {
 			j.Judgement = j.Verdict.Judgement(&it.placement, now)
 			fresh = append(fresh, j)
@@ -107,6 +108,7 @@ func (b *Inbox) judgeItems(ctx context.Context, items []*item) {
 		return
 	}
 	for i, j := range judged {
+		j.Again = j.Upheld || b.receipted(j.Placement.Position)
 		b.enter(items[i], j)
 		b.cfg.OnJudged(j)
 		b.claim(j.Placement)

@@ -3256,7 +3256,10 @@ type WatchResponse struct {
 	// True if it happened on a channel where nothing is meant.
 	Drill bool `protobuf:"varint,7,opt,name=drill,proto3" json:"drill,omitempty"`
 	// Name of the exercise, if it is known.
-	Exercise      string `protobuf:"bytes,8,opt,name=exercise,proto3" json:"exercise,omitempty"`
+	Exercise string `protobuf:"bytes,8,opt,name=exercise,proto3" json:"exercise,omitempty"`
+	// True if an own receipt has spoken of it before: it was lost here, with the records of what was
+	// judged, and is back. What is lost and comes back with these records is no event.
+	Again         bool `protobuf:"varint,9,opt,name=again,proto3" json:"again,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3345,6 +3348,13 @@ func (x *WatchResponse) GetExercise() string {
 		return x.Exercise
 	}
 	return ""
+}
+
+func (x *WatchResponse) GetAgain() bool {
+	if x != nil {
+		return x.Again
+	}
+	return false
 }
 
 // ExerciseRequest announces an exercise on channels for exercises. Only supervisors may.
@@ -5929,7 +5939,7 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12)\n" +
 	"\x04type\x18\x02 \x01(\x0e2\x15.karaula.v1.AlertTypeR\x04type\x12\x14\n" +
 	"\x05since\x18\x03 \x01(\x03R\x05since\x12\x1a\n" +
-	"\bexercise\x18\x04 \x01(\tR\bexercise\"\xd7\x01\n" +
+	"\bexercise\x18\x04 \x01(\tR\bexercise\"\xed\x01\n" +
 	"\rWatchResponse\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\x03R\x02at\x12\x14\n" +
 	"\x05event\x18\x02 \x01(\tR\x05event\x12*\n" +
@@ -5938,7 +5948,8 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x04text\x18\x05 \x01(\tR\x04text\x12\x18\n" +
 	"\achannel\x18\x06 \x01(\tR\achannel\x12\x14\n" +
 	"\x05drill\x18\a \x01(\bR\x05drill\x12\x1a\n" +
-	"\bexercise\x18\b \x01(\tR\bexercise\"W\n" +
+	"\bexercise\x18\b \x01(\tR\bexercise\x12\x14\n" +
+	"\x05again\x18\t \x01(\bR\x05again\"W\n" +
 	"\x0fExerciseRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bchannels\x18\x02 \x03(\tR\bchannels\x12\x14\n" +
