@@ -70,6 +70,78 @@ func TestAuditReadsWhatTheStreamsHold(t *testing.T) {
 	h.wantDeeds("send send send send replay replay replay")
 }
 
+// What the node proves from memory is what follows from the streams, also after a
+// start; what is not there it does not prove, and nobody else is given a proof.
+func TestTheNodeProvesFromMemory(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.start()
+	for range 5 {
+		_, err := h.send(h.ctx, route())
+		must(t, err)
+	}
+	compare := func(asks ...evidence.Ask) {
+		t.Helper()
+		in, err := desk.Inspect(h.ctx, h.desk, &karaulav1.AuditRequest{Deed: "prove", Reason: "invented case", Channel: channelID}, h.now())
+		must(t, err)
+		i := slices.IndexFunc(in.Inputs, func(l evidence.Input) bool { return l.Origin == "al" })
+		for _, ask := range asks {
+			p, err := in.Prove(h.ctx, channelID, "al", ask)
+			must(t, err)
+			want, err := evidence.Prove(in.View, in.Inputs[i], ask)
+			must(t, err)
+			if string(p.Marshal()) != string(want.Marshal()) {
+				t.Errorf("%+v: it proves %s", ask, p.Marshal())
+			}
+		}
+	}
+	all := []evidence.Ask{
+		{Fact: evidence.Inclusion, From: 2},
+		{Fact: evidence.Inclusion, From: 1, To: 3},
+		{Fact: evidence.Inclusion, From: 4, Epoch: 1},
+		{Fact: evidence.Consistency, From: 2},
+		{Fact: evidence.Consistency, From: 1, To: 4},
+		{Fact: evidence.Range, From: 1},
+		{Fact: evidence.Range, From: 3, To: 4},
+	}
+	compare(all...)
+	h.stop()
+	h.start()
+	compare(all...)
+
+	in, err := desk.Inspect(h.ctx, h.desk, &karaulav1.AuditRequest{Deed: "prove", Reason: "invented case"}, h.now())
+	must(t, err)
+	for ask, want := range map[evidence.Ask]problem.Kind{
+		{Fact: evidence.Inclusion, From: 1, To: 5}:           problem.NotFound, // nobody has signed that root yet
+		{Fact: evidence.Inclusion, From: 1, Epoch: 2}:        problem.NotFound,
+		{Fact: evidence.Inclusion, From: 3, To: 2}:           problem.Invalid,
+		{Fact: evidence.Range}:                               problem.Invalid,
+		{Fact: evidence.Fork, From: 1}:                       problem.Invalid,
+		{Fact: evidence.Fact("all"), From: 1}:                problem.Invalid,
+		{Fact: evidence.Inclusion, From: 1 << 62}:            problem.NotFound,
+		{Fact: evidence.Range, From: 1, To: 1<<64 - 1}:       problem.Invalid,
+		{Fact: evidence.Consistency, From: 1<<64 - 1, To: 1}: problem.Invalid,
+	} {
+		if _, err := in.Prove(h.ctx, channelID, "al", ask); !problem.Is(err, want) {
+			t.Errorf("%+v: %v", ask, err)
+		}
+	}
+	for _, origin := range []string{"rs", ""} {
+		if _, err := in.Prove(h.ctx, channelID, origin, all[0]); !problem.Is(err, problem.NotFound) {
+			t.Errorf("of %q: %v", origin, err)
+		}
+	}
+	if _, err := in.Prove(h.ctx, "b99-al-xk", "al", all[0]); !problem.Is(err, problem.NotFound) {
+		t.Errorf("on a channel that there is not: %v", err)
+	}
+	_, err = h.desk.Prove(h.ctx, connect.NewRequest(&karaulav1.ProveRequest{
+		Audit: make([]byte, 16), Channel: channelID, Origin: "al", Fact: "inclusion", From: 1,
+	}))
+	if !problem.Is(desk.FromConnect(err), problem.Locked) {
+		t.Errorf("without an audit: %v", err)
+	}
+}
+
 // wantDeeds compares what the desk stream holds.
 func (h *house) wantDeeds(want string) {
 	h.t.Helper()

@@ -194,7 +194,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		Holidays: g.holidays,
 		Complete: g.complete, Bus: &g.bus,
 		Writer: g.writer, Closed: closed{g}, Open: g.open, Diary: g.diary, SignHead: g.signDeskHead, OfficerKey: g.o.Keys.Keys().Officer,
-		ReadLedger: g.readLedger, ReadAside: g.readAside, Skew: g.o.Config.ClockSkew,
+		ReadLedger: g.readLedger, ReadAside: g.readAside, Prove: g.proveFact, Skew: g.o.Config.ClockSkew,
 		Status: g.status, KeyUse: g.keyUse, PruneKeys: g.pruneKeys, Ledgers: g.ledgers, Repair: g.repair,
 		Checkup: g.checkup, TestLink: g.testLink, Now: g.o.Now, Logger: g.log,
 	})

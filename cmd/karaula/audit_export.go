@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -202,7 +203,7 @@ bundle or the party's own card file holds it.`,
 		defer n.close()
 		for _, in := range n.Inputs {
 			if in.Channel == f.channel && in.Origin == origin {
-				return a.writeProof(n, in, ask, bare, out)
+				return a.writeProof(c.Context(), n, in, ask, bare, out)
 			}
 		}
 		return problem.New(problem.NotFound, "%s is no party of %s; nothing was written", origin, f.channel)
@@ -210,9 +211,20 @@ bundle or the party's own card file holds it.`,
 	return c
 }
 
+// proof has the node make a proof, which has all hashes. Where that is not enough, as for
+// a channel that is closed, and at a broker, the streams are read.
+func (i *inspection) proof(ctx context.Context, in evidence.Input, ask evidence.Ask) (*evidence.Proof, error) {
+	if i.Prove != nil {
+		if p, err := i.Prove(ctx, in.Channel, in.Origin, ask); !problem.Is(err, problem.NotFound) {
+			return p, err
+		}
+	}
+	return evidence.Prove(i.View, in, ask)
+}
+
 // writeProof makes a proof, checks it, and writes it.
-func (a *app) writeProof(n *inspection, in evidence.Input, ask evidence.Ask, bare bool, out string) error {
-	p, err := evidence.Prove(n.View, in, ask)
+func (a *app) writeProof(ctx context.Context, n *inspection, in evidence.Input, ask evidence.Ask, bare bool, out string) error {
+	p, err := n.proof(ctx, in, ask)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"connectrpc.com/connect"
 
 	"karaula/gateway/book"
+	"karaula/internal/evidence"
 	"karaula/internal/problem"
 	"karaula/internal/register"
 	"karaula/internal/subject"
@@ -186,13 +187,8 @@ func (d *Desk) ReadLedger(
 func (d *Desk) readLedger(
 	ctx context.Context, m *karaulav1.ReadLedgerRequest, send func(*karaulav1.ReadLedgerResponse) error,
 ) error {
-	officer, err := who(ctx, "supervisor", "auditor")
-	if err != nil {
+	if err := d.mayRead(ctx, m.GetAudit()); err != nil {
 		return err
-	}
-	if !d.audits.may(officer, m.GetAudit(), d.cfg.Now(), false) {
-		return problem.New(problem.Locked, "this audit has not begun here, or too long ago; nothing was read").
-			WithHint("begin again")
 	}
 	all := ledgersOf(d.cfg.Register(), m.GetChannel())
 	known := slices.IndexFunc(all, func(l *karaulav1.AuditLedger) bool {
@@ -207,7 +203,7 @@ func (d *Desk) readLedger(
 		read = d.cfg.ReadAside
 	}
 	on := subject.On(m.GetChannel(), all[known].GetMode())
-	err = read(ctx, on, m.GetOrigin(), func(p *karaulav1.StoredPiece) error {
+	err := read(ctx, on, m.GetOrigin(), func(p *karaulav1.StoredPiece) error {
 		resp.Pieces = append(resp.Pieces, p)
 		if size += len(p.GetData()); size < chunkBytes {
 			return nil
@@ -220,4 +216,38 @@ func (d *Desk) readLedger(
 		err = send(resp)
 	}
 	return err
+}
+
+// Prove makes a proof for an audit that has begun.
+func (d *Desk) Prove(
+	ctx context.Context, req *connect.Request[karaulav1.ProveRequest],
+) (*connect.Response[karaulav1.ProveResponse], error) {
+	resp, err := d.prove(ctx, req.Msg)
+	return reply(d, resp, err)
+}
+
+func (d *Desk) prove(ctx context.Context, m *karaulav1.ProveRequest) (*karaulav1.ProveResponse, error) {
+	if err := d.mayRead(ctx, m.GetAudit()); err != nil {
+		return nil, err
+	}
+	p, err := d.cfg.Prove(ctx, m.GetChannel(), m.GetOrigin(), evidence.Ask{
+		Fact: evidence.Fact(m.GetFact()), Epoch: m.GetEpoch(), From: m.GetFrom(), To: m.GetTo(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &karaulav1.ProveResponse{Proof: p.Marshal()}, nil
+}
+
+// mayRead refuses who has not begun an audit of ledgers, or too long ago.
+func (d *Desk) mayRead(ctx context.Context, audit []byte) error {
+	officer, err := who(ctx, "supervisor", "auditor")
+	if err != nil {
+		return err
+	}
+	if !d.audits.may(officer, audit, d.cfg.Now(), false) {
+		return problem.New(problem.Locked, "this audit has not begun here, or too long ago; nothing was read").
+			WithHint("begin again")
+	}
+	return nil
 }

@@ -20,6 +20,7 @@ import (
 	"karaula/gateway/index"
 	"karaula/gateway/outbox"
 	"karaula/internal/alert"
+	"karaula/internal/evidence"
 	"karaula/internal/keyring"
 	"karaula/internal/register"
 	"karaula/internal/subject"
@@ -74,6 +75,8 @@ type Config struct {
 	// ReadLedger gives what the streams hold of a ledger, in their order, and
 	// ReadAside what was put aside.
 	ReadLedger, ReadAside func(ctx context.Context, on subject.Channel, origin string, fn func(*karaulav1.StoredPiece) error) error
+	// Prove makes a proof about a ledger of an open channel; NotFound: from the streams only.
+	Prove func(ctx context.Context, channel, origin string, ask evidence.Ask) (*evidence.Proof, error)
 	// Skew is how far two clocks may be apart.
 	Skew time.Duration
 	// Status gives links, channels and warnings.

@@ -22,6 +22,9 @@ type Inspection struct {
 	Skew   time.Duration // how far two clocks may be apart
 	Inputs []evidence.Input
 	Places []*karaulav1.AuditPlace // of the alert that was asked about
+	// Prove has the node make a proof, which it does from memory; NotFound: it can be made
+	// from an input only. Nil where there is no node to ask.
+	Prove func(ctx context.Context, channel, origin string, ask evidence.Ask) (*evidence.Proof, error)
 }
 
 // Inspect begins an audit at a node, which records it, for whoever asks by its
@@ -43,6 +46,16 @@ func Inspect(
 	}
 	if out.View, err = register.FromFiles(out.Party, out.Files, now); err != nil {
 		return nil, err
+	}
+	out.Prove = func(ctx context.Context, channel, origin string, ask evidence.Ask) (*evidence.Proof, error) {
+		resp, err := node.Prove(ctx, connect.NewRequest(&karaulav1.ProveRequest{
+			Audit: m.GetAudit(), Channel: channel, Origin: origin,
+			Fact: string(ask.Fact), Epoch: ask.Epoch, From: ask.From, To: ask.To,
+		}))
+		if err != nil {
+			return nil, FromConnect(err)
+		}
+		return evidence.ParseProof(resp.Msg.GetProof())
 	}
 	for _, l := range m.GetLedgers() {
 		if len(l.GetLedger()) != 32 {

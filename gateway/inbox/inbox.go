@@ -24,6 +24,7 @@ import (
 	"karaula/gateway/stock"
 	"karaula/gateway/stream"
 	"karaula/internal/border"
+	"karaula/internal/ledger"
 	"karaula/internal/register"
 	karaulav1 "karaula/proto/gen/karaula/v1"
 )
@@ -211,6 +212,17 @@ func (b *Inbox) LeafAt(epoch, seq uint64) ([32]byte, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.leaves.leaf(epoch, seq)
+}
+
+// WithHistory gives the leaves of an epoch, as far as they are here, to a function that
+// must not keep them.
+func (b *Inbox) WithHistory(epoch uint64, f func(*ledger.History) error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if h := b.leaves[epoch]; h != nil {
+		return f(h)
+	}
+	return f(&ledger.History{})
 }
 
 // StreamSeq gives the place of a statement in the node's own IN stream.

@@ -120,7 +120,7 @@ func newProof(view *register.View, p Proof, raws ...[]byte) (*Proof, error) {
 
 // NewInclusion proves that a statement is one of the first size: head is the
 // statement with number size+1, which signs their root.
-func NewInclusion(view *register.View, h *ledger.Hashes, statement, head []byte) (*Proof, error) {
+func NewInclusion(view *register.View, h *ledger.History, statement, head []byte) (*Proof, error) {
 	seq, size, err := numbers(statement, head)
 	if err != nil {
 		return nil, err
@@ -134,7 +134,7 @@ func NewInclusion(view *register.View, h *ledger.Hashes, statement, head []byte)
 
 // NewConsistency proves that one root goes on where another ended; both are those
 // that the given statements sign.
-func NewConsistency(view *register.View, h *ledger.Hashes, earlier, head []byte) (*Proof, error) {
+func NewConsistency(view *register.View, h *ledger.History, earlier, head []byte) (*Proof, error) {
 	seq, size, err := numbers(earlier, head)
 	if err != nil {
 		return nil, err
@@ -148,7 +148,7 @@ func NewConsistency(view *register.View, h *ledger.Hashes, earlier, head []byte)
 
 // NewRange proves that nothing else was said between two numbers. The statements
 // are all from the first on, and the one behind the last.
-func NewRange(view *register.View, h *ledger.Hashes, statements ...[]byte) (*Proof, error) {
+func NewRange(view *register.View, h *ledger.History, statements ...[]byte) (*Proof, error) {
 	if len(statements) < 2 || len(statements) > maxStatements {
 		return nil, problem.New(problem.Invalid, "a range holds 1 to %d statements, and the one behind", maxStatements-1)
 	}
@@ -156,11 +156,11 @@ func NewRange(view *register.View, h *ledger.Hashes, statements ...[]byte) (*Pro
 	if err != nil {
 		return nil, err
 	}
-	edge, err := h.Edge(from - 1)
-	if err != nil {
-		return nil, err
+	before, ok := h.Tree(from - 1)
+	if !ok {
+		return nil, problem.New(problem.NotFound, "the statements before number %d are not here", from)
 	}
-	return newProof(view, Proof{Fact: Range, From: from, To: to, Size: to, Hashes: edge}, statements...)
+	return newProof(view, Proof{Fact: Range, From: from, To: to, Size: to, Hashes: before.Frontier()}, statements...)
 }
 
 // NewFork proves that an origin has given one number to two statements.

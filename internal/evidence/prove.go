@@ -1,10 +1,6 @@
 package evidence
 
 import (
-	"errors"
-	"os"
-	"path/filepath"
-
 	"karaula/internal/envelope"
 	"karaula/internal/ledger"
 	"karaula/internal/problem"
@@ -22,35 +18,91 @@ type Ask struct {
 	To uint64
 }
 
-// Prove makes a proof from what a store holds of a ledger. It needs room for 64
-// bytes a statement in a temporary file. What is in the proof must still be
-// checked: [Proof.Check].
-func Prove(view *register.View, in Input, ask Ask) (p *Proof, err error) {
-	dir, err := os.MkdirTemp("", "karaula-prove-")
-	if err != nil {
-		return nil, problem.Wrap(problem.Failed, err, "there is no room for the hashes of the ledger")
+// Needs gives the numbers of the statements that a proof is made of, where the epoch
+// has so many. Errors are of kind Invalid, or NotFound where one was not said yet.
+func (a Ask) Needs(size uint64) ([]uint64, error) {
+	if max(a.From, a.To) > ledger.MaxSize {
+		return nil, problem.New(problem.Invalid, "no ledger has so many statements")
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
-	h, err := ledger.OpenHashes(filepath.Join(dir, "hashes"))
-	if err != nil {
-		return nil, err
+	if size < 2 {
+		return nil, problem.New(problem.NotFound, "the ledger has fewer than two statements; there is nothing to prove")
 	}
-	defer func() { err = errors.Join(err, h.Close()) }()
-	g := &gathering{ask: ask, in: in, hashes: h}
+	to, first := a.To, a.From
+	if to == 0 {
+		to = size - 1
+	}
+	if a.Fact == Consistency {
+		first++
+	}
+	switch {
+	case a.From == 0:
+		return nil, problem.New(problem.Invalid, "numbers begin with 1")
+	case first > to && a.To != 0:
+		return nil, problem.New(problem.Invalid, "nothing can be proved from number %d to %d", a.From, a.To)
+	case first > to || to >= size:
+		return nil, problem.New(problem.NotFound, "number %d is not there: the root over %d statements is signed by number %d",
+			max(first, to)+1, max(first, to), max(first, to)+1)
+	}
+	switch a.Fact {
+	case Inclusion, Consistency:
+		return []uint64{first, to + 1}, nil
+	case Range:
+		if to-first+2 > maxStatements {
+			return nil, problem.New(problem.Invalid, "a proof of a range holds at most %d statements", maxStatements-1)
+		}
+		var out []uint64
+		for n := first; n <= to+1; n++ {
+			out = append(out, n)
+		}
+		return out, nil
+	case Fork:
+	}
+	return nil, problem.New(problem.Invalid, "%q cannot be proved from one ledger", a.Fact)
+}
+
+// Make makes a proof of the statements that [Ask.Needs] names, in its order, and of
+// the epoch's history. What is in the proof must still be checked: [Proof.Check].
+func (a Ask) Make(view *register.View, h *ledger.History, statements [][]byte) (*Proof, error) {
+	switch a.Fact {
+	case Inclusion:
+		return NewInclusion(view, h, statements[0], statements[1])
+	case Consistency:
+		return NewConsistency(view, h, statements[0], statements[1])
+	default:
+		return NewRange(view, h, statements...)
+	}
+}
+
+// Prove makes a proof from what a store holds of a ledger, all of which it reads. It
+// takes about 35 bytes a statement. What is in the proof must still be checked:
+// [Proof.Check].
+func Prove(view *register.View, in Input, ask Ask) (*Proof, error) {
+	g := &gathering{ask: ask, in: in, history: &ledger.History{}}
 	if err := g.gather(); err != nil {
 		return nil, err
 	}
-	return g.prove(view)
+	needs, err := ask.Needs(g.size)
+	if err != nil {
+		return nil, err
+	}
+	statements := make([][]byte, len(needs))
+	for i, n := range needs {
+		if statements[i] = g.kept[n]; n == g.size {
+			statements[i] = g.last
+		}
+	}
+	return ask.Make(view, g.history, statements)
 }
 
 // gathering reads a ledger for a proof.
 type gathering struct {
-	ask    Ask
-	in     Input
-	hashes *ledger.Hashes
-	epoch  uint64
-	kept   map[uint64][]byte // statements that may be needed, by number
-	last   []byte
+	ask     Ask
+	in      Input
+	history *ledger.History
+	epoch   uint64
+	size    uint64            // statements of the epoch so far
+	kept    map[uint64][]byte // statements that may be needed, by number
+	last    []byte
 }
 
 // gather appends the leaves of the epoch and keeps the statements that are needed.
@@ -67,30 +119,25 @@ func (g *gathering) gather() error {
 			continue
 		}
 		if at.Epoch > g.epoch {
-			if err := g.hashes.Reset(); err != nil {
-				return err
-			}
+			g.history, g.size = &ledger.History{}, 0
 			g.epoch, g.kept = at.Epoch, map[uint64][]byte{}
 		}
-		if at.Epoch != g.epoch || at.Seq != g.hashes.Size()+1 {
+		if at.Epoch != g.epoch || at.Seq != g.size+1 {
 			continue
 		}
 		peeked, _ := envelope.Peek(raw.Data)
-		if err := g.hashes.Append(peeked.Leaf); err != nil {
-			return err
-		}
+		g.history.Append(peeked.Leaf)
+		g.size++
 		g.last = raw.Data
-		if g.needs(at.Seq) && len(g.kept) <= maxStatements {
+		if g.may(at.Seq) && len(g.kept) <= maxStatements {
 			g.kept[at.Seq] = raw.Data
 		}
-	}
-	if g.hashes.Size() < 2 {
-		return problem.New(problem.NotFound, "the ledger has fewer than two statements; there is nothing to prove")
 	}
 	return nil
 }
 
-func (g *gathering) needs(seq uint64) bool {
+// may reports whether a number may be needed, before it is known where the epoch ends.
+func (g *gathering) may(seq uint64) bool {
 	switch {
 	case g.ask.To != 0 && seq == g.ask.To+1:
 		return true
@@ -101,43 +148,6 @@ func (g *gathering) needs(seq uint64) bool {
 	default:
 		return seq == g.ask.From
 	}
-}
-
-func (g *gathering) prove(view *register.View) (*Proof, error) {
-	to := g.ask.To
-	if to == 0 {
-		to = g.hashes.Size() - 1
-	}
-	head := g.kept[to+1]
-	if g.ask.To == 0 {
-		head = g.last
-	}
-	first := g.ask.From
-	if g.ask.Fact == Consistency {
-		first++
-	}
-	one := g.kept[first]
-	if one == nil || head == nil {
-		return nil, problem.New(problem.NotFound, "number %d or %d of epoch %d is not there: the root over %d statements is signed by number %d",
-			first, to+1, g.epoch, to, to+1)
-	}
-	switch g.ask.Fact {
-	case Inclusion:
-		return NewInclusion(view, g.hashes, one, head)
-	case Consistency:
-		return NewConsistency(view, g.hashes, one, head)
-	case Range:
-		var list [][]byte
-		for n := first; n <= to; n++ {
-			if g.kept[n] == nil {
-				return nil, problem.New(problem.Invalid, "a proof of a range holds at most %d statements", maxStatements-1)
-			}
-			list = append(list, g.kept[n])
-		}
-		return NewRange(view, g.hashes, append(list, head)...)
-	case Fork:
-	}
-	return nil, problem.New(problem.Invalid, "%q cannot be proved from one ledger", g.ask.Fact)
 }
 
 // TreeOf is the tree over the statements of envelopes. Errors are of kind Invalid.

@@ -40,6 +40,9 @@ func TestHistory(t *testing.T) {
 				held[n], reached[n] = true, true
 			}
 		}
+		if n := len(spans); n > 0 && h.Size() != uint64(spans[n-1].to) || n == 0 && h.Size() != 0 {
+			t.Errorf("%v: ends at %d", spans, h.Size())
+		}
 		if h.Held() != len(held) {
 			t.Errorf("%v: holds %d leaves, want %d", spans, h.Held(), len(held))
 		}

@@ -57,7 +57,10 @@ type Tree struct {
 func (t *Tree) Size() uint64 { return t.size }
 
 // Append adds a leaf, the RFC 6962 hash of a statement's bytes.
-func (t *Tree) Append(leaf [32]byte) {
+func (t *Tree) Append(leaf [32]byte) { t.add(leaf) }
+
+// add does so and gives all hashes that are complete with it, from the leaf up.
+func (t *Tree) add(leaf [32]byte) []tlog.Hash {
 	if t.size >= MaxSize {
 		panic("ledger: tree is full")
 	}
@@ -68,6 +71,7 @@ func (t *Tree) Append(leaf [32]byte) {
 	done := len(hashes) - 1
 	t.edge = append(t.edge[:len(t.edge)-done], hashes[done])
 	t.size++
+	return hashes
 }
 
 // Root is the RFC 6962 tree hash; of the empty tree, SHA-256 of nothing.

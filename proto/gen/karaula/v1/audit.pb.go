@@ -417,6 +417,152 @@ func (x *AuditPlace) GetHandling() Handling {
 	return Handling_HANDLING_UNSPECIFIED
 }
 
+// ProveRequest asks for a proof within an audit that has begun.
+type ProveRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The audit, from AuditResponse.
+	Audit []byte `protobuf:"bytes,1,opt,name=audit,proto3" json:"audit,omitempty"`
+	// Channel.
+	Channel string `protobuf:"bytes,2,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Whose ledger.
+	Origin string `protobuf:"bytes,3,opt,name=origin,proto3" json:"origin,omitempty"`
+	// "inclusion", "consistency" or "range".
+	Fact string `protobuf:"bytes,4,opt,name=fact,proto3" json:"fact,omitempty"`
+	// Epoch; 0 for the last one.
+	Epoch uint64 `protobuf:"varint,5,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Number of the statement, the earlier size, or the first number.
+	From uint64 `protobuf:"varint,6,opt,name=from,proto3" json:"from,omitempty"`
+	// Size of the later root, or the last number; 0 for as much as there is.
+	To            uint64 `protobuf:"varint,7,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProveRequest) Reset() {
+	*x = ProveRequest{}
+	mi := &file_karaula_v1_audit_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProveRequest) ProtoMessage() {}
+
+func (x *ProveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_audit_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProveRequest.ProtoReflect.Descriptor instead.
+func (*ProveRequest) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ProveRequest) GetAudit() []byte {
+	if x != nil {
+		return x.Audit
+	}
+	return nil
+}
+
+func (x *ProveRequest) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *ProveRequest) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *ProveRequest) GetFact() string {
+	if x != nil {
+		return x.Fact
+	}
+	return ""
+}
+
+func (x *ProveRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *ProveRequest) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *ProveRequest) GetTo() uint64 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+// ProveResponse is the proof, which must be checked by who asked.
+type ProveResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The file (docs/spec/evidence.md, "Proof").
+	Proof         []byte `protobuf:"bytes,1,opt,name=proof,proto3" json:"proof,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProveResponse) Reset() {
+	*x = ProveResponse{}
+	mi := &file_karaula_v1_audit_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProveResponse) ProtoMessage() {}
+
+func (x *ProveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_karaula_v1_audit_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProveResponse.ProtoReflect.Descriptor instead.
+func (*ProveResponse) Descriptor() ([]byte, []int) {
+	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ProveResponse) GetProof() []byte {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
 // ReadLedgerRequest names a ledger.
 type ReadLedgerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -434,7 +580,7 @@ type ReadLedgerRequest struct {
 
 func (x *ReadLedgerRequest) Reset() {
 	*x = ReadLedgerRequest{}
-	mi := &file_karaula_v1_audit_proto_msgTypes[5]
+	mi := &file_karaula_v1_audit_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -446,7 +592,7 @@ func (x *ReadLedgerRequest) String() string {
 func (*ReadLedgerRequest) ProtoMessage() {}
 
 func (x *ReadLedgerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_audit_proto_msgTypes[5]
+	mi := &file_karaula_v1_audit_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -459,7 +605,7 @@ func (x *ReadLedgerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLedgerRequest.ProtoReflect.Descriptor instead.
 func (*ReadLedgerRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{5}
+	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ReadLedgerRequest) GetAudit() []byte {
@@ -502,7 +648,7 @@ type ReadLedgerResponse struct {
 
 func (x *ReadLedgerResponse) Reset() {
 	*x = ReadLedgerResponse{}
-	mi := &file_karaula_v1_audit_proto_msgTypes[6]
+	mi := &file_karaula_v1_audit_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -514,7 +660,7 @@ func (x *ReadLedgerResponse) String() string {
 func (*ReadLedgerResponse) ProtoMessage() {}
 
 func (x *ReadLedgerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_audit_proto_msgTypes[6]
+	mi := &file_karaula_v1_audit_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -527,7 +673,7 @@ func (x *ReadLedgerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLedgerResponse.ProtoReflect.Descriptor instead.
 func (*ReadLedgerResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{6}
+	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ReadLedgerResponse) GetPieces() []*StoredPiece {
@@ -550,7 +696,7 @@ type StoredPiece struct {
 
 func (x *StoredPiece) Reset() {
 	*x = StoredPiece{}
-	mi := &file_karaula_v1_audit_proto_msgTypes[7]
+	mi := &file_karaula_v1_audit_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -562,7 +708,7 @@ func (x *StoredPiece) String() string {
 func (*StoredPiece) ProtoMessage() {}
 
 func (x *StoredPiece) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_audit_proto_msgTypes[7]
+	mi := &file_karaula_v1_audit_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -575,7 +721,7 @@ func (x *StoredPiece) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredPiece.ProtoReflect.Descriptor instead.
 func (*StoredPiece) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{7}
+	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *StoredPiece) GetData() []byte {
@@ -607,7 +753,7 @@ type ReadDeskRequest struct {
 
 func (x *ReadDeskRequest) Reset() {
 	*x = ReadDeskRequest{}
-	mi := &file_karaula_v1_audit_proto_msgTypes[8]
+	mi := &file_karaula_v1_audit_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -619,7 +765,7 @@ func (x *ReadDeskRequest) String() string {
 func (*ReadDeskRequest) ProtoMessage() {}
 
 func (x *ReadDeskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_audit_proto_msgTypes[8]
+	mi := &file_karaula_v1_audit_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -632,7 +778,7 @@ func (x *ReadDeskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadDeskRequest.ProtoReflect.Descriptor instead.
 func (*ReadDeskRequest) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{8}
+	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ReadDeskRequest) GetAudit() []byte {
@@ -667,7 +813,7 @@ type ReadDeskResponse struct {
 
 func (x *ReadDeskResponse) Reset() {
 	*x = ReadDeskResponse{}
-	mi := &file_karaula_v1_audit_proto_msgTypes[9]
+	mi := &file_karaula_v1_audit_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -679,7 +825,7 @@ func (x *ReadDeskResponse) String() string {
 func (*ReadDeskResponse) ProtoMessage() {}
 
 func (x *ReadDeskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_audit_proto_msgTypes[9]
+	mi := &file_karaula_v1_audit_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -692,7 +838,7 @@ func (x *ReadDeskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadDeskResponse.ProtoReflect.Descriptor instead.
 func (*ReadDeskResponse) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{9}
+	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ReadDeskResponse) GetPieces() []*DeskPiece {
@@ -721,7 +867,7 @@ type DeskPiece struct {
 
 func (x *DeskPiece) Reset() {
 	*x = DeskPiece{}
-	mi := &file_karaula_v1_audit_proto_msgTypes[10]
+	mi := &file_karaula_v1_audit_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -733,7 +879,7 @@ func (x *DeskPiece) String() string {
 func (*DeskPiece) ProtoMessage() {}
 
 func (x *DeskPiece) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_audit_proto_msgTypes[10]
+	mi := &file_karaula_v1_audit_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -746,7 +892,7 @@ func (x *DeskPiece) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeskPiece.ProtoReflect.Descriptor instead.
 func (*DeskPiece) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{10}
+	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DeskPiece) GetPiece() isDeskPiece_Piece {
@@ -853,7 +999,7 @@ type DeskPlace struct {
 
 func (x *DeskPlace) Reset() {
 	*x = DeskPlace{}
-	mi := &file_karaula_v1_audit_proto_msgTypes[11]
+	mi := &file_karaula_v1_audit_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -865,7 +1011,7 @@ func (x *DeskPlace) String() string {
 func (*DeskPlace) ProtoMessage() {}
 
 func (x *DeskPlace) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_audit_proto_msgTypes[11]
+	mi := &file_karaula_v1_audit_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -878,7 +1024,7 @@ func (x *DeskPlace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeskPlace.ProtoReflect.Descriptor instead.
 func (*DeskPlace) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{11}
+	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DeskPlace) GetNumber() uint64 {
@@ -916,7 +1062,7 @@ type DeskHead struct {
 
 func (x *DeskHead) Reset() {
 	*x = DeskHead{}
-	mi := &file_karaula_v1_audit_proto_msgTypes[12]
+	mi := &file_karaula_v1_audit_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -928,7 +1074,7 @@ func (x *DeskHead) String() string {
 func (*DeskHead) ProtoMessage() {}
 
 func (x *DeskHead) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_audit_proto_msgTypes[12]
+	mi := &file_karaula_v1_audit_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -941,7 +1087,7 @@ func (x *DeskHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeskHead.ProtoReflect.Descriptor instead.
 func (*DeskHead) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{12}
+	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DeskHead) GetParty() string {
@@ -1004,7 +1150,7 @@ type DeskSigned struct {
 
 func (x *DeskSigned) Reset() {
 	*x = DeskSigned{}
-	mi := &file_karaula_v1_audit_proto_msgTypes[13]
+	mi := &file_karaula_v1_audit_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1016,7 +1162,7 @@ func (x *DeskSigned) String() string {
 func (*DeskSigned) ProtoMessage() {}
 
 func (x *DeskSigned) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_audit_proto_msgTypes[13]
+	mi := &file_karaula_v1_audit_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1029,7 +1175,7 @@ func (x *DeskSigned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeskSigned.ProtoReflect.Descriptor instead.
 func (*DeskSigned) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{13}
+	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DeskSigned) GetHead() []byte {
@@ -1080,7 +1226,7 @@ type BareProof struct {
 
 func (x *BareProof) Reset() {
 	*x = BareProof{}
-	mi := &file_karaula_v1_audit_proto_msgTypes[14]
+	mi := &file_karaula_v1_audit_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1092,7 +1238,7 @@ func (x *BareProof) String() string {
 func (*BareProof) ProtoMessage() {}
 
 func (x *BareProof) ProtoReflect() protoreflect.Message {
-	mi := &file_karaula_v1_audit_proto_msgTypes[14]
+	mi := &file_karaula_v1_audit_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1105,7 +1251,7 @@ func (x *BareProof) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BareProof.ProtoReflect.Descriptor instead.
 func (*BareProof) Descriptor() ([]byte, []int) {
-	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{14}
+	return file_karaula_v1_audit_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *BareProof) GetFrom() uint64 {
@@ -1178,7 +1324,17 @@ const file_karaula_v1_audit_proto_rawDesc = "" +
 	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x12\x10\n" +
 	"\x03seq\x18\x04 \x01(\x04R\x03seq\x12\x14\n" +
 	"\x05frame\x18\x05 \x01(\fR\x05frame\x120\n" +
-	"\bhandling\x18\x06 \x01(\x0e2\x14.karaula.v1.HandlingR\bhandling\"q\n" +
+	"\bhandling\x18\x06 \x01(\x0e2\x14.karaula.v1.HandlingR\bhandling\"\xa4\x01\n" +
+	"\fProveRequest\x12\x14\n" +
+	"\x05audit\x18\x01 \x01(\fR\x05audit\x12\x18\n" +
+	"\achannel\x18\x02 \x01(\tR\achannel\x12\x16\n" +
+	"\x06origin\x18\x03 \x01(\tR\x06origin\x12\x12\n" +
+	"\x04fact\x18\x04 \x01(\tR\x04fact\x12\x14\n" +
+	"\x05epoch\x18\x05 \x01(\x04R\x05epoch\x12\x12\n" +
+	"\x04from\x18\x06 \x01(\x04R\x04from\x12\x0e\n" +
+	"\x02to\x18\a \x01(\x04R\x02to\"%\n" +
+	"\rProveResponse\x12\x14\n" +
+	"\x05proof\x18\x01 \x01(\fR\x05proof\"q\n" +
 	"\x11ReadLedgerRequest\x12\x14\n" +
 	"\x05audit\x18\x01 \x01(\fR\x05audit\x12\x18\n" +
 	"\achannel\x18\x02 \x01(\tR\achannel\x12\x16\n" +
@@ -1245,39 +1401,41 @@ func file_karaula_v1_audit_proto_rawDescGZIP() []byte {
 	return file_karaula_v1_audit_proto_rawDescData
 }
 
-var file_karaula_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_karaula_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_karaula_v1_audit_proto_goTypes = []any{
 	(*AuditRequest)(nil),       // 0: karaula.v1.AuditRequest
 	(*AuditResponse)(nil),      // 1: karaula.v1.AuditResponse
 	(*AuditLedger)(nil),        // 2: karaula.v1.AuditLedger
 	(*RegisterFile)(nil),       // 3: karaula.v1.RegisterFile
 	(*AuditPlace)(nil),         // 4: karaula.v1.AuditPlace
-	(*ReadLedgerRequest)(nil),  // 5: karaula.v1.ReadLedgerRequest
-	(*ReadLedgerResponse)(nil), // 6: karaula.v1.ReadLedgerResponse
-	(*StoredPiece)(nil),        // 7: karaula.v1.StoredPiece
-	(*ReadDeskRequest)(nil),    // 8: karaula.v1.ReadDeskRequest
-	(*ReadDeskResponse)(nil),   // 9: karaula.v1.ReadDeskResponse
-	(*DeskPiece)(nil),          // 10: karaula.v1.DeskPiece
-	(*DeskPlace)(nil),          // 11: karaula.v1.DeskPlace
-	(*DeskHead)(nil),           // 12: karaula.v1.DeskHead
-	(*DeskSigned)(nil),         // 13: karaula.v1.DeskSigned
-	(*BareProof)(nil),          // 14: karaula.v1.BareProof
-	(Mode)(0),                  // 15: karaula.v1.Mode
-	(Handling)(0),              // 16: karaula.v1.Handling
+	(*ProveRequest)(nil),       // 5: karaula.v1.ProveRequest
+	(*ProveResponse)(nil),      // 6: karaula.v1.ProveResponse
+	(*ReadLedgerRequest)(nil),  // 7: karaula.v1.ReadLedgerRequest
+	(*ReadLedgerResponse)(nil), // 8: karaula.v1.ReadLedgerResponse
+	(*StoredPiece)(nil),        // 9: karaula.v1.StoredPiece
+	(*ReadDeskRequest)(nil),    // 10: karaula.v1.ReadDeskRequest
+	(*ReadDeskResponse)(nil),   // 11: karaula.v1.ReadDeskResponse
+	(*DeskPiece)(nil),          // 12: karaula.v1.DeskPiece
+	(*DeskPlace)(nil),          // 13: karaula.v1.DeskPlace
+	(*DeskHead)(nil),           // 14: karaula.v1.DeskHead
+	(*DeskSigned)(nil),         // 15: karaula.v1.DeskSigned
+	(*BareProof)(nil),          // 16: karaula.v1.BareProof
+	(Mode)(0),                  // 17: karaula.v1.Mode
+	(Handling)(0),              // 18: karaula.v1.Handling
 }
 var file_karaula_v1_audit_proto_depIdxs = []int32{
 	2,  // 0: karaula.v1.AuditResponse.ledgers:type_name -> karaula.v1.AuditLedger
 	3,  // 1: karaula.v1.AuditResponse.files:type_name -> karaula.v1.RegisterFile
 	4,  // 2: karaula.v1.AuditResponse.places:type_name -> karaula.v1.AuditPlace
-	15, // 3: karaula.v1.AuditLedger.mode:type_name -> karaula.v1.Mode
-	16, // 4: karaula.v1.AuditPlace.handling:type_name -> karaula.v1.Handling
-	7,  // 5: karaula.v1.ReadLedgerResponse.pieces:type_name -> karaula.v1.StoredPiece
-	10, // 6: karaula.v1.ReadDeskResponse.pieces:type_name -> karaula.v1.DeskPiece
-	11, // 7: karaula.v1.DeskPiece.begin:type_name -> karaula.v1.DeskPlace
-	13, // 8: karaula.v1.DeskPiece.end:type_name -> karaula.v1.DeskSigned
-	11, // 9: karaula.v1.DeskHead.before:type_name -> karaula.v1.DeskPlace
-	11, // 10: karaula.v1.DeskHead.last:type_name -> karaula.v1.DeskPlace
-	11, // 11: karaula.v1.DeskHead.head:type_name -> karaula.v1.DeskPlace
+	17, // 3: karaula.v1.AuditLedger.mode:type_name -> karaula.v1.Mode
+	18, // 4: karaula.v1.AuditPlace.handling:type_name -> karaula.v1.Handling
+	9,  // 5: karaula.v1.ReadLedgerResponse.pieces:type_name -> karaula.v1.StoredPiece
+	12, // 6: karaula.v1.ReadDeskResponse.pieces:type_name -> karaula.v1.DeskPiece
+	13, // 7: karaula.v1.DeskPiece.begin:type_name -> karaula.v1.DeskPlace
+	15, // 8: karaula.v1.DeskPiece.end:type_name -> karaula.v1.DeskSigned
+	13, // 9: karaula.v1.DeskHead.before:type_name -> karaula.v1.DeskPlace
+	13, // 10: karaula.v1.DeskHead.last:type_name -> karaula.v1.DeskPlace
+	13, // 11: karaula.v1.DeskHead.head:type_name -> karaula.v1.DeskPlace
 	12, // [12:12] is the sub-list for method output_type
 	12, // [12:12] is the sub-list for method input_type
 	12, // [12:12] is the sub-list for extension type_name
@@ -1291,7 +1449,7 @@ func file_karaula_v1_audit_proto_init() {
 		return
 	}
 	file_karaula_v1_terms_proto_init()
-	file_karaula_v1_audit_proto_msgTypes[10].OneofWrappers = []any{
+	file_karaula_v1_audit_proto_msgTypes[12].OneofWrappers = []any{
 		(*DeskPiece_Begin)(nil),
 		(*DeskPiece_Frame)(nil),
 		(*DeskPiece_Commitment)(nil),
@@ -1304,7 +1462,7 @@ func file_karaula_v1_audit_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_karaula_v1_audit_proto_rawDesc), len(file_karaula_v1_audit_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

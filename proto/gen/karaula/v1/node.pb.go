@@ -6148,7 +6148,7 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\x13CLOCK_STATE_RUNNING\x10\x01\x12\x14\n" +
 	"\x10CLOCK_STATE_SOON\x10\x02\x12\x17\n" +
 	"\x13CLOCK_STATE_OVERDUE\x10\x03\x12\x13\n" +
-	"\x0fCLOCK_STATE_MET\x10\x042\x88\r\n" +
+	"\x0fCLOCK_STATE_MET\x10\x042\xc6\r\n" +
 	"\vNodeService\x129\n" +
 	"\x04Send\x12\x17.karaula.v1.SendRequest\x1a\x18.karaula.v1.SendResponse\x129\n" +
 	"\x04List\x12\x17.karaula.v1.ListRequest\x1a\x18.karaula.v1.ListResponse\x129\n" +
@@ -6170,7 +6170,8 @@ const file_karaula_v1_node_proto_rawDesc = "" +
 	"\tPruneKeys\x12\x1c.karaula.v1.PruneKeysRequest\x1a\x1d.karaula.v1.PruneKeysResponse\x12<\n" +
 	"\x05Audit\x12\x18.karaula.v1.AuditRequest\x1a\x19.karaula.v1.AuditResponse\x12M\n" +
 	"\n" +
-	"ReadLedger\x12\x1d.karaula.v1.ReadLedgerRequest\x1a\x1e.karaula.v1.ReadLedgerResponse0\x01\x12G\n" +
+	"ReadLedger\x12\x1d.karaula.v1.ReadLedgerRequest\x1a\x1e.karaula.v1.ReadLedgerResponse0\x01\x12<\n" +
+	"\x05Prove\x12\x18.karaula.v1.ProveRequest\x1a\x19.karaula.v1.ProveResponse\x12G\n" +
 	"\bReadDesk\x12\x1b.karaula.v1.ReadDeskRequest\x1a\x1c.karaula.v1.ReadDeskResponse0\x01\x12B\n" +
 	"\aCheckup\x12\x1a.karaula.v1.CheckupRequest\x1a\x1b.karaula.v1.CheckupResponse\x12E\n" +
 	"\bTestLink\x12\x1b.karaula.v1.TestLinkRequest\x1a\x1c.karaula.v1.TestLinkResponse\x12B\n" +
@@ -6284,11 +6285,13 @@ var file_karaula_v1_node_proto_goTypes = []any{
 	(*LookUpRequest)(nil),      // 86: karaula.v1.LookUpRequest
 	(*AuditRequest)(nil),       // 87: karaula.v1.AuditRequest
 	(*ReadLedgerRequest)(nil),  // 88: karaula.v1.ReadLedgerRequest
-	(*ReadDeskRequest)(nil),    // 89: karaula.v1.ReadDeskRequest
-	(*LookUpResponse)(nil),     // 90: karaula.v1.LookUpResponse
-	(*AuditResponse)(nil),      // 91: karaula.v1.AuditResponse
-	(*ReadLedgerResponse)(nil), // 92: karaula.v1.ReadLedgerResponse
-	(*ReadDeskResponse)(nil),   // 93: karaula.v1.ReadDeskResponse
+	(*ProveRequest)(nil),       // 89: karaula.v1.ProveRequest
+	(*ReadDeskRequest)(nil),    // 90: karaula.v1.ReadDeskRequest
+	(*LookUpResponse)(nil),     // 91: karaula.v1.LookUpResponse
+	(*AuditResponse)(nil),      // 92: karaula.v1.AuditResponse
+	(*ReadLedgerResponse)(nil), // 93: karaula.v1.ReadLedgerResponse
+	(*ProveResponse)(nil),      // 94: karaula.v1.ProveResponse
+	(*ReadDeskResponse)(nil),   // 95: karaula.v1.ReadDeskResponse
 }
 var file_karaula_v1_node_proto_depIdxs = []int32{
 	72, // 0: karaula.v1.SendRequest.alerts:type_name -> karaula.v1.Alert
@@ -6384,38 +6387,40 @@ var file_karaula_v1_node_proto_depIdxs = []int32{
 	55, // 90: karaula.v1.NodeService.PruneKeys:input_type -> karaula.v1.PruneKeysRequest
 	87, // 91: karaula.v1.NodeService.Audit:input_type -> karaula.v1.AuditRequest
 	88, // 92: karaula.v1.NodeService.ReadLedger:input_type -> karaula.v1.ReadLedgerRequest
-	89, // 93: karaula.v1.NodeService.ReadDesk:input_type -> karaula.v1.ReadDeskRequest
-	58, // 94: karaula.v1.NodeService.Checkup:input_type -> karaula.v1.CheckupRequest
-	61, // 95: karaula.v1.NodeService.TestLink:input_type -> karaula.v1.TestLinkRequest
-	63, // 96: karaula.v1.NodeService.Ledgers:input_type -> karaula.v1.LedgersRequest
-	70, // 97: karaula.v1.NodeService.Repair:input_type -> karaula.v1.RepairRequest
-	4,  // 98: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
-	10, // 99: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
-	14, // 100: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
-	16, // 101: karaula.v1.NodeService.Change:output_type -> karaula.v1.ChangeResponse
-	18, // 102: karaula.v1.NodeService.Erase:output_type -> karaula.v1.EraseResponse
-	21, // 103: karaula.v1.NodeService.SayAct:output_type -> karaula.v1.SayActResponse
-	27, // 104: karaula.v1.NodeService.Share:output_type -> karaula.v1.ShareResponse
-	29, // 105: karaula.v1.NodeService.History:output_type -> karaula.v1.HistoryResponse
-	37, // 106: karaula.v1.NodeService.Due:output_type -> karaula.v1.DueResponse
-	90, // 107: karaula.v1.NodeService.LookUp:output_type -> karaula.v1.LookUpResponse
-	23, // 108: karaula.v1.NodeService.Export:output_type -> karaula.v1.ExportResponse
-	6,  // 109: karaula.v1.NodeService.Imported:output_type -> karaula.v1.ImportedResponse
-	42, // 110: karaula.v1.NodeService.Exercise:output_type -> karaula.v1.ExerciseResponse
-	44, // 111: karaula.v1.NodeService.Exercises:output_type -> karaula.v1.ExercisesResponse
-	40, // 112: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
-	47, // 113: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
-	52, // 114: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
-	56, // 115: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
-	91, // 116: karaula.v1.NodeService.Audit:output_type -> karaula.v1.AuditResponse
-	92, // 117: karaula.v1.NodeService.ReadLedger:output_type -> karaula.v1.ReadLedgerResponse
-	93, // 118: karaula.v1.NodeService.ReadDesk:output_type -> karaula.v1.ReadDeskResponse
-	59, // 119: karaula.v1.NodeService.Checkup:output_type -> karaula.v1.CheckupResponse
-	62, // 120: karaula.v1.NodeService.TestLink:output_type -> karaula.v1.TestLinkResponse
-	64, // 121: karaula.v1.NodeService.Ledgers:output_type -> karaula.v1.LedgersResponse
-	71, // 122: karaula.v1.NodeService.Repair:output_type -> karaula.v1.RepairResponse
-	98, // [98:123] is the sub-list for method output_type
-	73, // [73:98] is the sub-list for method input_type
+	89, // 93: karaula.v1.NodeService.Prove:input_type -> karaula.v1.ProveRequest
+	90, // 94: karaula.v1.NodeService.ReadDesk:input_type -> karaula.v1.ReadDeskRequest
+	58, // 95: karaula.v1.NodeService.Checkup:input_type -> karaula.v1.CheckupRequest
+	61, // 96: karaula.v1.NodeService.TestLink:input_type -> karaula.v1.TestLinkRequest
+	63, // 97: karaula.v1.NodeService.Ledgers:input_type -> karaula.v1.LedgersRequest
+	70, // 98: karaula.v1.NodeService.Repair:input_type -> karaula.v1.RepairRequest
+	4,  // 99: karaula.v1.NodeService.Send:output_type -> karaula.v1.SendResponse
+	10, // 100: karaula.v1.NodeService.List:output_type -> karaula.v1.ListResponse
+	14, // 101: karaula.v1.NodeService.Show:output_type -> karaula.v1.ShowResponse
+	16, // 102: karaula.v1.NodeService.Change:output_type -> karaula.v1.ChangeResponse
+	18, // 103: karaula.v1.NodeService.Erase:output_type -> karaula.v1.EraseResponse
+	21, // 104: karaula.v1.NodeService.SayAct:output_type -> karaula.v1.SayActResponse
+	27, // 105: karaula.v1.NodeService.Share:output_type -> karaula.v1.ShareResponse
+	29, // 106: karaula.v1.NodeService.History:output_type -> karaula.v1.HistoryResponse
+	37, // 107: karaula.v1.NodeService.Due:output_type -> karaula.v1.DueResponse
+	91, // 108: karaula.v1.NodeService.LookUp:output_type -> karaula.v1.LookUpResponse
+	23, // 109: karaula.v1.NodeService.Export:output_type -> karaula.v1.ExportResponse
+	6,  // 110: karaula.v1.NodeService.Imported:output_type -> karaula.v1.ImportedResponse
+	42, // 111: karaula.v1.NodeService.Exercise:output_type -> karaula.v1.ExerciseResponse
+	44, // 112: karaula.v1.NodeService.Exercises:output_type -> karaula.v1.ExercisesResponse
+	40, // 113: karaula.v1.NodeService.Watch:output_type -> karaula.v1.WatchResponse
+	47, // 114: karaula.v1.NodeService.Status:output_type -> karaula.v1.StatusResponse
+	52, // 115: karaula.v1.NodeService.KeyUse:output_type -> karaula.v1.KeyUseResponse
+	56, // 116: karaula.v1.NodeService.PruneKeys:output_type -> karaula.v1.PruneKeysResponse
+	92, // 117: karaula.v1.NodeService.Audit:output_type -> karaula.v1.AuditResponse
+	93, // 118: karaula.v1.NodeService.ReadLedger:output_type -> karaula.v1.ReadLedgerResponse
+	94, // 119: karaula.v1.NodeService.Prove:output_type -> karaula.v1.ProveResponse
+	95, // 120: karaula.v1.NodeService.ReadDesk:output_type -> karaula.v1.ReadDeskResponse
+	59, // 121: karaula.v1.NodeService.Checkup:output_type -> karaula.v1.CheckupResponse
+	62, // 122: karaula.v1.NodeService.TestLink:output_type -> karaula.v1.TestLinkResponse
+	64, // 123: karaula.v1.NodeService.Ledgers:output_type -> karaula.v1.LedgersResponse
+	71, // 124: karaula.v1.NodeService.Repair:output_type -> karaula.v1.RepairResponse
+	99, // [99:125] is the sub-list for method output_type
+	73, // [73:99] is the sub-list for method input_type
 	73, // [73:73] is the sub-list for extension type_name
 	73, // [73:73] is the sub-list for extension extendee
 	0,  // [0:73] is the sub-list for field type_name

@@ -75,6 +75,8 @@ const (
 	NodeServiceAuditProcedure = "/karaula.v1.NodeService/Audit"
 	// NodeServiceReadLedgerProcedure is the fully-qualified name of the NodeService's ReadLedger RPC.
 	NodeServiceReadLedgerProcedure = "/karaula.v1.NodeService/ReadLedger"
+	// NodeServiceProveProcedure is the fully-qualified name of the NodeService's Prove RPC.
+	NodeServiceProveProcedure = "/karaula.v1.NodeService/Prove"
 	// NodeServiceReadDeskProcedure is the fully-qualified name of the NodeService's ReadDesk RPC.
 	NodeServiceReadDeskProcedure = "/karaula.v1.NodeService/ReadDesk"
 	// NodeServiceCheckupProcedure is the fully-qualified name of the NodeService's Checkup RPC.
@@ -129,6 +131,8 @@ type NodeServiceClient interface {
 	Audit(context.Context, *connect.Request[v1.AuditRequest]) (*connect.Response[v1.AuditResponse], error)
 	// ReadLedger gives what the streams hold of one ledger, for an audit.
 	ReadLedger(context.Context, *connect.Request[v1.ReadLedgerRequest]) (*connect.ServerStreamForClient[v1.ReadLedgerResponse], error)
+	// Prove makes a proof of one fact about a ledger of an open channel, for an audit.
+	Prove(context.Context, *connect.Request[v1.ProveRequest]) (*connect.Response[v1.ProveResponse], error)
 	// ReadDesk gives a slice of what officers did, without content, for an audit.
 	ReadDesk(context.Context, *connect.Request[v1.ReadDeskRequest]) (*connect.ServerStreamForClient[v1.ReadDeskResponse], error)
 	// Checkup runs the node's checks and gives their outcomes.
@@ -272,6 +276,12 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(nodeServiceMethods.ByName("ReadLedger")),
 			connect.WithClientOptions(opts...),
 		),
+		prove: connect.NewClient[v1.ProveRequest, v1.ProveResponse](
+			httpClient,
+			baseURL+NodeServiceProveProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("Prove")),
+			connect.WithClientOptions(opts...),
+		),
 		readDesk: connect.NewClient[v1.ReadDeskRequest, v1.ReadDeskResponse](
 			httpClient,
 			baseURL+NodeServiceReadDeskProcedure,
@@ -327,6 +337,7 @@ type nodeServiceClient struct {
 	pruneKeys  *connect.Client[v1.PruneKeysRequest, v1.PruneKeysResponse]
 	audit      *connect.Client[v1.AuditRequest, v1.AuditResponse]
 	readLedger *connect.Client[v1.ReadLedgerRequest, v1.ReadLedgerResponse]
+	prove      *connect.Client[v1.ProveRequest, v1.ProveResponse]
 	readDesk   *connect.Client[v1.ReadDeskRequest, v1.ReadDeskResponse]
 	checkup    *connect.Client[v1.CheckupRequest, v1.CheckupResponse]
 	testLink   *connect.Client[v1.TestLinkRequest, v1.TestLinkResponse]
@@ -434,6 +445,11 @@ func (c *nodeServiceClient) ReadLedger(ctx context.Context, req *connect.Request
 	return c.readLedger.CallServerStream(ctx, req)
 }
 
+// Prove calls karaula.v1.NodeService.Prove.
+func (c *nodeServiceClient) Prove(ctx context.Context, req *connect.Request[v1.ProveRequest]) (*connect.Response[v1.ProveResponse], error) {
+	return c.prove.CallUnary(ctx, req)
+}
+
 // ReadDesk calls karaula.v1.NodeService.ReadDesk.
 func (c *nodeServiceClient) ReadDesk(ctx context.Context, req *connect.Request[v1.ReadDeskRequest]) (*connect.ServerStreamForClient[v1.ReadDeskResponse], error) {
 	return c.readDesk.CallServerStream(ctx, req)
@@ -501,6 +517,8 @@ type NodeServiceHandler interface {
 	Audit(context.Context, *connect.Request[v1.AuditRequest]) (*connect.Response[v1.AuditResponse], error)
 	// ReadLedger gives what the streams hold of one ledger, for an audit.
 	ReadLedger(context.Context, *connect.Request[v1.ReadLedgerRequest], *connect.ServerStream[v1.ReadLedgerResponse]) error
+	// Prove makes a proof of one fact about a ledger of an open channel, for an audit.
+	Prove(context.Context, *connect.Request[v1.ProveRequest]) (*connect.Response[v1.ProveResponse], error)
 	// ReadDesk gives a slice of what officers did, without content, for an audit.
 	ReadDesk(context.Context, *connect.Request[v1.ReadDeskRequest], *connect.ServerStream[v1.ReadDeskResponse]) error
 	// Checkup runs the node's checks and gives their outcomes.
@@ -640,6 +658,12 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(nodeServiceMethods.ByName("ReadLedger")),
 		connect.WithHandlerOptions(opts...),
 	)
+	nodeServiceProveHandler := connect.NewUnaryHandler(
+		NodeServiceProveProcedure,
+		svc.Prove,
+		connect.WithSchema(nodeServiceMethods.ByName("Prove")),
+		connect.WithHandlerOptions(opts...),
+	)
 	nodeServiceReadDeskHandler := connect.NewServerStreamHandler(
 		NodeServiceReadDeskProcedure,
 		svc.ReadDesk,
@@ -712,6 +736,8 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 			nodeServiceAuditHandler.ServeHTTP(w, r)
 		case NodeServiceReadLedgerProcedure:
 			nodeServiceReadLedgerHandler.ServeHTTP(w, r)
+		case NodeServiceProveProcedure:
+			nodeServiceProveHandler.ServeHTTP(w, r)
 		case NodeServiceReadDeskProcedure:
 			nodeServiceReadDeskHandler.ServeHTTP(w, r)
 		case NodeServiceCheckupProcedure:
@@ -809,6 +835,10 @@ func (UnimplementedNodeServiceHandler) Audit(context.Context, *connect.Request[v
 
 func (UnimplementedNodeServiceHandler) ReadLedger(context.Context, *connect.Request[v1.ReadLedgerRequest], *connect.ServerStream[v1.ReadLedgerResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.ReadLedger is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) Prove(context.Context, *connect.Request[v1.ProveRequest]) (*connect.Response[v1.ProveResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("karaula.v1.NodeService.Prove is not implemented"))
 }
 
 func (UnimplementedNodeServiceHandler) ReadDesk(context.Context, *connect.Request[v1.ReadDeskRequest], *connect.ServerStream[v1.ReadDeskResponse]) error {
