@@ -71,6 +71,7 @@ func AuditorCard(dir string, o CardOptions, noLogin bool) (*card.Card, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer i.end()
 	unlock, err := keyring.Exclusive(i.layout.AuditorKeys())
 	if err != nil {
 		return nil, err

@@ -46,6 +46,12 @@ func IssueCard(ctx context.Context, dir string, o CardOptions) (*card.Card, erro
 	if err != nil {
 		return nil, err
 	}
+	defer i.end()
+	return i.issue(ctx, o)
+}
+
+// issue issues the next card, as [IssueCard] does.
+func (i *issue) issue(ctx context.Context, o CardOptions) (*card.Card, error) {
 	path := o.RootKey
 	if path == "" {
 		path = i.layout.RootKey()
@@ -77,6 +83,7 @@ func RequestCard(ctx context.Context, dir string, o CardOptions) ([]byte, *card.
 	if err != nil {
 		return nil, nil, err
 	}
+	defer i.end()
 	next, err := i.draft(ctx, o)
 	if err != nil {
 		return nil, nil, err
@@ -96,6 +103,7 @@ func TakeCard(
 	if err != nil {
 		return nil, err
 	}
+	defer i.end()
 	c, err := card.Open(file)
 	if err != nil {
 		return nil, err
@@ -122,23 +130,36 @@ type issue struct {
 	reg    *register.Register
 	before *card.Card
 	above  uint64 // the serial that a card of a restored folder must be above
+	end    func() // lets others change the card again
 }
 
-// begin opens the folder of a node that has a card; undone says what was not done where
-// it cannot.
+// begin opens the folder of a node that has a card, and keeps others from changing that
+// until end is called; undone says what was not done where it cannot.
 func begin(dir, undone string) (*issue, error) {
 	i := &issue{layout: node.Layout{Dir: dir}}
 	var err error
 	if i.cfg, err = node.Load(dir); err != nil {
 		return nil, err
 	}
-	if i.reg, err = register.Open(i.layout.Register(), i.cfg.Party); err != nil {
+	if i.end, err = lockCard(i.layout, i.cfg.Party, undone, cardPatience); err != nil {
 		return nil, err
 	}
-	if i.before, err = i.reg.View().OwnCard(); err != nil {
-		return nil, problem.Wrap(problem.KindOf(err), err, "%s", undone).WithHint("%s", problem.HintOf(err))
+	if err := i.read(undone); err != nil {
+		i.end()
+		return nil, err
 	}
 	return i, nil
+}
+
+// read reads the register and the present card.
+func (i *issue) read(undone string) (err error) {
+	if i.reg, err = register.Open(i.layout.Register(), i.cfg.Party); err != nil {
+		return err
+	}
+	if i.before, err = i.reg.View().OwnCard(); err != nil {
+		return problem.Wrap(problem.KindOf(err), err, "%s", undone).WithHint("%s", problem.HintOf(err))
+	}
+	return nil
 }
 
 // draft gives the next card, unsigned. New keys are kept, beside the old ones,

@@ -88,6 +88,7 @@ func Finish(ctx context.Context, dir string, o CardOptions, everybody bool) (*Fi
 	if err != nil {
 		return nil, err
 	}
+	defer i.end()
 	out := &Finished{}
 	g, b, err := i.keys(o.Passphrase)
 	if err != nil {
@@ -95,7 +96,7 @@ func Finish(ctx context.Context, dir string, o CardOptions, everybody bool) (*Fi
 	}
 	if !alone(i.before, g, b) {
 		o.Renew = FollowUp
-		if out.Card, err = IssueCard(ctx, dir, o); err != nil {
+		if out.Card, err = i.issue(ctx, o); err != nil {
 			return nil, err
 		}
 		out.Again = i.cfg.Cluster.On()

@@ -25,6 +25,7 @@ func ConfirmCard(dir string, serial uint64) (here uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	defer i.end()
 	r, err := i.layout.LoadRestored()
 	if err != nil {
 		return 0, err

@@ -50,6 +50,7 @@ func DraftRootChange(dir, reason string, now time.Time) (*notice.Notice, error) 
 	if err != nil {
 		return nil, err
 	}
+	defer i.end()
 	if err := i.afterRestore(); err != nil {
 		return nil, err
 	}
@@ -149,6 +150,7 @@ func TakeRootChange(dir string, file []byte, meant bool) (*Changed, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer i.end()
 	n, err := notice.Open(file)
 	if err != nil {
 		return nil, err
