@@ -21,6 +21,7 @@ const (
 	CardExpiry      = "card.expiry"
 	KeyExpiry       = "key.expiry"
 	TLSExpiry       = "tls.expiry"
+	TLSAge          = "tls.age"
 	KeyRenewal      = "key.renewal"
 	APIExpiry       = "api.expiry"
 	AgreementExpiry = "agreement.expiry"
@@ -80,6 +81,7 @@ func All() []Kind {
 		{ID: CardExpiry, Asks: "how long is a card valid?"},
 		{ID: KeyExpiry, Asks: "how long is a key of ours valid?"},
 		{ID: TLSExpiry, Asks: "how long is a certificate of ours valid?"},
+		{ID: TLSAge, Asks: "how old are our TLS keys, and the login that was made with them?"},
 		{ID: KeyRenewal, Asks: "is a renewal of TLS keys and login unfinished, and for whom?", Live: true},
 		{ID: APIExpiry, Asks: "how long are the certificates of the interface and of its clients valid?"},
 		{ID: AgreementExpiry, Asks: "how long is an agreement in force?"},

@@ -185,6 +185,20 @@ func TestCertificatesOfTheInterfaceEnd(t *testing.T) {
 	}
 }
 
+// Keys of links that were made two years ago warn, each by itself.
+func TestLinkKeysAge(t *testing.T) {
+	t.Parallel()
+	w := testworld.New(t, "al", "me")
+	v := w.View("al")
+	if got := states(checkup.LinkKeys(v, w.Now), checkup.TLSAge); got != "ok ok" {
+		t.Errorf("young: %s", got)
+	}
+	list := checkup.LinkKeys(v, w.Now.Add(checkup.TLSOld))
+	if got := states(list, checkup.TLSAge); got != "warn warn" || !strings.Contains(list[0].Hint, "karaula key renew") {
+		t.Errorf("old: %s %+v", got, list)
+	}
+}
+
 // A root that counts for long warns, and so does a change that waits.
 func TestRootsAge(t *testing.T) {
 	t.Parallel()

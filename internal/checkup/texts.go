@@ -76,6 +76,36 @@ func ownEnds(c *card.Card) []End {
 	return out
 }
 
+// TLSOld is the age from which on TLS keys and login should be renewed while nothing is
+// wrong: so long may a theft have gone unseen.
+const TLSOld = 2 * 365 * 24 * time.Hour
+
+// LinkKeys makes the checks of how old the certificates are that the own card names
+// first for each role. Their keys are as old, and so is the login.
+func LinkKeys(view *register.View, now time.Time) []Check {
+	c, ok := view.At(now).Card(view.Self())
+	if !ok {
+		return nil // partner.pinned says so
+	}
+	var out []Check
+	seen := map[string]bool{}
+	for _, t := range c.TLS {
+		leaf, err := x509.ParseCertificate(t.DER)
+		if err != nil || seen[t.Role] {
+			continue
+		}
+		seen[t.Role] = true
+		age := now.Sub(leaf.NotBefore)
+		text := fmt.Sprintf("from %s, %d days old", leaf.NotBefore.UTC().Format(time.DateOnly), int(age.Hours()/24))
+		if age < TLSOld {
+			out = append(out, Good(TLSAge, t.Role, "%s", text))
+		} else {
+			out = append(out, Bad(Warn, TLSAge, t.Role, text, "plan a renewal: karaula key renew --dir DIR"))
+		}
+	}
+	return out
+}
+
 // partners lists the other parties of channels that are or will be open, by code.
 func partners(view *register.View, now time.Time) []string {
 	var out []string
@@ -118,6 +148,7 @@ func Texts(reg *register.Register, cfg *node.Config, now time.Time) []Check {
 	}
 	out = append(out, registerFiles(reg, view)...)
 	out = append(out, configured(view, cfg))
+	out = append(out, LinkKeys(view, now)...)
 	out = append(out, Roots(view, now)...)
 	return append(out, pinned(view, now)...)
 }
