@@ -190,6 +190,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer beside.Wait()
 	if r, ok := a.server.(*remote); ok {
 		beside.Go(func() { r.watch(ctx) })
+		w := newWitness(r, a.nc, a.live)
+		beside.Go(func() { w.run(ctx) })
 	}
 	if a.o.Register != nil {
 		beside.Go(func() { newCourier(a.nc, a.o.Register, a.o.Log).run(ctx, a.o.Poll) })

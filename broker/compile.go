@@ -295,8 +295,8 @@ func writeUser(t *text, name, key string, r rights) {
 	t.open("permissions: {")
 	writeRights(t, "publish", r.publish, r.system)
 	writeRights(t, "subscribe", r.subscribe, r.system)
-	if r.respond {
-		t.line(`allow_responses: { max: 1, expires: "30s" }`)
+	if r.respond > 0 {
+		t.line(`allow_responses: { max: 1, expires: "` + strconv.Itoa(int(r.respond.Seconds())) + `s" }`)
 	}
 	t.close("}")
 	t.close("}")

@@ -27,15 +27,21 @@ const damagedCopy = "the server's store is damaged, and NATS does not mend it: c
 // held is what a server's own copy of a stream holds.
 type held struct{ last, msgs uint64 }
 
+// streamsOf asks a server for its streams, with the groups of their logs.
+func (r *remote) streamsOf(name string) (*natsserver.JSInfo, error) {
+	var info natsserver.JSInfo
+	o := natsserver.JszEventOptions{
+		JSzOptions:         natsserver.JSzOptions{Accounts: true, Streams: true, RaftGroups: true},
+		EventFilterOptions: natsserver.EventFilterOptions{Name: name, ExactMatch: true},
+	}
+	return &info, r.ask("$SYS.REQ.SERVER.PING.JSZ", o, &info)
+}
+
 // heldBy asks a server what its own copies hold, by account and stream, and which
 // other servers have copies.
 func (r *remote) heldBy(name string) (map[string]held, []string, error) {
-	var info natsserver.JSInfo
-	o := natsserver.JszEventOptions{
-		JSzOptions:         natsserver.JSzOptions{Accounts: true, Streams: true},
-		EventFilterOptions: natsserver.EventFilterOptions{Name: name, ExactMatch: true},
-	}
-	if err := r.ask("$SYS.REQ.SERVER.PING.JSZ", o, &info); err != nil {
+	info, err := r.streamsOf(name)
+	if err != nil {
 		return nil, nil, err
 	}
 	out := map[string]held{}

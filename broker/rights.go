@@ -2,6 +2,7 @@ package broker
 
 import (
 	"slices"
+	"time"
 
 	"karaula/internal/subject"
 )
@@ -17,10 +18,13 @@ type right struct {
 type rights struct {
 	publish   []right
 	subscribe []right
-	respond   bool // may answer requests that it receives
-	local     bool // one of the owner's: may connect within the process
-	system    bool // in the server's own account
+	respond   time.Duration // so long it may answer a request that it received; zero: not at all
+	local     bool          // one of the owner's: may connect within the process
+	system    bool          // in the server's own account
 }
+
+// respondWithin is how long the link service may take for an answer.
+const respondWithin = 30 * time.Second
 
 // role is a kind of the owner's own users.
 type role struct {
@@ -118,7 +122,10 @@ func gatewayRights(p Plan, inbox right) rights {
 	}
 	r.publish = append(r.publish, right{api("STREAM.MSG.DELETE." + subject.DeskStream), "take out a record of the desk at its end"})
 	r.subscribe = []right{inbox, {subject.Link("*"), "the link service"}}
-	r.respond = true
+	r.respond = respondWithin
+	if p.Cluster != nil {
+		r.publish = append(r.publish, right{subject.Remains("*"), "ask each server's machine what is left of erased content"})
+	}
 	if p.Pair {
 		r.publish = append(
 			r.publish,
@@ -139,6 +146,8 @@ func keeperRights(p Plan, inbox right) rights {
 		{api("CONSUMER.INFO.*.*"), "is it there"},
 	}}
 	if p.Cluster != nil {
+		r.subscribe = append(r.subscribe, right{subject.Remains(p.ServerName), "be asked what is left of erased content"})
+		r.respond = subject.RemainsWithin
 		r.publish = append(
 			r.publish,
 			right{subject.Text("*", "*"), "tell the other machines of a signed text"},

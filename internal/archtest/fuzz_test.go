@@ -83,6 +83,7 @@ var targets = map[string]string{
 	"internal/node/load.go":               "internal/node FuzzParse",
 	"internal/notice/read.go":             "internal/notice FuzzOpen",
 	"internal/notice/request.go":          "internal/notice FuzzOpenRequest",
+	"internal/remains/remains.go":         "internal/remains FuzzAnswer FuzzQuestion",
 	"internal/seal/seal.go":               "internal/seal FuzzOpen",
 	"internal/table/map.go":               "internal/table FuzzMap",
 	"internal/table/ndjson.go":            "internal/table FuzzRows",

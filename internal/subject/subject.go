@@ -31,6 +31,7 @@ const (
 	PullExpires       = 25 * time.Second // a pull waits at most this long
 	MaxRequestExpires = 30 * time.Second // limit the owner sets
 	ExportThreshold   = 60 * time.Second // memory of an export's reply subjects
+	RemainsWithin     = 10 * time.Minute // a search of a server's files for erased content
 )
 
 // Token gives the last token of a statement's subject: the type's word for an
@@ -121,6 +122,10 @@ const PairState = "pair.state"
 
 // PairTo is the subject on which a gateway hears what the other one asks of it.
 func PairTo(name, what string) string { return "pair.to." + name + "." + what }
+
+// Remains is the subject on which the machine of one server of a cluster is asked in which
+// of the server's files something of erased content lies. Names have no underscore.
+func Remains(server string) string { return "remains." + strings.ReplaceAll(server, ".", "_") }
 
 // Link is the subject of the link service that a broker's owner answers for a partner.
 func Link(partner string) string { return "k1.link." + partner }

@@ -1,0 +1,336 @@
+package broker
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"karaula/broker/sweep"
+	"karaula/internal/remains"
+	"karaula/internal/subject"
+)
+
+const inStream = "IN_b01-al-me_me"
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// trio is three real servers of a cluster, with the accounts of a broker.
+type trio struct {
+	t    *testing.T
+	opts [3]*server.Options
+	srv  [3]*server.Server
+	nc   *nats.Conn
+	js   jetstream.JetStream
+}
+
+func newTrio(t *testing.T) *trio {
+	t.Helper()
+	c := &trio{t: t}
+	var routes []*url.URL
+	var ports []int
+	for range c.srv {
+		u, err := url.Parse("nats-route://" + freeAddr(t))
+		must(t, err)
+		var port int
+		_, err = fmt.Sscanf(u.Port(), "%d", &port)
+		must(t, err)
+		routes, ports = append(routes, u), append(ports, port)
+	}
+	for i := range c.srv {
+		sys, own := server.NewAccount(sysAccount), server.NewAccount("AL")
+		c.opts[i] = &server.Options{
+			ServerName: fmt.Sprintf("al-%d", i+1), Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true,
+			JetStream: true, StoreDir: filepath.Join(t.TempDir(), "store"), SyncAlways: true,
+			Cluster: server.ClusterOpts{Name: "al", Host: "127.0.0.1", Port: ports[i]}, Routes: routes,
+			SystemAccount: sysAccount, Accounts: []*server.Account{sys, own},
+			Users: []*server.User{{Username: "gateway", Password: "p", Account: own}},
+		}
+	}
+	for i := range c.srv {
+		c.start(i)
+	}
+	t.Cleanup(func() {
+		c.nc.Close()
+		for i := range c.srv {
+			c.stop(i)
+		}
+	})
+	eventually(t, "no leader", func() bool {
+		return slices.ContainsFunc(c.srv[:], func(s *server.Server) bool { return s.JetStreamIsLeader() })
+	})
+	var urls []string
+	for _, s := range c.srv {
+		urls = append(urls, s.ClientURL())
+	}
+	var err error
+	c.nc, err = nats.Connect(
+		strings.Join(urls, ","), nats.UserInfo("gateway", "p"), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond),
+	)
+	must(t, err)
+	c.js, err = jetstream.New(c.nc)
+	must(t, err)
+	for name, subj := range map[string]string{inStream: "in.>", subject.StubStream: "stub.>"} {
+		eventually(t, "no stream", func() bool {
+			_, err := c.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: name, Subjects: []string{subj}, Replicas: 3})
+			return err == nil
+		})
+	}
+	return c
+}
+
+func (c *trio) start(i int) {
+	c.t.Helper()
+	o := c.opts[i].Clone()
+	if c.srv[i] != nil { // its accounts are used up
+		sys, own := server.NewAccount(sysAccount), server.NewAccount("AL")
+		o.Accounts, o.Users = []*server.Account{sys, own}, []*server.User{{Username: "gateway", Password: "p", Account: own}}
+	}
+	s, err := server.NewServer(o)
+	must(c.t, err)
+	s.Start()
+	if !s.ReadyForConnections(wait) {
+		c.t.Fatal("a server does not start")
+	}
+	must(c.t, func() error {
+		acc, err := s.LookupAccount("AL")
+		if err != nil || acc.JetStreamEnabled() {
+			return err
+		}
+		return acc.EnableJetStream(nil, nil)
+	}())
+	c.srv[i] = s
+}
+
+func (c *trio) stop(i int) {
+	c.srv[i].Shutdown()
+	c.srv[i].WaitForShutdown()
+}
+
+func (c *trio) store(i int) string { return c.opts[i].StoreDir }
+
+// witness is what answers for a server.
+func (c *trio) witness(i int) *witness {
+	return &witness{
+		log: slog.New(slog.DiscardHandler), nc: c.nc, server: c.opts[i].ServerName, account: "AL", store: c.store(i),
+		ask: func() (*server.JSInfo, error) {
+			return c.srv[i].Jsz(&server.JSzOptions{Accounts: true, Streams: true, RaftGroups: true})
+		},
+		healthy: func() error { return nil },
+	}
+}
+
+// keep stores a message that holds a needle.
+func (c *trio) keep(needle, before, behind []byte) uint64 {
+	c.t.Helper()
+	var seq uint64
+	eventually(c.t, "nothing can be stored", func() bool {
+		ack, err := c.js.Publish(c.t.Context(), "in.x", slices.Concat(before, needle, behind))
+		if err == nil {
+			seq = ack.Sequence
+		}
+		return err == nil
+	})
+	return seq
+}
+
+func (c *trio) erase(seq uint64) {
+	c.t.Helper()
+	s, err := c.js.Stream(c.t.Context(), inStream)
+	must(c.t, err)
+	must(c.t, s.SecureDeleteMsg(c.t.Context(), seq))
+}
+
+// is says where the needles are in the files of a server, "store" and "log" for each.
+func (c *trio) is(i int, needles ...[]byte) string {
+	c.t.Helper()
+	a := c.witness(i).answer(&remains.Question{Stream: inStream, Needles: needles})
+	if a.Unknown != "" {
+		return "unknown: " + a.Unknown
+	}
+	var out []string
+	for n := range needles {
+		where := ""
+		if slices.Contains(a.Store, n) {
+			where += "store "
+		}
+		if slices.Contains(a.Log, n) {
+			where += "log"
+		}
+		out = append(out, strings.TrimSpace(where))
+	}
+	return strings.Join(out, ", ")
+}
+
+func random(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails (crypto/rand)
+	return b
+}
+
+// What a server keeps of a message is found in its store and in its log, which
+// compresses a large one; after the erasure it is in the log alone. What has taken its
+// place is not found, nor what lies in the stream of stubs.
+func TestWhatIsLeftIsFoundInStoreAndLog(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t)
+	small, large, never := random(64), random(64), random(64)
+	one := c.keep(small, random(200), random(300))
+	two := c.keep(large, bytes.Repeat([]byte("a"), 9000), bytes.Repeat([]byte("ab"), 9000))
+	_, err := c.js.Publish(t.Context(), "stub.x", slices.Concat(random(50), never))
+	must(t, err)
+	for i := range c.srv {
+		eventually(t, "it is not found", func() bool { return c.is(i, small, large, never) == "store log, store log, " })
+	}
+	group := ""
+	info, err := c.witness(0).ask()
+	must(t, err)
+	for _, s := range info.AccountDetails[0].Streams {
+		if s.Name == inStream {
+			group = s.RaftGroup
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(c.store(0), "jetstream", sysAccount, "_js_", group, "msgs", "*.blk"))
+	must(t, err)
+	for _, f := range files {
+		if raw, err := os.ReadFile(f); err != nil || len(raw) > 20_000 {
+			t.Errorf("the log was not compressed, so nothing was tried: %d bytes, %v", len(raw), err)
+		}
+	}
+	c.erase(one)
+	c.erase(two)
+	for i := range c.srv {
+		eventually(t, "it is still in a store", func() bool { return c.is(i, small, large) == "log, log" })
+	}
+}
+
+// A server that was away is told what is deleted, and overwrites it with the sweep
+// before its next start only. That is found, and that it is gone behind it.
+func TestWhatAServerThatWasAwayHoldsIsFound(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t)
+	needle := random(64)
+	c.keep(random(64), nil, random(100))
+	seq := c.keep(needle, random(100), random(100))
+	c.keep(random(64), nil, random(100))
+	eventually(t, "it is not everywhere", func() bool { return strings.HasPrefix(c.is(2, needle), "store") })
+	c.stop(2)
+	eventually(t, "it is not erased", func() bool {
+		s, err := c.js.Stream(t.Context(), inStream)
+		return err == nil && (s.SecureDeleteMsg(t.Context(), seq) == nil || errors.Is(gone(t, s, seq), jetstream.ErrMsgNotFound))
+	})
+	for i := range 2 { // a server that is stopped has its log compacted
+		eventually(t, "it is not overwritten", func() bool { return !strings.HasPrefix(c.is(i, needle), "store") })
+	}
+	for i := range 2 {
+		c.stop(i)
+	}
+	for i := range c.srv {
+		c.start(i)
+	}
+	eventually(t, "the servers do not catch up", func() bool {
+		for i := range c.srv {
+			state, err := c.witness(i).ask()
+			if err != nil || msgs(state) != 2 {
+				return false
+			}
+		}
+		return true
+	})
+	if got := c.is(2, needle); !strings.HasPrefix(got, "store") {
+		t.Fatalf("the server that was away: %q, so nothing was tried", got)
+	}
+	c.stop(2)
+	_, err := sweep.Store(c.store(2))
+	must(t, err)
+	c.start(2)
+	eventually(t, "it is still there after sweep and start", func() bool {
+		return !strings.HasPrefix(c.is(2, needle), "store") && !strings.HasPrefix(c.is(2, needle), "unknown")
+	})
+}
+
+func gone(t *testing.T, s jetstream.Stream, seq uint64) error {
+	t.Helper()
+	_, err := s.GetMsg(t.Context(), seq)
+	return err
+}
+
+// msgs counts the messages of the stream in the copy of a server.
+func msgs(info *server.JSInfo) int {
+	for _, a := range info.AccountDetails {
+		for _, s := range a.Streams {
+			if s.Name == inStream {
+				return int(s.State.Msgs)
+			}
+		}
+	}
+	return -1
+}
+
+// Whatever is odd is not known, and so not gone.
+func TestWhatIsOddIsNotKnown(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t)
+	needle := random(64)
+	c.keep(needle, nil, nil)
+	eventually(t, "it is not everywhere", func() bool { return strings.HasPrefix(c.is(0, needle), "store") })
+	for what, spoil := range map[string]func(w *witness, stream *string){
+		"another store": func(w *witness, _ *string) { w.store = t.TempDir() },
+		"a silent server": func(w *witness, _ *string) {
+			w.ask = func() (*server.JSInfo, error) { return nil, errors.New("it is away") }
+		},
+		"the stream of stubs": func(_ *witness, stream *string) { *stream = subject.StubStream },
+		"a way out":           func(_ *witness, stream *string) { *stream = "../x" },
+		"an account that it does not know, while it opens streams": func(w *witness, _ *string) {
+			w.account, w.healthy = "ME", func() error { return errors.New("it opens streams") }
+		},
+		"a link among the files": func(w *witness, _ *string) {
+			must(t, os.Symlink("/dev/null", filepath.Join(w.store, "jetstream", "AL", "streams", inStream, "msgs", "x.blk")))
+		},
+	} {
+		w, stream := c.witness(0), inStream
+		spoil(w, &stream)
+		if a := w.answer(&remains.Question{Stream: stream, Needles: [][]byte{needle}}); a.Unknown == "" || a.Gone(0) {
+			t.Errorf("%s: %+v", what, a)
+		}
+	}
+	if a := c.witness(1).answer(&remains.Question{Stream: "IN_b01-al-me_xk", Needles: [][]byte{needle}}); a.Unknown != "" || len(a.Store) > 0 {
+		t.Errorf("a stream of which the server has no copy: %+v", a)
+	}
+}
+
+// Only the gateway asks, and only the machine of the server answers.
+func TestWhoAsksWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	s := clustered(t)
+	here := subject.Remains(s.plan.ServerName)
+	for _, role := range []string{subject.RoleGateway, subject.RoleKeeper, subject.RoleAudit, subject.RoleOps} {
+		r := rightsOf(s.plan, role)
+		asks := slices.ContainsFunc(r.publish, func(r right) bool { return strings.HasPrefix(r.subject, "remains.") })
+		hears := slices.ContainsFunc(r.subscribe, func(r right) bool { return strings.HasPrefix(r.subject, "remains.") && r.subject != here })
+		answers := slices.ContainsFunc(r.subscribe, func(r right) bool { return r.subject == here })
+		if asks != (role == subject.RoleGateway) || answers != (role == subject.RoleKeeper) || hears {
+			t.Errorf("%s: asks %v, answers %v, hears what others are asked %v", role, asks, answers, hears)
+		}
+	}
+	if r := rightsOf(newSite(t).plan, subject.RoleKeeper); r.respond > 0 || len(r.subscribe) > 1 {
+		t.Error("a broker that is alone is asked")
+	}
+}
