@@ -103,6 +103,7 @@ const patience = 3 * time.Minute
 // Figures are what one try cost al and its other link.
 type Figures struct {
 	Memory  int64         // most that was resident
+	Grown   int64         // by which that is more than before
 	Disk    int64         // by which al's folder has grown
 	Alerts  int           // between al and me meanwhile
 	Latency time.Duration // mean from said to judged, both ways
@@ -117,6 +118,7 @@ func (w *World) Watch(do func()) Figures {
 	var work sync.WaitGroup
 	var peak, said, lost atomic.Int64
 	pid := w.AL.PID(faults.Whole)
+	memory := resident(pid)
 	work.Go(func() {
 		for ctx.Err() == nil {
 			peak.Store(max(peak.Load(), resident(pid)))
@@ -151,7 +153,7 @@ func (w *World) Watch(do func()) Figures {
 		after = w.judged()
 	}
 	f := Figures{
-		Memory: peak.Load(), Disk: size(w.AL.Dir) - disk, Lost: int(lost.Load()), Took: time.Since(began),
+		Memory: peak.Load(), Grown: peak.Load() - memory, Disk: size(w.AL.Dir) - disk, Lost: int(lost.Load()), Took: time.Since(began),
 		Alerts: int(after.count - before.count),
 	}
 	if f.Alerts > 0 {
