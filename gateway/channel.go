@@ -223,7 +223,7 @@ func (c *channel) openEars(ctx context.Context) error {
 			Before:   func(id [16]byte, ver uint32) (border.Earlier, bool) { return c.book.Before(c.ledger(p), id, ver) },
 			OnJudged: func(j inbox.Judged) { c.onJudged(p, j) }, OnTrouble: func(pl border.Placement) { c.onTrouble(p, pl) },
 			OnRootChange: func(file []byte) { c.takeNotice(p, file) },
-			Eraser:       c.eraser(p), OnCopy: c.lists[p].Copy, Horizon: c.g.o.Config.BackupHorizon,
+			Eraser:       c.eraser(p), OnCopy: c.lists[p].Copy, Cluster: c.g.o.Config.Replicas > 1, Horizon: c.g.o.Config.BackupHorizon,
 			OnBatch: c.wake, Seats: c.g.openSeats, Now: c.g.o.Now, Logger: c.g.log,
 		}, c.receipts[p])
 		if err != nil {

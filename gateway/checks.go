@@ -64,6 +64,9 @@ func (g *Gateway) Checks(ctx context.Context) []checkup.Check {
 	for _, p := range g.allPartners() {
 		out = append(out, p.checks()...)
 	}
+	if g.o.Config.Replicas > 1 {
+		out = append(out, g.remnants.check(now))
+	}
 	return append(append(out, g.rooms(ctx)...), g.stocks(ctx)...)
 }
 

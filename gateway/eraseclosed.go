@@ -122,7 +122,7 @@ func (c *channel) eraseShut(ctx context.Context, cv *register.ChannelView, origi
 		failed = append(failed, c.g.forgetClosed(cv, last))
 	}
 	failed = append(failed, c.g.indexFile.Forget(leaves))
-	c.noteErased(origin, c.g.o.Now().Add(c.g.settle()).UnixMicro(), places)
+	c.noteErased(origin, c.g.o.Now().UnixMicro(), places)
 	return len(places), errors.Join(failed...)
 }
 

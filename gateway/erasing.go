@@ -31,10 +31,6 @@ const (
 	// heldKept is how long content is kept that waits for its verdict, or whose
 	// statement sets no end.
 	heldKept = 366 * 24 * time.Hour
-
-	// clusterSettle is until when the servers of a cluster have compacted what they
-	// were told, so that nothing of an erased message is left on any of them.
-	clusterSettle = 10 * time.Minute
 )
 
 // stale are the statements of which the index file holds more than it may.
@@ -61,17 +57,9 @@ func (s *stale) take() map[[32]byte]bool {
 	return out
 }
 
-// settle is how long behind an erasure its bytes may still be on a disk.
-func (g *Gateway) settle() time.Duration {
-	if g.o.Config.Replicas > 1 {
-		return clusterSettle
-	}
-	return 0
-}
-
 // eraser gives what erases what a party said on the channel.
 func (c *channel) eraser(origin string) *erase.Eraser {
-	return &erase.Eraser{Channel: c.id, Origin: origin, Log: c.log(origin), Stubs: c.g.stubs, Settle: c.g.settle()}
+	return &erase.Eraser{Channel: c.id, Origin: origin, Log: c.log(origin), Stubs: c.g.stubs}
 }
 
 // holdOwn notes an own statement's content and, if it is an order, what it names.
@@ -320,7 +308,7 @@ func (c *channel) noteErased(origin string, at int64, places []border.Position) 
 
 // erased notes what is erased, and has the partner told.
 func (c *channel) erased(origin string, items []erase.Item) {
-	at := c.g.o.Now().Add(c.g.settle()).UnixMicro()
+	at := c.g.o.Now().UnixMicro()
 	var first []border.Position
 	for _, it := range items {
 		if c.lists[origin].Done(it, at) {
@@ -328,6 +316,9 @@ func (c *channel) erased(origin string, items []erase.Item) {
 		} else {
 			c.g.log.Warn("the broker held a copy of something erased; it is erased again",
 				"channel", c.id, "origin", origin, "number", it.Position.Seq)
+			if ear := c.ear(origin); ear != nil {
+				ear.ErasedAgain(it.Position)
+			}
 		}
 	}
 	if len(first) == 0 {

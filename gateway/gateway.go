@@ -102,6 +102,8 @@ type Gateway struct {
 
 	restored *node.Restored // nil if the folder was never restored
 
+	remnants remnants // where the broker is a cluster
+
 	alone bool // tests only: no partner is needed for a comparison
 
 	ready     chan struct{}
@@ -215,6 +217,9 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.work.Go(func() { g.checkDiary(inner) })
 	g.work.Go(func() { g.pruneDiary(inner) })
 	g.work.Go(func() { g.mindStock(inner) })
+	if g.o.Config.Replicas > 1 {
+		g.work.Go(func() { g.mindRemnants(inner) })
+	}
 	err = g.mind(ctx, inner, stopDesk, deskDone)
 	stopInner() // also what is being opened; what is queued is said under a time limit of its own
 	g.stop(context.WithoutCancel(ctx))

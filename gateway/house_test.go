@@ -42,6 +42,9 @@ type house struct {
 	cancel  context.CancelFunc
 	done    chan error
 
+	config func(*node.Config) // changes what the next gateway is started with; may be nil
+	pace   remnantPace
+
 	metrics *prometheus.Registry // of the gateway that runs
 	logs    logs
 
@@ -116,6 +119,9 @@ func (h *house) launch() {
 	cfg := node.Default()
 	cfg.Party, cfg.Name = "al", "Invented authority"
 	cfg.Officers = []node.Officer{{UID: os.Getuid(), ID: "operator", Role: node.RoleSupervisor}}
+	if h.config != nil {
+		h.config(cfg)
+	}
 	h.metrics = prometheus.NewRegistry()
 	g, err := New(Options{
 		Layout: node.Layout{Dir: h.dir}, Config: cfg, Register: h.w.Parties["al"].Register(),
@@ -126,6 +132,7 @@ func (h *house) launch() {
 		h.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
+	g.remnants.pace = h.pace
 	g.alone = true // me is no gateway that could say what it holds
 	h.gateway, h.cancel, h.done = g, cancel, make(chan error, 1)
 	h.ctx, h.desk = ctx, desk.Dial(g.o.Layout.Socket())

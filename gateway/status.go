@@ -47,6 +47,9 @@ func (g *Gateway) status(context.Context) *karaulav1.StatusResponse {
 		s.Warnings = append(s.Warnings, "the own keys have changed and cannot be read: "+err.Error())
 	}
 	s.Warnings = append(s.Warnings, g.stockFaults()...)
+	if text, hint := g.remnants.trouble(g.o.Now()); text != "" {
+		s.Warnings = append(s.Warnings, text+"; "+hint)
+	}
 	s.Warnings = append(s.Warnings, g.registerTrouble(view)...)
 	if r := g.renewal(); g.begun.Load() && r.State == checkup.Warn {
 		s.Warnings = append(s.Warnings, "a renewal of link keys is unfinished: "+r.Text)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -74,8 +73,6 @@ type Eraser struct {
 	Channel, Origin string
 	Log             *stream.Log // OUT or IN
 	Stubs           *stream.Log
-	// Settle is how long after that the bytes may still be on a disk.
-	Settle time.Duration
 }
 
 // Stub gives the kept stub of a statement; false if there is none.

@@ -13,13 +13,67 @@ import (
 // maxErasures is how many erasures one receipt may hold.
 const maxErasures = 500
 
-// Erased is told that the content of a statement is gone from this node's disks
-// since a time, microseconds since 1970 UTC. The partner is told with a receipt,
-// not before that time.
+// Erased is told that the content of a statement was erased, at a time in microseconds
+// since 1970 UTC. The partner is told with a receipt; where the broker is a cluster not
+// before [Inbox.Proved].
 func (b *Inbox) Erased(place border.Position, at int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.docket.erased(place, at)
+	b.docket.erased(place, b.doneAt(at))
+}
+
+// ErasedAgain is told that a copy of what was erased was found and is erased, too: what
+// was proved before and is not told yet is to be proved again.
+func (b *Inbox) ErasedAgain(place border.Position) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if t := b.docket.of(place.Epoch); b.cfg.Cluster && t.untold[place.Seq] {
+		i := slices.IndexFunc(t.erasures, func(e *karaulav1.Erasure) bool { return e.GetSeq() == place.Seq })
+		t.erasures[i] = &karaulav1.Erasure{Seq: place.Seq} // another one than is being proved
+	}
+}
+
+// doneAt is when what this gateway has erased is gone: in a cluster that is not known yet.
+func (b *Inbox) doneAt(at int64) int64 {
+	if b.cfg.Cluster {
+		return 0
+	}
+	return at
+}
+
+// Unproved is an erasure in a cluster of which nobody is told before no server holds the
+// content.
+type Unproved struct {
+	Position border.Position
+	entry    *karaulav1.Erasure
+}
+
+// Unproved gives all of them, in the order of their epochs.
+func (b *Inbox) Unproved() (out []Unproved) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	add := func(epoch uint64, t *telling) {
+		for _, e := range t.erasures {
+			if e.GetDoneAt() == 0 {
+				out = append(out, Unproved{border.Position{Epoch: epoch, Seq: e.GetSeq()}, e})
+			}
+		}
+	}
+	for _, epoch := range slices.Sorted(maps.Keys(b.docket.over)) {
+		add(epoch, b.docket.over[epoch])
+	}
+	add(max(b.docket.epoch, 1), &b.docket.telling)
+	return out
+}
+
+// Proved is told that no server holds the content any more since a time, microseconds
+// since 1970 UTC.
+func (b *Inbox) Proved(list []Unproved, at int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, u := range list {
+		u.entry.DoneAt = at
+	}
 }
 
 // ProveErased makes sure that what a start has found without its content is erased: the
@@ -63,7 +117,7 @@ func (b *Inbox) tellable(t *telling, judgedTo uint64) []*karaulav1.Erasure {
 	now, horizon := b.cfg.Now().UnixMicro(), b.cfg.Horizon
 	var out []*karaulav1.Erasure
 	for _, e := range t.erasures {
-		if e.GetSeq() > judgedTo || e.GetDoneAt() > now || len(out) == maxErasures {
+		if e.GetSeq() > judgedTo || e.GetDoneAt() == 0 || e.GetDoneAt() > now || len(out) == maxErasures {
 			continue
 		}
 		out = append(out, &karaulav1.Erasure{

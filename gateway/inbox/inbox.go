@@ -88,6 +88,8 @@ type Config struct {
 	// OnCopy is told of a stored message that holds again, with content, what the
 	// ledger has already; nil: nobody.
 	OnCopy func(at border.Position, leaf [32]byte, streamSeq uint64)
+	// Cluster: the broker is one, and what is erased may still lie on one of its servers.
+	Cluster bool
 	// Horizon is how long backups may still hold what is erased here.
 	Horizon time.Duration
 	// Accepted gives the place at which a version of an alert was accepted on this ledger.

@@ -229,7 +229,7 @@ func (r *reading) take(raw []byte, h nats.Header, streamSeq uint64, erasedAt int
 // fill takes the stubs that follow, and reports whether there was any.
 func (r *reading) fill() (found bool) {
 	return fill(r.led, r.stubs, func(s erase.Stub) border.Kind {
-		return r.take(s.Raw, s.Header, 0, s.At+r.cfg.Eraser.Settle.Microseconds()).Kind
+		return r.take(s.Raw, s.Header, 0, s.At).Kind
 	})
 }
 
@@ -245,7 +245,7 @@ func (b *Inbox) replay(it *item, j *karaulav1.Judgement) bool {
 	}
 	b.docket.enter(it, judged)
 	if it.erasedAt > 0 {
-		b.docket.erased(it.placement.Position, it.erasedAt)
+		b.docket.erased(it.placement.Position, b.doneAt(it.erasedAt))
 	}
 	b.cfg.OnJudged(judged)
 	return true

@@ -1,9 +1,11 @@
 package faults
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A server of a cluster that was away while something was erased, until the logs of the
@@ -52,4 +54,61 @@ func TestClusterServerThatWasAwayDuringAnErasure(t *testing.T) {
 	send(t, w.AL, r["al"], 1)
 	must(t, w.Settle(patient(t)))
 	tell(t, "after the server was back it was in %d files, after the next start in none", len(left))
+}
+
+// A cluster tells its partner of an erasure when every server's machine has found nothing
+// of the content, and not before: not while the machine of one of them cannot be asked,
+// though the content is in no file any more. Then no file holds it.
+func TestClusterTellsOfAnErasureWhenNoServerHoldsIt(t *testing.T) {
+	t.Parallel()
+	if !long() {
+		t.Skip("make cluster tries it")
+	}
+	w, r := makeCluster(t, false), records()
+	send(t, w.ME, r["me"], 2)
+	must(t, w.Settle(patient(t)))
+	erased := r["me"].Sent()[0].ID
+	probe := probesOf(t, w.ME, []string{erased})[erased]
+	held := func() string {
+		var files []string
+		for _, n := range w.Cluster.Machines {
+			files = append(files, holds(t, n.Dir, probe)...)
+		}
+		return strings.Join(files, " ")
+	}
+	if held() == "" {
+		t.Fatal("no file holds it: the search shows nothing")
+	}
+	said := func() bool {
+		d := list(t, w.ME)[erased].Deliveries
+		return len(d) == 1 && d[0].ErasedAt != ""
+	}
+	silent := w.Cluster.Machines[2]
+	must(t, silent.StopParts(Agent))
+	began := time.Now()
+	command(t, w.ME, nil, "alert", "erase", erased, "--reason", "claim granted (invented)")
+	must(t, Until(patient(t), func() string {
+		if all := doctor(t, w.AL); !strings.Contains(all, "erasure.told") || !strings.Contains(all, "server al-3: ") {
+			return "the doctor does not name the server whose machine cannot be asked: " + all
+		}
+		return ""
+	}))
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	must(t, Until(ctx, held))
+	gone := time.Since(began).Round(time.Second)
+	if said() {
+		t.Error("the partner was told while one server's machine could not be asked")
+	}
+	must(t, silent.Start(patient(t), Agent))
+	must(t, Until(ctx, func() string {
+		if !said() {
+			return "the partner is not told: " + doctor(t, w.AL)
+		}
+		return ""
+	}))
+	if files := held(); files != "" {
+		t.Errorf("told, and held in %s", files)
+	}
+	tell(t, "an erased content was in no file after %s, and the partner told after %s", gone, time.Since(began).Round(time.Second))
 }

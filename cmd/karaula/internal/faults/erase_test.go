@@ -32,12 +32,18 @@ func oneToErase(t *testing.T, w *World, r *Record) (erased, kept string, probe m
 // signing journal.
 func probes(t *testing.T, w *World, ids []string) map[string][]byte {
 	t.Helper()
-	l := node.Layout{Dir: w.AL.Dir}
+	return probesOf(t, w.AL, ids)
+}
+
+// probesOf are likewise of every alert of a node.
+func probesOf(t *testing.T, n *Node, ids []string) map[string][]byte {
+	t.Helper()
+	l := node.Layout{Dir: n.Dir}
 	keys, err := keyring.LoadGateway(l.GatewayKeys(), nil)
 	must(t, err)
 	s := &Store{Keys: keys}
 	must(t, s.readJournal(l.Journal(subject.Actual(Channel))))
-	k := &walker{stores: map[string]*Store{"al": s}}
+	k := &walker{stores: map[string]*Store{n.Party: s}}
 	out := map[string][]byte{}
 	for _, raw := range s.Journal {
 		p, err := envelope.Parse(raw)
@@ -45,7 +51,7 @@ func probes(t *testing.T, w *World, ids []string) map[string][]byte {
 		if len(p.Envelope.GetParts()) == 0 {
 			continue
 		}
-		id, err := k.open(p, "al")
+		id, err := k.open(p, n.Party)
 		must(t, err)
 		part := p.Envelope.GetParts()[0]
 		out[id] = part[len(part)/2 : len(part)/2+64]

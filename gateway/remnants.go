@@ -1,0 +1,331 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"karaula/gateway/inbox"
+	"karaula/internal/checkup"
+	"karaula/internal/envelope"
+	"karaula/internal/problem"
+	"karaula/internal/remains"
+	"karaula/internal/subject"
+)
+
+// In a cluster each server has a copy of its own, and a log. That one of them has erased
+// something says nothing of the others, so nobody is told of an erasure before every
+// server's machine has searched the server's files and found nothing of it, twice
+// (docs/adr/0043).
+
+// remnantPace is how often the servers' machines are asked, in real time.
+type remnantPace struct {
+	first, most time.Duration // pause before the next look; it doubles while nothing comes of it
+	between     time.Duration // the two rounds of a look: what was under way between servers has arrived
+	answer      time.Duration // for one machine to search its server's files
+}
+
+var usualPace = remnantPace{
+	first: 15 * time.Second, most: time.Minute, between: 5 * time.Second, answer: subject.RemainsWithin,
+}
+
+const (
+	// logPatience is how long a server's log usually takes to be compacted, and more.
+	logPatience = time.Hour
+	// storePatience is how long something may lie in a server's store that was erased.
+	storePatience = 10 * time.Minute
+)
+
+// remnants is what is known of erased content that a server may still hold.
+type remnants struct {
+	pace remnantPace // tests only: zero is the usual one
+
+	mu      sync.Mutex
+	waiting int                  // erasures that are not told
+	since   time.Time            // since when there are any
+	silent  map[string]string    // why nothing is known of a server, by its name; "" is all of them
+	store   map[string]time.Time // servers in whose store something lies, and since when
+	log     map[string]time.Time // in whose log
+}
+
+// sought is one erasure of a partner's statement, and what is sought of it.
+type sought struct {
+	c       *channel
+	origin  string
+	item    inbox.Unproved
+	needles [][]byte
+}
+
+// looked is what one round has found out about servers.
+type looked struct {
+	silent     map[string]string
+	store, log map[string]bool
+}
+
+// mindRemnants has partners told of erasures once no server of the cluster holds anything
+// of the content, until ctx ends.
+func (g *Gateway) mindRemnants(ctx context.Context) {
+	pace := g.remnants.pace
+	if pace == (remnantPace{}) {
+		pace = usualPace
+	}
+	pause := pace.first
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		if proved, all := g.proveRemnants(ctx, pace); proved > 0 || all == 0 {
+			pause = pace.first
+		} else {
+			pause = min(2*pause, pace.most)
+		}
+	}
+}
+
+// proveRemnants looks once for everything that is not proved, and says how much of it was
+// proved now, of how much.
+func (g *Gateway) proveRemnants(ctx context.Context, pace remnantPace) (proved, all int) {
+	seen := looked{silent: map[string]string{}, store: map[string]bool{}, log: map[string]bool{}}
+	for _, c := range g.openChannels() {
+		for _, p := range c.partners() {
+			ear := c.ear(p)
+			if ear == nil {
+				continue
+			}
+			list := ear.Unproved()
+			all += len(list)
+			for batch := range batches(c.soughtOf(ctx, p, list, &seen)) {
+				gone := g.round(ctx, c, p, batch, pace, &seen)
+				if len(gone) == 0 {
+					continue
+				}
+				select {
+				case <-ctx.Done():
+					return proved, all
+				case <-time.After(pace.between):
+				}
+				if gone = g.round(ctx, c, p, gone, pace, &seen); len(gone) == 0 {
+					continue
+				}
+				done := make([]inbox.Unproved, len(gone))
+				for i, s := range gone {
+					done[i] = s.item
+				}
+				ear.Proved(done, g.o.Now().UnixMicro())
+				proved += len(done)
+				c.wake()
+			}
+		}
+	}
+	if ctx.Err() == nil {
+		g.remnants.note(all-proved, seen, g.o.Now())
+	}
+	return proved, all
+}
+
+// soughtOf gives what is sought of some erasures: the signatures of the statements, which
+// lay in one message with the content and are kept in the stubs. All of those that can be
+// read: which of them is the origin's does not matter then.
+func (c *channel) soughtOf(ctx context.Context, origin string, list []inbox.Unproved, seen *looked) []sought {
+	var out []sought
+	for _, u := range list {
+		leaf, ok := c.lists[origin].Erased(u.Position)
+		if !ok {
+			continue // it is being erased
+		}
+		raw, ok, err := c.eraser(origin).Stub(ctx, u.Position, leaf)
+		if err != nil {
+			seen.silent[""] = err.Error()
+			return out
+		}
+		s := sought{c: c, origin: origin, item: u}
+		if p, whole := envelope.Peek(raw); ok && whole {
+			for _, sig := range p.Signatures {
+				if len(sig.GetSig()) == remains.NeedleSize {
+					s.needles = append(s.needles, sig.GetSig())
+				}
+			}
+		}
+		if len(s.needles) == 0 {
+			seen.silent[""] = fmt.Sprintf("there is no stub of number %d of %s on %s by which its content could be sought",
+				u.Position.Seq, origin, c.id)
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// batches gives as much at once as one question holds.
+func batches(list []sought) func(func([]sought) bool) {
+	return func(yield func([]sought) bool) {
+		begin, n := 0, 0
+		for i, s := range list {
+			if n+len(s.needles) > remains.MaxNeedles {
+				if !yield(list[begin:i]) {
+					return
+				}
+				begin, n = i, 0
+			}
+			n += len(s.needles)
+		}
+		if begin < len(list) {
+			yield(list[begin:])
+		}
+	}
+}
+
+// round asks every server's machine once, and gives what none of them holds.
+func (g *Gateway) round(ctx context.Context, c *channel, origin string, list []sought, pace remnantPace, seen *looked) []sought {
+	q := &remains.Question{Stream: subject.InStream(c.subject(), origin)}
+	for _, s := range list {
+		q.Needles = append(q.Needles, s.needles...)
+	}
+	servers := g.o.Config.Cluster.Servers
+	if len(servers) == 0 {
+		seen.silent[""] = "cluster.servers of node.yaml names no server that could be asked"
+		return nil
+	}
+	answers, failed := make([]*remains.Answer, len(servers)), make([]error, len(servers))
+	var asked sync.WaitGroup
+	for i, s := range servers {
+		asked.Go(func() { answers[i], failed[i] = g.askServer(ctx, s.Name, q, pace.answer) })
+	}
+	asked.Wait()
+	whole := true
+	for i, s := range servers {
+		switch a := answers[i]; {
+		case failed[i] != nil:
+			seen.silent[s.Name], whole = failed[i].Error(), false
+		case a.Unknown != "":
+			seen.silent[s.Name], whole = a.Unknown, false
+		default:
+			seen.store[s.Name] = seen.store[s.Name] || len(a.Store) > 0
+			seen.log[s.Name] = seen.log[s.Name] || len(a.Log) > 0
+		}
+	}
+	if !whole {
+		return nil
+	}
+	var gone []sought
+	at := 0
+	for _, s := range list {
+		everywhere := true
+		for n := at; n < at+len(s.needles); n++ {
+			for _, a := range answers {
+				everywhere = everywhere && a.Gone(n)
+			}
+		}
+		if at += len(s.needles); everywhere {
+			gone = append(gone, s)
+		}
+	}
+	return gone
+}
+
+// askServer asks the machine of one server.
+func (g *Gateway) askServer(ctx context.Context, server string, q *remains.Question, within time.Duration) (*remains.Answer, error) {
+	raw, err := q.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	m, err := g.nc.RequestWithContext(ctx, subject.Remains(server), raw)
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return nil, problem.New(problem.Unreachable, "its machine does not answer: the server or its agent (karaula broker agent) is away, or older")
+	case err != nil:
+		return nil, problem.Wrap(problem.Unreachable, err, "its machine does not answer")
+	}
+	return remains.ParseAnswer(m.Data, server, q)
+}
+
+// note remembers what a look has shown.
+func (r *remnants) note(waiting int, seen looked, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.waiting = waiting; waiting == 0 {
+		r.since, r.silent, r.store, r.log = time.Time{}, nil, nil, nil
+		return
+	}
+	if r.since.IsZero() {
+		r.since = now
+	}
+	r.silent = seen.silent
+	r.store, r.log = keepSince(r.store, seen.store, seen.silent, now), keepSince(r.log, seen.log, seen.silent, now)
+}
+
+// keepSince gives since when each server has held something; of one that does not answer
+// nothing new is known.
+func keepSince(before map[string]time.Time, holds map[string]bool, silent map[string]string, now time.Time) map[string]time.Time {
+	out := map[string]time.Time{}
+	for server, at := range before {
+		if _, quiet := silent[server]; quiet || holds[server] {
+			out[server] = at
+		}
+	}
+	for server, has := range holds {
+		if _, known := out[server]; has && !known {
+			out[server] = now
+		}
+	}
+	return out
+}
+
+// trouble says why erasures are not told, and what to do; empty while all is as it should
+// be, or needs a few minutes only.
+func (r *remnants) trouble(now time.Time) (text, hint string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var why, next []string
+	for _, server := range slices.Sorted(maps.Keys(r.silent)) {
+		if server == "" {
+			why = append(why, r.silent[server])
+			continue
+		}
+		why = append(why, fmt.Sprintf("nothing is known of the files of server %s: %s", server, r.silent[server]))
+	}
+	if len(why) > 0 {
+		next = append(next, "see that every server and karaula broker agent beside it run, and that the agent may read the server's store")
+	}
+	for _, server := range slices.Sorted(maps.Keys(r.store)) {
+		if now.Sub(r.store[server]) >= storePatience {
+			why = append(why, fmt.Sprintf("server %s still holds what was erased", server))
+			next = append(next, fmt.Sprintf("once %s has caught up, stop it and start it again", server))
+		}
+	}
+	for _, server := range slices.Sorted(maps.Keys(r.log)) {
+		if now.Sub(r.log[server]) >= logPatience {
+			why = append(why, fmt.Sprintf("the log of server %s still holds what was erased", server))
+			next = append(next, fmt.Sprintf("stop %s and start it again, while the others run: its log is compacted then", server))
+		}
+	}
+	if len(why) == 0 {
+		return "", ""
+	}
+	return fmt.Sprintf("partners are not told of %d erasures since %s: %s",
+		r.waiting, r.since.UTC().Format(time.RFC3339), strings.Join(why, "; ")), strings.Join(next, "; ")
+}
+
+// check is how erasures stand.
+func (r *remnants) check(now time.Time) checkup.Check {
+	if text, hint := r.trouble(now); text != "" {
+		return checkup.Bad(checkup.Warn, checkup.ErasureTold, "", text, hint)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.waiting > 0 {
+		return checkup.Good(checkup.ErasureTold, "", "%d are told once no server's log holds the content", r.waiting)
+	}
+	return checkup.Good(checkup.ErasureTold, "", "none waits")
+}

@@ -1,0 +1,268 @@
+package gateway
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"karaula/internal/border"
+	"karaula/internal/checkup"
+	"karaula/internal/envelope"
+	"karaula/internal/node"
+	"karaula/internal/remains"
+	"karaula/internal/subject"
+	karaulav1 "karaula/proto/gen/karaula/v1"
+)
+
+// machines answer for three servers of al's cluster, whose broker is the house's.
+type machines struct {
+	h  *house
+	nc *nats.Conn
+
+	mu     sync.Mutex
+	says   map[string]func(q *remains.Question) *remains.Answer // by server; nil: it is silent
+	rounds map[string]int
+	asked  []*remains.Question
+}
+
+func newMachines(t *testing.T, h *house) *machines {
+	t.Helper()
+	nc, err := h.broker.Dial()
+	must(t, err)
+	t.Cleanup(nc.Close)
+	m := &machines{h: h, nc: nc, says: map[string]func(*remains.Question) *remains.Answer{}, rounds: map[string]int{}}
+	h.config = func(c *node.Config) {
+		c.Replicas, c.Cluster.Servers = 3, nil
+		for i := range 3 {
+			c.Cluster.Servers = append(c.Cluster.Servers, node.ServerConfig{Name: fmt.Sprintf("al.%d", i+1)})
+		}
+	}
+	h.pace = remnantPace{first: time.Millisecond, most: 10 * time.Millisecond, between: time.Millisecond, answer: 20 * time.Second}
+	for i := range 3 {
+		m.set(i+1, nothingLeft)
+	}
+	return m
+}
+
+func nothingLeft(q *remains.Question) *remains.Answer {
+	return &remains.Answer{Needles: len(q.Needles)}
+}
+
+// stays is the answer of a server that holds the first that it is asked about.
+func stays(q *remains.Question) *remains.Answer {
+	return &remains.Answer{Needles: len(q.Needles), Store: []int{0}}
+}
+
+// set has a server answer so; nil: nobody answers for it.
+func (m *machines) set(number int, says func(*remains.Question) *remains.Answer) {
+	m.h.t.Helper()
+	name := fmt.Sprintf("al.%d", number)
+	m.mu.Lock()
+	_, heard := m.rounds[name]
+	m.says[name] = says
+	m.rounds[name] += 0
+	m.mu.Unlock()
+	if heard {
+		return
+	}
+	_, err := m.nc.Subscribe(subject.Remains(name), func(msg *nats.Msg) {
+		q, err := remains.ParseQuestion(msg.Data)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.rounds[name]++
+		if err != nil {
+			m.h.t.Errorf("%s was asked something else: %v", name, err)
+			return
+		}
+		m.asked = append(m.asked, q)
+		if m.says[name] == nil { // as the broker says where nobody listens
+			_ = msg.RespondMsg(&nats.Msg{Header: nats.Header{"Status": {"503"}}})
+			return
+		}
+		a := m.says[name](q)
+		a.Server = name
+		raw, err := a.Bytes()
+		if err == nil {
+			err = msg.Respond(raw)
+		}
+		if err != nil {
+			m.h.t.Error(err)
+		}
+	})
+	must(m.h.t, err)
+	must(m.h.t, m.nc.Flush())
+}
+
+// more waits until a server was asked some more times.
+func (m *machines) more(number, times int) {
+	m.h.t.Helper()
+	count := func() int {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return m.rounds[fmt.Sprintf("al.%d", number)]
+	}
+	begin := count()
+	m.h.until("more questions", func() bool { return count() >= begin+times })
+}
+
+// text is what doctor says.
+func (m *machines) text() string {
+	m.h.t.Helper()
+	for _, c := range m.h.gateway.Checks(m.h.t.Context()) {
+		if c.ID == checkup.ErasureTold {
+			return string(c.State) + " " + c.Text + " " + c.Hint
+		}
+	}
+	return "none"
+}
+
+func (m *machines) unsaid(seq uint64, why string) {
+	m.h.t.Helper()
+	if n := m.h.told(seq); n > 0 {
+		m.h.t.Fatalf("%s: told %d times", why, n)
+	}
+}
+
+// Nobody is told of an erasure before every server's machine has found nothing of it in
+// two rounds in a row, also after a start and where another gateway takes over. When it
+// was done is when that was known.
+func TestReceiptsOfAClusterWaitForEveryServer(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	m := newMachines(t, h)
+	m.set(2, nil)
+	h.start()
+	me := h.w.Voice("me", h.text, channelID)
+	raw, at, leaf := meSays(me)
+	h.deliver(raw)
+	h.deliver(order(me, at, leaf))
+	m.more(2, 3)
+	m.unsaid(at.Seq, "a server is silent")
+	h.until("what doctor says of it", func() bool { return strings.HasPrefix(m.text(), "warn ") && strings.Contains(m.text(), "al.2") })
+	m.checkAsked(t, raw)
+
+	m.set(2, func(q *remains.Question) *remains.Answer {
+		return &remains.Answer{Needles: len(q.Needles), Unknown: "a file cannot be read (invented)"}
+	})
+	m.more(2, 3)
+	m.unsaid(at.Seq, "nothing is known of a server")
+	h.until("why", func() bool { return strings.Contains(m.text(), "a file cannot be read (invented)") })
+
+	m.set(2, stays)
+	m.more(2, 3)
+	m.unsaid(at.Seq, "a server still holds it")
+	h.until("a server that is no trouble yet", func() bool { return strings.HasPrefix(m.text(), "ok ") })
+	h.move(storePatience)
+	h.until("what to do with the server", func() bool { return strings.Contains(m.text(), "once al.2 has caught up, stop it and start it again") })
+
+	h.stop() // and the next gateway knows nothing of what was found
+	h.start()
+	m.more(2, 3)
+	m.unsaid(at.Seq, "a server still holds it, after a start")
+
+	even := false
+	m.set(3, func(q *remains.Question) *remains.Answer { // what was under way arrives between two rounds
+		a := nothingLeft(q)
+		if even = !even; !even {
+			a.Log = []int{0}
+		}
+		return a
+	})
+	m.set(2, nothingLeft)
+	m.more(3, 8)
+	m.unsaid(at.Seq, "only one round in a row found nothing")
+	h.move(time.Hour)
+	known := h.now().UnixMicro()
+	m.set(3, nothingLeft)
+	h.until("the receipt", func() bool { return h.told(at.Seq) == 1 })
+	for _, l := range h.receipts() {
+		for _, e := range l.GetErasures() {
+			if e.GetDoneAt() < known {
+				t.Errorf("done %d µs before it was known", known-e.GetDoneAt())
+			}
+		}
+	}
+	h.until("nothing that waits", func() bool { return strings.HasPrefix(m.text(), "ok none") })
+	h.stop()
+	h.start()
+	if h.told(at.Seq) != 1 {
+		t.Errorf("told %d times", h.told(at.Seq))
+	}
+}
+
+// checkAsked checks that the signatures are sought, in the right stream.
+func (m *machines) checkAsked(t *testing.T, raw []byte) {
+	t.Helper()
+	p, ok := envelope.Peek(raw)
+	if !ok {
+		t.Fatal("not an envelope")
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, q := range m.asked {
+		same := slices.EqualFunc(q.Needles, p.Signatures, func(n []byte, s *karaulav1.Signature) bool { return bytes.Equal(n, s.GetSig()) })
+		if !same || q.Stream != subject.InStream(subject.Actual(channelID), "me") {
+			t.Fatalf("%d needles were sought in %s", len(q.Needles), q.Stream)
+		}
+	}
+}
+
+// What one server still holds keeps nobody from being told of the rest.
+func TestWhatIsLeftHoldsUpNothingElse(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	m := newMachines(t, h)
+	h.start()
+	me := h.w.Voice("me", h.text, channelID)
+	raw, at, leaf := meSays(me)
+	h.deliver(raw)
+	p, _ := envelope.Peek(raw)
+	m.set(3, func(q *remains.Question) *remains.Answer {
+		a := nothingLeft(q)
+		for i, n := range q.Needles {
+			if bytes.Equal(n, p.Signatures[0].GetSig()) {
+				a.Store = append(a.Store, i)
+			}
+		}
+		return a
+	})
+	other, otherAt, otherLeaf := meSays(me)
+	h.deliver(other)
+	h.deliver(order(me, at, leaf))
+	h.deliver(order(me, otherAt, otherLeaf))
+	h.until("the receipt of the other one", func() bool { return h.told(otherAt.Seq) == 1 })
+	m.unsaid(at.Seq, "a server still holds it")
+	m.set(3, nothingLeft)
+	h.until("the receipt", func() bool { return h.told(at.Seq) == 1 })
+}
+
+// What was proved and is found again before it was told is proved again.
+func TestWhatIsFoundAgainIsProvedAgain(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	m := newMachines(t, h)
+	m.set(1, stays)
+	h.start()
+	me := h.w.Voice("me", h.text, channelID)
+	raw, at, leaf := meSays(me)
+	h.deliver(raw)
+	h.deliver(order(me, at, leaf))
+	m.more(1, 2)
+	ear := h.gateway.channel(channelID).ear("me")
+	first := ear.Unproved()
+	if len(first) != 1 || first[0].Position != (border.Position{Epoch: 1, Seq: at.Seq}) {
+		t.Fatalf("%d erasures are not proved", len(first))
+	}
+	ear.ErasedAgain(at)
+	ear.Proved(first, 1) // what was looked at before
+	if len(ear.Unproved()) != 1 {
+		t.Error("what was found again counts as proved")
+	}
+	m.unsaid(at.Seq, "it was found again")
+}
