@@ -23,16 +23,16 @@ func makeCluster(t *testing.T, pair bool) *World {
 	return makeClusterAt(t, pair, nil, nil)
 }
 
-// makeClusterAt makes one on other hosts; in gives what runs a command on a machine.
-func makeClusterAt(t *testing.T, pair bool, hosts *Hosts, in func(machine int) []string) *World {
+// makeClusterAt makes one on other hosts; ready sees to its machines before anything runs.
+func makeClusterAt(t *testing.T, pair bool, hosts *Hosts, ready func(machine int, n *Node)) *World {
 	t.Helper()
 	server, err := stockServer()
 	must(t, err)
 	w, err := makeWorldWith(t.TempDir(), bin, &Cluster{NATS: server, Pair: pair}, hosts)
 	must(t, err)
 	for i, n := range w.Cluster.Machines {
-		if in != nil {
-			n.In = in(i)
+		if ready != nil {
+			ready(i, n)
 		}
 	}
 	t.Cleanup(func() {

@@ -100,7 +100,7 @@ func TestClusterSplit(t *testing.T) {
 		Proxies: net.outside(), More: []string{net.host(1), net.host(2)},
 	}
 	rng := seeded(t)
-	w, r, o := makeClusterAt(t, true, hosts, net.in), records(), &outages{}
+	w, r, o := makeClusterAt(t, true, hosts, func(i int, n *Node) { n.In = net.in(i) }), records(), &outages{}
 	step(t, w)
 	loads := []*Load{Start(t.Context(), w.AL, r["al"], 3), Start(t.Context(), w.ME, r["me"], 1)}
 	rounds := 1
