@@ -72,7 +72,9 @@ type channel struct {
 	// journalled is the last own statement that a start has found erased, until the
 	// signing journal has forgotten it, too; guarded by mu.
 	journalled border.Position
-	erasing    chan struct{} // has an element when something is to be erased at once
+	// ownUnproved is own content that is not known to be gone from every server of the cluster.
+	ownUnproved []inbox.Unproved
+	erasing     chan struct{} // has an element when something is to be erased at once
 
 	stocking sync.Mutex               // that one looks at a time
 	stored   map[string]*stock.Stored // what was stored of each party's ledger

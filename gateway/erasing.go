@@ -71,6 +71,7 @@ func (c *channel) holdOwn(s outbox.Said) {
 	case len(st.GetParts()) == 0:
 	case s.Parsed.IsStub():
 		c.lists[c.g.self].Gone(place, s.Parsed.Leaf, s.ErasedAt)
+		c.ownGone(s.ErasedAt, place)
 		c.journalled = place // perhaps: the node may have been stopped before the journal forgot it
 		c.book.ErasedBefore(c.ledger(c.g.self), s.ErasedAt, place)
 	default:
@@ -328,6 +329,9 @@ func (c *channel) erased(origin string, items []erase.Item) {
 		c.tellErased(e)
 	}
 	if origin == c.g.self {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.ownGone(at, first...)
 		return
 	}
 	for _, place := range first {

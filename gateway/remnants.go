@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"karaula/gateway/inbox"
+	"karaula/internal/border"
 	"karaula/internal/checkup"
 	"karaula/internal/envelope"
 	"karaula/internal/problem"
@@ -41,6 +42,9 @@ const (
 	logPatience = time.Hour
 	// storePatience is how long something may lie in a server's store that was erased.
 	storePatience = 10 * time.Minute
+	// ownSought is for how long behind its erasure own content is looked for anew after
+	// a start: nobody is told that it is gone, so nothing says that it was found to be.
+	ownSought = 31 * 24 * time.Hour
 )
 
 // remnants is what is known of erased content that a server may still hold.
@@ -49,13 +53,14 @@ type remnants struct {
 
 	mu      sync.Mutex
 	waiting int                  // erasures that are not told
+	own     int                  // own ones that are not known to be gone everywhere
 	since   time.Time            // since when there are any
 	silent  map[string]string    // why nothing is known of a server, by its name; "" is all of them
 	store   map[string]time.Time // servers in whose store something lies, and since when
 	log     map[string]time.Time // in whose log
 }
 
-// sought is one erasure of a partner's statement, and what is sought of it.
+// sought is one erasure, and what is sought of it.
 type sought struct {
 	c       *channel
 	origin  string
@@ -95,41 +100,85 @@ func (g *Gateway) mindRemnants(ctx context.Context) {
 // proved now, of how much.
 func (g *Gateway) proveRemnants(ctx context.Context, pace remnantPace) (proved, all int) {
 	seen := looked{silent: map[string]string{}, store: map[string]bool{}, log: map[string]bool{}}
+	left := map[bool]int{} // own ones, and partners'
 	for _, c := range g.openChannels() {
-		for _, p := range c.partners() {
-			ear := c.ear(p)
-			if ear == nil {
-				continue
-			}
-			list := ear.Unproved()
-			all += len(list)
-			for batch := range batches(c.soughtOf(ctx, p, list, &seen)) {
-				gone := g.round(ctx, c, p, batch, pace, &seen)
-				if len(gone) == 0 {
-					continue
-				}
-				select {
-				case <-ctx.Done():
-					return proved, all
-				case <-time.After(pace.between):
-				}
-				if gone = g.round(ctx, c, p, gone, pace, &seen); len(gone) == 0 {
-					continue
-				}
-				done := make([]inbox.Unproved, len(gone))
-				for i, s := range gone {
-					done[i] = s.item
-				}
-				ear.Proved(done, g.o.Now().UnixMicro())
-				proved += len(done)
-				c.wake()
-			}
+		for _, origin := range c.parties {
+			list := c.unproved(origin)
+			done := c.prove(ctx, origin, list, pace, &seen)
+			all, proved = all+len(list), proved+done
+			left[origin == g.self] += len(list) - done
 		}
 	}
 	if ctx.Err() == nil {
-		g.remnants.note(all-proved, seen, g.o.Now())
+		g.remnants.note(left[false], left[true], seen, g.o.Now())
 	}
 	return proved, all
+}
+
+// unproved lists what is erased of a ledger and not known to be gone from every server.
+func (c *channel) unproved(origin string) []inbox.Unproved {
+	if origin != c.g.self {
+		if ear := c.ear(origin); ear != nil {
+			return ear.Unproved()
+		}
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.ownUnproved)
+}
+
+// prove looks for some erasures, takes note of those of which no server holds anything in
+// two rounds in a row, and says how many these are.
+func (c *channel) prove(ctx context.Context, origin string, list []inbox.Unproved, pace remnantPace, seen *looked) (proved int) {
+	for batch := range batches(c.soughtOf(ctx, origin, list, seen)) {
+		gone := c.round(ctx, origin, batch, pace, seen)
+		if len(gone) == 0 {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return proved
+		case <-time.After(pace.between):
+		}
+		if gone = c.round(ctx, origin, gone, pace, seen); len(gone) == 0 {
+			continue
+		}
+		done := make([]inbox.Unproved, len(gone))
+		for i, s := range gone {
+			done[i] = s.item
+		}
+		proved += len(done)
+		if origin == c.g.self {
+			c.ownProved(done)
+			continue
+		}
+		c.ear(origin).Proved(done, c.g.o.Now().UnixMicro())
+		c.wake()
+	}
+	return proved
+}
+
+// ownGone has own content looked for that was erased at a time, microseconds since 1970
+// UTC. Called with c.mu held.
+func (c *channel) ownGone(at int64, places ...border.Position) {
+	if c.g.o.Config.Replicas <= 1 || c.g.o.Now().Sub(time.UnixMicro(at)) > ownSought {
+		return
+	}
+	for _, place := range places {
+		c.ownUnproved = append(c.ownUnproved, inbox.Unproved{Position: place})
+	}
+}
+
+// ownProved forgets own content that is gone from every server.
+func (c *channel) ownProved(done []inbox.Unproved) {
+	gone := make(map[border.Position]bool, len(done))
+	for _, u := range done {
+		gone[u.Position] = true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ownUnproved = slices.DeleteFunc(c.ownUnproved, func(u inbox.Unproved) bool { return gone[u.Position] })
 }
 
 // soughtOf gives what is sought of some erasures: the signatures of the statements, which
@@ -185,8 +234,9 @@ func batches(list []sought) func(func([]sought) bool) {
 }
 
 // round asks every server's machine once, and gives what none of them holds.
-func (g *Gateway) round(ctx context.Context, c *channel, origin string, list []sought, pace remnantPace, seen *looked) []sought {
-	q := &remains.Question{Stream: subject.InStream(c.subject(), origin)}
+func (c *channel) round(ctx context.Context, origin string, list []sought, pace remnantPace, seen *looked) []sought {
+	g := c.g
+	q := &remains.Question{Stream: c.log(origin).Name()}
 	for _, s := range list {
 		q.Needles = append(q.Needles, s.needles...)
 	}
@@ -251,10 +301,10 @@ func (g *Gateway) askServer(ctx context.Context, server string, q *remains.Quest
 }
 
 // note remembers what a look has shown.
-func (r *remnants) note(waiting int, seen looked, now time.Time) {
+func (r *remnants) note(waiting, own int, seen looked, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.waiting = waiting; waiting == 0 {
+	if r.waiting, r.own = waiting, own; waiting+own == 0 {
 		r.since, r.silent, r.store, r.log = time.Time{}, nil, nil, nil
 		return
 	}
@@ -313,8 +363,8 @@ func (r *remnants) trouble(now time.Time) (text, hint string) {
 	if len(why) == 0 {
 		return "", ""
 	}
-	return fmt.Sprintf("partners are not told of %d erasures since %s: %s",
-		r.waiting, r.since.UTC().Format(time.RFC3339), strings.Join(why, "; ")), strings.Join(next, "; ")
+	return fmt.Sprintf("not told to partners: %d erasures, not known to be gone: %d of our own, since %s: %s",
+		r.waiting, r.own, r.since.UTC().Format(time.RFC3339), strings.Join(why, "; ")), strings.Join(next, "; ")
 }
 
 // check is how erasures stand.
@@ -324,8 +374,8 @@ func (r *remnants) check(now time.Time) checkup.Check {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.waiting > 0 {
-		return checkup.Good(checkup.ErasureTold, "", "%d are told once no server's log holds the content", r.waiting)
+	if r.waiting+r.own > 0 {
+		return checkup.Good(checkup.ErasureTold, "", "%d of partners' and %d of our own wait until no server's log holds the content", r.waiting, r.own)
 	}
 	return checkup.Good(checkup.ErasureTold, "", "none waits")
 }

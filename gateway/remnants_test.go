@@ -266,3 +266,39 @@ func TestWhatIsFoundAgainIsProvedAgain(t *testing.T) {
 	}
 	m.unsaid(at.Seq, "it was found again")
 }
+
+// Own content is looked for, too, in the stream where it lay, and again after a start.
+func TestOwnContentIsLookedFor(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	m := newMachines(t, h)
+	m.set(2, stays)
+	h.start()
+	a := route()
+	_, err := h.send(h.ctx, a)
+	must(t, err)
+	_, err = h.erase(a.GetId())
+	must(t, err)
+	m.more(2, 2)
+	m.mu.Lock()
+	for _, q := range m.asked {
+		if q.Stream != subject.Out(subject.Actual(channelID)) {
+			t.Errorf("it is sought in %s", q.Stream)
+		}
+	}
+	m.mu.Unlock()
+	h.until("it is no trouble yet", func() bool { return strings.HasPrefix(m.text(), "ok 0 of partners' and 1 of our own") })
+	h.stop()
+	h.start()
+	h.until("it is looked for again", func() bool { return strings.HasPrefix(m.text(), "ok 0 of partners' and 1 of our own") })
+	h.move(storePatience)
+	h.until("what to do with the server", func() bool { return strings.Contains(m.text(), "once al.2 has caught up, stop it and start it again") })
+	m.set(2, nothingLeft)
+	h.until("nothing that waits", func() bool { return strings.HasPrefix(m.text(), "ok none") })
+	h.stop()
+	h.move(ownSought)
+	h.start()
+	if c := h.gateway.channel(channelID); len(c.unproved("al")) > 0 {
+		t.Error("it is looked for for ever")
+	}
+}

@@ -203,7 +203,7 @@ func nowhere(t *testing.T, w *World, probe map[string][]byte, ids ...string) {
 }
 
 // On three servers each one's log of what it was told keeps the content until it
-// is compacted: what is promised for that is ten minutes. Long form only.
+// is compacted, which NATS does every few minutes. Long form only.
 func TestErasedContentIsInNoFileOfACluster(t *testing.T) {
 	t.Parallel()
 	if !long() {
