@@ -31,7 +31,7 @@ const (
 	PullExpires       = 25 * time.Second // a pull waits at most this long
 	MaxRequestExpires = 30 * time.Second // limit the owner sets
 	ExportThreshold   = 60 * time.Second // memory of an export's reply subjects
-	RemainsWithin     = 2 * time.Minute // a search of a server's files for erased content
+	RemainsWithin     = 2 * time.Minute  // a search of a server's files for erased content
 )
 
 // Token gives the last token of a statement's subject: the type's word for an
