@@ -375,7 +375,8 @@ func (r *remnants) check(now time.Time) checkup.Check {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.waiting+r.own > 0 {
-		return checkup.Good(checkup.ErasureTold, "", "%d of partners' and %d of our own wait until no server's log holds the content", r.waiting, r.own)
+		return checkup.Good(checkup.ErasureTold, "", "%d of partners' and %d of our own wait until no server's log holds the content",
+			r.waiting, r.own)
 	}
 	return checkup.Good(checkup.ErasureTold, "", "none waits")
 }
