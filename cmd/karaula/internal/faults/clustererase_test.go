@@ -10,7 +10,8 @@ import (
 
 // A server of a cluster that was away while something was erased, until the logs of the
 // others did not hold it any more, is told which messages are gone, and does not
-// overwrite them. The next start after an orderly stop does (package sweep).
+// overwrite them. The next start after an orderly stop does (package sweep); before that a
+// partner is not told that its content is erased, and the doctor says that something waits.
 func TestClusterServerThatWasAwayDuringAnErasure(t *testing.T) {
 	t.Parallel()
 	if !long() {
@@ -18,14 +19,21 @@ func TestClusterServerThatWasAwayDuringAnErasure(t *testing.T) {
 	}
 	w, r := makeCluster(t, false), records()
 	erased, kept, probe := oneToErase(t, w, r["al"])
+	send(t, w.ME, r["me"], 1)
+	must(t, w.Settle(patient(t)))
+	theirs := r["me"].Sent()[0].ID
+	probe[theirs] = probesOf(t, w.ME, []string{theirs})[theirs]
 	away, others := w.Cluster.Machines[2], w.Cluster.Machines[:2]
 	inStreams := func(n *Node, id string) []string {
 		return slices.DeleteFunc(holds(t, n.Dir, probe[id]), func(file string) bool { return !strings.Contains(file, "/streams/") })
 	}
 	must(t, away.StopParts(Server))
 	command(t, w.AL, nil, "alert", "erase", erased, "--reason", "claim granted (invented)")
+	command(t, w.ME, nil, "alert", "erase", theirs, "--reason", "claim granted (invented)")
 	for _, n := range others {
-		must(t, Until(patient(t), func() string { return strings.Join(inStreams(n, erased), " ") }))
+		must(t, Until(patient(t), func() string {
+			return strings.Join(slices.Concat(inStreams(n, erased), inStreams(n, theirs)), " ")
+		}))
 	}
 	for _, n := range others { // a server that is stopped has its log compacted
 		must(t, n.StopParts(Server))
@@ -36,7 +44,18 @@ func TestClusterServerThatWasAwayDuringAnErasure(t *testing.T) {
 	must(t, w.Settle(patient(t)))
 	must(t, w.Cluster.Serve(patient(t), away))
 	must(t, w.Cluster.Whole(patient(t)))
-	left := inStreams(away, erased)
+	left := slices.Concat(inStreams(away, erased), inStreams(away, theirs))
+	if len(left) == 2 {
+		must(t, Until(patient(t), func() string {
+			if all := doctor(t, w.AL); !strings.Contains(all, "1 of partners' and 1 of our own wait") {
+				return "the doctor does not say that two erasures wait: " + all
+			}
+			return ""
+		}))
+		if d := list(t, w.ME)[theirs].Deliveries; len(d) != 1 || d[0].ErasedAt != "" {
+			t.Errorf("the partner was told while %v held it: %+v", left, d)
+		}
+	}
 	must(t, away.StopParts(Server))
 	must(t, w.Cluster.Serve(patient(t), away))
 	if files := inStreams(away, erased); len(files) > 0 {
@@ -53,7 +72,18 @@ func TestClusterServerThatWasAwayDuringAnErasure(t *testing.T) {
 	}
 	send(t, w.AL, r["al"], 1)
 	must(t, w.Settle(patient(t)))
-	tell(t, "after the server was back it was in %d files, after the next start in none", len(left))
+	must(t, Until(patient(t), func() string {
+		if d := list(t, w.ME)[theirs].Deliveries; len(d) != 1 || d[0].ErasedAt == "" {
+			return "the partner is not told: " + doctor(t, w.AL)
+		}
+		return ""
+	}))
+	for _, n := range w.Cluster.Machines {
+		if files := holds(t, n.Dir, probe[theirs]); len(files) > 0 {
+			t.Errorf("told, and held in %v", files)
+		}
+	}
+	tell(t, "after the server was back two erased contents were in %d files, after the next start in none; told after that", len(left))
 }
 
 // A cluster tells its partner of an erasure when every server's machine has found nothing
