@@ -38,7 +38,8 @@ type remote struct {
 	log  *slog.Logger
 	sys  *nats.Conn
 
-	tries atomic.Uint32 // handshakes so far
+	tries  atomic.Uint32          // handshakes so far
+	copied atomic.Pointer[string] // what the server's copies lack; nil: not looked at yet
 }
 
 // start connects as keeper, and as ops, as soon as the server runs.
@@ -207,6 +208,7 @@ func (r *remote) watch(ctx context.Context) {
 		} else if len(streams) > 0 {
 			lack, damaged = strings.Join(streams, ", "), true
 		}
+		r.note(lack, damaged)
 		switch {
 		case lack == last:
 		case lack == whole:
@@ -219,6 +221,27 @@ func (r *remote) watch(ctx context.Context) {
 		}
 		last = lack
 	}
+}
+
+// note remembers how the copies are, for who asks.
+func (r *remote) note(lack string, damaged bool) {
+	switch {
+	case damaged:
+		lack = damagedCopy + ": " + lack
+	case lack == whole:
+		lack = ""
+	default:
+		lack = "the server has not caught up; stop no other one: " + lack
+	}
+	r.copied.Store(&lack)
+}
+
+// copyState says what the server's copies lack; empty: nothing.
+func (r *remote) copyState() string {
+	if lack := r.copied.Load(); lack != nil {
+		return *lack
+	}
+	return "the server's copies were not looked at yet"
 }
 
 // whole is what a server lacks whose copies are all current.

@@ -40,13 +40,14 @@ type witness struct {
 	account string // of the streams
 	store   string // store_dir of the configuration that this machine writes
 	ask     func() (*natsserver.JSInfo, error)
-	healthy func() error // nil: the server has opened all streams that it has a copy of
+	copies  func() string // what the server's copies lack
+	healthy func() error  // nil: the server has opened all streams that it has a copy of
 }
 
 func newWitness(r *remote, nc *nats.Conn, p Plan) *witness {
 	return &witness{
 		log: r.log, nc: nc, server: p.ServerName, account: subject.Account(p.Party), store: p.StoreDir,
-		ask: func() (*natsserver.JSInfo, error) { return r.streamsOf(r.o.Name) },
+		ask: func() (*natsserver.JSInfo, error) { return r.streamsOf(r.o.Name) }, copies: r.copyState,
 		healthy: func() error {
 			if lack := r.lacks(); lack != whole {
 				return errors.New(lack)
@@ -99,6 +100,10 @@ func (w *witness) serve(ctx context.Context, asked <-chan *nats.Msg) {
 // answer looks for what a question asks about.
 func (w *witness) answer(q *remains.Question) *remains.Answer {
 	a := &remains.Answer{Server: w.server, Needles: len(q.Needles)}
+	if q.Copies {
+		a.Copies = w.copies()
+		return a
+	}
 	store, log := map[int]bool{}, map[int]bool{}
 	if err := w.search(q, store, log); err != nil {
 		a.Unknown = err.Error()

@@ -334,3 +334,26 @@ func TestWhoAsksWhatIsLeft(t *testing.T) {
 		t.Error("a broker that is alone is asked")
 	}
 }
+
+// How the copies are is answered as it was found last, without a search.
+func TestTheCopiesAreAskedFor(t *testing.T) {
+	t.Parallel()
+	r := &remote{}
+	w := &witness{server: "al-1", copies: r.copyState}
+	is := func() string { return w.answer(&remains.Question{Copies: true}).Copies }
+	if got := is(); !strings.Contains(got, "not looked at yet") {
+		t.Errorf("before the first look: %q", got)
+	}
+	r.note(whole, false)
+	if got := is(); got != "" {
+		t.Errorf("whole: %q", got)
+	}
+	r.note("OUT_b01-al-me", true)
+	if got := is(); !strings.HasPrefix(got, "the server's store is damaged") || !strings.HasSuffix(got, ": OUT_b01-al-me") {
+		t.Errorf("damaged: %q", got)
+	}
+	r.note("3 replicas behind", false)
+	if got := is(); !strings.HasPrefix(got, "the server has not caught up") {
+		t.Errorf("behind: %q", got)
+	}
+}

@@ -65,7 +65,7 @@ func (g *Gateway) Checks(ctx context.Context) []checkup.Check {
 		out = append(out, p.checks()...)
 	}
 	if g.o.Config.Replicas > 1 {
-		out = append(out, g.remnants.check(now))
+		out = append(append(out, g.remnants.check(now)), g.remnants.copyChecks()...)
 	}
 	return append(append(out, g.rooms(ctx)...), g.stocks(ctx)...)
 }

@@ -42,6 +42,8 @@ const (
 	logPatience = time.Hour
 	// storePatience is how long something may lie in a server's store that was erased.
 	storePatience = 10 * time.Minute
+	// copiesPatience is how long a machine may take to say how its server's copies are.
+	copiesPatience = 10 * time.Second
 	// ownSought is for how long behind its erasure own content is looked for anew after
 	// a start: nobody is told that it is gone, so nothing says that it was found to be.
 	ownSought = 31 * 24 * time.Hour
@@ -58,6 +60,7 @@ type remnants struct {
 	silent  map[string]string    // why nothing is known of a server, by its name; "" is all of them
 	store   map[string]time.Time // servers in whose store something lies, and since when
 	log     map[string]time.Time // in whose log
+	copies  map[string]string    // what the copies of each server lack; nil: nobody was asked yet
 }
 
 // sought is one erasure, and what is sought of it.
@@ -88,6 +91,7 @@ func (g *Gateway) mindRemnants(ctx context.Context) {
 			return
 		case <-time.After(pause):
 		}
+		g.askCopies(ctx)
 		if proved, all := g.proveRemnants(ctx, pace); proved > 0 || all == 0 {
 			pause = pace.first
 		} else {
@@ -280,6 +284,41 @@ func (c *channel) round(ctx context.Context, origin string, list []sought, pace 
 		}
 	}
 	return gone
+}
+
+// askCopies asks every server's machine whether its copies are whole.
+func (g *Gateway) askCopies(ctx context.Context) {
+	copies := map[string]string{}
+	for _, s := range g.o.Config.Cluster.Servers {
+		if a, err := g.askServer(ctx, s.Name, &remains.Question{Copies: true}, copiesPatience); err != nil {
+			copies[s.Name] = err.Error()
+		} else {
+			copies[s.Name] = a.Copies
+		}
+	}
+	if ctx.Err() == nil {
+		g.remnants.mu.Lock()
+		defer g.remnants.mu.Unlock()
+		g.remnants.copies = copies
+	}
+}
+
+// copyChecks are how the copies of each server are.
+func (r *remnants) copyChecks() (out []checkup.Check) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.copies == nil {
+		return []checkup.Check{checkup.Skip(checkup.ClusterCopies, "", "nobody was asked yet")}
+	}
+	for _, server := range slices.Sorted(maps.Keys(r.copies)) {
+		if lack := r.copies[server]; lack != "" {
+			out = append(out, checkup.Bad(checkup.Warn, checkup.ClusterCopies, server, lack,
+				"see that its server and karaula broker agent run; docs/operating.md, \"Three servers\", says what to do"))
+		} else {
+			out = append(out, checkup.Good(checkup.ClusterCopies, server, "whole"))
+		}
+	}
+	return out
 }
 
 // askServer asks the machine of one server.

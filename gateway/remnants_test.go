@@ -28,6 +28,7 @@ type machines struct {
 	mu     sync.Mutex
 	says   map[string]func(q *remains.Question) *remains.Answer // by server; nil: it is silent
 	rounds map[string]int
+	copies map[string]string // what the copies of a server lack
 	asked  []*remains.Question
 }
 
@@ -36,7 +37,7 @@ func newMachines(t *testing.T, h *house) *machines {
 	nc, err := h.broker.Dial()
 	must(t, err)
 	t.Cleanup(nc.Close)
-	m := &machines{h: h, nc: nc, says: map[string]func(*remains.Question) *remains.Answer{}, rounds: map[string]int{}}
+	m := &machines{h: h, nc: nc, says: map[string]func(*remains.Question) *remains.Answer{}, rounds: map[string]int{}, copies: map[string]string{}}
 	h.config = func(c *node.Config) {
 		c.Replicas, c.Cluster.Servers = 3, nil
 		for i := range 3 {
@@ -75,6 +76,16 @@ func (m *machines) set(number int, says func(*remains.Question) *remains.Answer)
 		q, err := remains.ParseQuestion(msg.Data)
 		m.mu.Lock()
 		defer m.mu.Unlock()
+		if err == nil && q.Copies {
+			raw, err := (&remains.Answer{Server: name, Copies: m.copies[name]}).Bytes()
+			if err == nil {
+				err = msg.Respond(raw)
+			}
+			if err != nil {
+				m.h.t.Error(err)
+			}
+			return
+		}
 		m.rounds[name]++
 		if err != nil {
 			m.h.t.Errorf("%s was asked something else: %v", name, err)
@@ -109,6 +120,13 @@ func (m *machines) more(number, times int) {
 	}
 	begin := count()
 	m.h.until("more questions", func() bool { return count() >= begin+times })
+}
+
+// lacks has the copies of a server lack something.
+func (m *machines) lacks(number int, what string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.copies[fmt.Sprintf("al.%d", number)] = what
 }
 
 // text is what doctor says.
@@ -301,4 +319,31 @@ func TestOwnContentIsLookedFor(t *testing.T) {
 	if c := h.gateway.channel(channelID); len(c.unproved("al")) > 0 {
 		t.Error("it is looked for for ever")
 	}
+}
+
+// What the machine of a server says of its copies is shown, with its name.
+func TestDamagedCopiesAreShown(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	m := newMachines(t, h)
+	h.start()
+	of := func(about string) string {
+		for _, c := range h.gateway.Checks(h.t.Context()) {
+			if c.ID == checkup.ClusterCopies && c.About == about {
+				return string(c.State) + " " + c.Text
+			}
+		}
+		return "none"
+	}
+	h.until("all are whole", func() bool { return of("al.1") == "ok whole" && of("al.2") == "ok whole" && of("al.3") == "ok whole" })
+	m.lacks(3, "its store is damaged (invented)")
+	h.until("the damaged one", func() bool { return of("al.3") == "warn its store is damaged (invented)" && of("al.1") == "ok whole" })
+	warned := slices.ContainsFunc(h.gateway.status(h.t.Context()).GetWarnings(), func(w string) bool {
+		return strings.HasPrefix(w, "server al.3: its store is damaged (invented)")
+	})
+	if !warned {
+		t.Error("status does not warn of it")
+	}
+	m.lacks(3, "")
+	h.until("all are whole again", func() bool { return of("al.3") == "ok whole" })
 }

@@ -50,6 +50,11 @@ func (g *Gateway) status(context.Context) *karaulav1.StatusResponse {
 	if text, hint := g.remnants.trouble(g.o.Now()); text != "" {
 		s.Warnings = append(s.Warnings, text+"; "+hint)
 	}
+	for _, c := range g.remnants.copyChecks() {
+		if c.State == checkup.Warn {
+			s.Warnings = append(s.Warnings, "server "+c.About+": "+c.Text)
+		}
+	}
 	s.Warnings = append(s.Warnings, g.registerTrouble(view)...)
 	if r := g.renewal(); g.begun.Load() && r.State == checkup.Warn {
 		s.Warnings = append(s.Warnings, "a renewal of link keys is unfinished: "+r.Text)

@@ -33,6 +33,7 @@ const (
 	StreamRoom      = "stream.room"
 	StreamStock     = "stream.stock"
 	ErasureTold     = "erasure.told"
+	ClusterCopies   = "cluster.copies"
 	ChannelOpen     = "channel.open"
 	ChannelHalted   = "channel.halted"
 	ChannelJournal  = "channel.journal"
@@ -94,6 +95,7 @@ func All() []Kind {
 		{ID: StreamRoom, Asks: "how full is a stream?", Live: true},
 		{ID: StreamStock, Asks: "does a stream hold what was stored there?", Live: true},
 		{ID: ErasureTold, Asks: "does no server of the cluster hold any more what was erased, so that partners are told?", Live: true},
+		{ID: ClusterCopies, Asks: "is the copy of each of the cluster's servers whole?", Live: true},
 		{ID: ChannelOpen, Asks: "is a channel that an agreement opens open here?", Stops: true, Live: true},
 		{ID: ChannelHalted, Asks: "may we speak on the channel?", Stops: true, Live: true},
 		{ID: ChannelJournal, Asks: "do signing journal and stream tell the same?", Live: true},

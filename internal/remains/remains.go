@@ -1,6 +1,6 @@
 // Package remains is what a gateway asks the machines of its cluster about content that
 // was erased, and what they answer: in which of their server's files something of it lies
-// (docs/adr/0043).
+// (docs/adr/0043). It also asks whether the server's copies are whole.
 //
 // It must never carry what was found, and never let an answer that is not whole, or not to
 // the question, count for "in no file".
@@ -25,6 +25,8 @@ const (
 
 // Question asks about the files of one stream.
 type Question struct {
+	// Copies: whether the server's copies are whole is asked, and nothing else.
+	Copies bool   `json:"copies,omitempty"`
 	Stream string `json:"stream"` // of the owner's account
 	// Needles are what is sought: signatures of statements whose content lay in the
 	// stream beside them. They are no secret, and in the stream nowhere else.
@@ -41,6 +43,8 @@ type Answer struct {
 	Log   []int `json:"log,omitempty"`
 	// Unknown says why nothing is known of what was not found; empty if all was searched.
 	Unknown string `json:"unknown,omitempty"`
+	// Copies is what the server's copies lack; empty: nothing, or it was not asked.
+	Copies string `json:"copies,omitempty"`
 }
 
 // ParseQuestion reads a question.
@@ -48,6 +52,9 @@ func ParseQuestion(raw []byte) (*Question, error) {
 	var q Question
 	if err := read(raw, maxQuestion, &q); err != nil {
 		return nil, err
+	}
+	if q.Copies {
+		return &Question{Copies: true}, nil
 	}
 	if q.Stream == "" || len(q.Stream) > maxText || len(q.Needles) == 0 || len(q.Needles) > MaxNeedles {
 		return nil, problem.New(problem.Invalid, "not a question: a stream and 1 to %d needles are needed", MaxNeedles)
@@ -69,7 +76,7 @@ func ParseAnswer(raw []byte, server string, q *Question) (*Answer, error) {
 	switch {
 	case a.Server != server:
 		return nil, problem.New(problem.Invalid, "another server answers for %s", server)
-	case a.Needles != len(q.Needles) || !within(a.Store, a.Needles) || !within(a.Log, a.Needles) || len(a.Unknown) > maxText:
+	case a.Needles != len(q.Needles) || !within(a.Store, a.Needles) || !within(a.Log, a.Needles) || max(len(a.Unknown), len(a.Copies)) > maxText:
 		return nil, problem.New(problem.Invalid, "the answer of %s is not to the question", server)
 	}
 	return &a, nil
@@ -80,9 +87,11 @@ func (q *Question) Bytes() ([]byte, error) { return json.Marshal(q) }
 
 // Bytes gives what is sent.
 func (a *Answer) Bytes() ([]byte, error) {
-	a.Unknown = strings.ToValidUTF8(a.Unknown[:min(len(a.Unknown), maxText)], "")
+	a.Unknown, a.Copies = short(a.Unknown), short(a.Copies)
 	return json.Marshal(a)
 }
+
+func short(text string) string { return strings.ToValidUTF8(text[:min(len(text), maxText)], "") }
 
 func read(raw []byte, limit int, to any) error {
 	if len(raw) > limit {

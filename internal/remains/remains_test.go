@@ -87,6 +87,25 @@ func TestQuestionsHaveLimits(t *testing.T) {
 	}
 }
 
+// How the copies are is a question by itself.
+func TestTheCopiesAreAnotherQuestion(t *testing.T) {
+	t.Parallel()
+	raw, err := (&remains.Question{Copies: true}).Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := remains.ParseQuestion(raw)
+	if err != nil || !q.Copies || q.Stream != "" || len(q.Needles) > 0 {
+		t.Fatalf("%+v, %v", q, err)
+	}
+	if raw, err = (&remains.Answer{Server: "me-1", Copies: strings.Repeat("y", 70_000)}).Bytes(); err != nil {
+		t.Fatal(err)
+	}
+	if a, err := remains.ParseAnswer(raw, "me-1", q); err != nil || len(a.Copies) == 0 || len(a.Copies) > 1000 {
+		t.Errorf("%v", err)
+	}
+}
+
 func FuzzQuestion(f *testing.F) {
 	raw, err := question().Bytes()
 	if err != nil {
