@@ -178,40 +178,49 @@ func (w *witness) places(stream string) (places, error) {
 	var p places
 	p.stream = filepath.Join(root, w.account, "streams", stream)
 	logs := filepath.Join(root, sysAccount, "_js_")
-	if ours != "" {
-		p.logs = []string{filepath.Join(logs, ours)}
-		for _, dir := range []string{p.stream, p.logs[0]} {
-			if err := folder(dir); err != nil {
-				return none, err
-			}
-		}
-		return p, nil
+	if err := w.folders(&p, ours != ""); err != nil {
+		return none, err
 	}
-	return w.unlisted(p, logs, groups)
+	return p, w.logs(&p, logs, groups, ours)
 }
 
-// unlisted gives where something may lie of a stream of which the server has no copy: a
-// folder that it once had, and the logs that belong to none of its streams.
-func (w *witness) unlisted(p places, logs string, groups map[string]string) (places, error) {
+// folders takes out of places the folder of a stream of which the server has no copy,
+// where it is not there: one that it once had may be left.
+func (w *witness) folders(p *places, has bool) error {
+	err := folder(p.stream)
+	if has {
+		return err
+	}
 	if err := w.healthy(); err != nil {
-		return places{}, problem.Wrap(problem.Failed, err, "the server has not opened all of its streams")
+		return problem.Wrap(problem.Failed, err, "the server has not opened all of its streams")
 	}
-	if err := folder(p.stream); errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) {
 		p.stream = ""
-	} else if err != nil {
-		return places{}, err
+		return nil
 	}
-	entries, err := os.ReadDir(logs)
+	return err
+}
+
+// logs adds to places the stream's own log, and those that belong to none of the server's
+// streams: of consumers, and what may be left of a log that the stream once had.
+func (w *witness) logs(p *places, dir string, groups map[string]string, ours string) error {
+	if ours != "" {
+		p.logs = append(p.logs, filepath.Join(dir, ours))
+		if err := folder(p.logs[0]); err != nil {
+			return err
+		}
+	}
+	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return places{}, err
+		return err
 	}
 	for _, e := range entries {
 		if _, known := groups[e.Name()]; !known {
-			p.logs = append(p.logs, filepath.Join(logs, e.Name()))
+			p.logs = append(p.logs, filepath.Join(dir, e.Name()))
 		}
 	}
 	slices.SortFunc(p.logs, cmp.Compare[string])
-	return p, nil
+	return nil
 }
 
 // folder reports why there is no folder of a name.

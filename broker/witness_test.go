@@ -311,6 +311,13 @@ func TestWhatIsOddIsNotKnown(t *testing.T) {
 			t.Errorf("%s: %+v", what, a)
 		}
 	}
+	old := filepath.Join(c.store(2), "jetstream", sysAccount, "_js_", "S-R3F-invented", "msgs")
+	must(t, os.MkdirAll(old, 0o700))
+	left := random(64)
+	must(t, os.WriteFile(filepath.Join(old, "1.blk"), slices.Concat(random(100), left), 0o600))
+	if got := c.is(2, left); got != "log" {
+		t.Errorf("a log that belongs to no stream any more: %q", got)
+	}
 	if a := c.witness(1).answer(&remains.Question{Stream: "IN_b01-al-me_xk", Needles: [][]byte{needle}}); a.Unknown != "" || len(a.Store) > 0 {
 		t.Errorf("a stream of which the server has no copy: %+v", a)
 	}
