@@ -85,6 +85,8 @@ func TestClusterPowerFails(t *testing.T) {
 		o.note(what)
 		powerCluster(t, w, disks, rng, machines)
 	}
+	_, acked := r["al"].Count()
+	must(t, r["al"].Await(patient(t), acked+1)) // the last pause ends
 	endLoad(t, loads...)
 	f := finish(t, w, r)
 	tell(t, "%d failures of the power: %s (NATS elects after %s); al's commands ended with %s; %s", count, o.longest(r["al"]), electionTime,
