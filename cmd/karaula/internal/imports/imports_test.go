@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -29,6 +30,9 @@ import (
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
+// runHeader names the run that a request is of.
+const runHeader = "Test-Run"
+
 // fake is a node that keeps the rules of versions, and loses its answer, or the
 // caller its life, when told to. The page test of docs/import.md has a real one.
 type fake struct {
@@ -36,7 +40,32 @@ type fake struct {
 	mu     sync.Mutex
 	alerts map[string][]*karaulav1.Alert // versions by id
 	die    func() bool                   // after it has stored
-	kill   func()
+	kill   func()                        // the caller of the run that goes on
+	run    int
+}
+
+// begin begins a run, whose caller can be killed, and gives what its requests carry:
+// one of a caller that is dead may still be on its way.
+func (f *fake) begin(kill func()) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.run++
+	f.kill = kill
+	return strconv.Itoa(f.run)
+}
+
+// dies says after which requests the caller is killed.
+func (f *fake) dies(die func() bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.die = die
+}
+
+// made is how many alerts there are.
+func (f *fake) made() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.alerts)
 }
 
 func kind(k problem.Kind, at int) error {
@@ -70,7 +99,7 @@ func (f *fake) Send(
 			f.alerts[a.GetId()] = append(list, proto.CloneOf(a))
 		}
 	}
-	if f.die() {
+	if req.Header().Get(runHeader) == strconv.Itoa(f.run) && f.die() {
 		f.kill()
 		return nil, context.Canceled
 	}
@@ -191,10 +220,17 @@ func (p *place) run(edit func(*Options), rows ...string) (Counts, error) {
 	defer state.Close() //nolint:errcheck // as if killed
 	ctx, cancel := context.WithCancel(p.t.Context())
 	defer cancel()
-	p.node.kill = cancel
+	run := p.node.begin(cancel)
+	marked := connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
+		return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+			req.Header().Set(runHeader, run)
+			return next(ctx, req)
+		}
+	})
 	p.fault = nil
 	o := Options{
-		Node: karaulav1connect.NewNodeServiceClient(http.DefaultClient, p.url), Channel: "c", Register: "test", Rows: r,
+		Node:    karaulav1connect.NewNodeServiceClient(http.DefaultClient, p.url, connect.WithInterceptors(marked)),
+		Channel: "c", Register: "test", Rows: r,
 		State: state, AtMost: -1, Assessment: "gone", Wait: time.Minute,
 		Fault: func(f table.Fault) { p.fault = append(p.fault, f) }, Progress: func(Counts) {}, Now: func() time.Time { return now },
 	}
@@ -228,8 +264,8 @@ func TestARowIsOneAlert(t *testing.T) {
 	p.must(Counts{Rows: 1, Unchanged: 1, Withdrawn: 1}, withdraw, "1,a")
 	p.must(Counts{Rows: 1, Unchanged: 1}, withdraw, "1,a")
 	p.must(Counts{Rows: 2, Unchanged: 1, New: 1}, nil, "1,a", "2,c") // it is back: another alert
-	if got := p.node.standing(t); len(p.node.alerts) != 3 || got["a"] != 1 || got["c"] != 1 {
-		t.Errorf("%v stand, %d alerts were made", got, len(p.node.alerts))
+	if got := p.node.standing(t); p.node.made() != 3 || got["a"] != 1 || got["c"] != 1 {
+		t.Errorf("%v stand, %d alerts were made", got, p.node.made())
 	}
 }
 
@@ -278,11 +314,11 @@ func TestKilledAnywhere(t *testing.T) {
 		p := newPlace(t)
 		rng := rand.New(rand.NewPCG(seed, 1))
 		var lock sync.Mutex
-		p.node.die = func() bool {
+		p.node.dies(func() bool {
 			lock.Lock()
 			defer lock.Unlock()
 			return rng.IntN(3) > 0
-		}
+		})
 		rows := make([]string, 1100)
 		for i := range rows {
 			rows[i] = fmt.Sprintf("%d,m%d-0", i, i)
@@ -299,12 +335,12 @@ func TestKilledAnywhere(t *testing.T) {
 				rows[i] = fmt.Sprintf("%d,m%d-%d", i, i, n)
 			}
 			if n == 8 {
-				p.node.die = func() bool { return false }
+				p.node.dies(func() bool { return false })
 			}
 		}
 		got := p.node.standing(t)
-		if len(p.node.alerts) != len(rows) || len(got) != len(rows) {
-			t.Fatalf("seed %d: %d alerts, %d stand, of %d rows", seed, len(p.node.alerts), len(got), len(rows))
+		if p.node.made() != len(rows) || len(got) != len(rows) {
+			t.Fatalf("seed %d: %d alerts, %d stand, of %d rows", seed, p.node.made(), len(got), len(rows))
 		}
 		for _, row := range rows {
 			if _, model, _ := strings.Cut(row, ","); got[model] != 1 {
@@ -327,8 +363,8 @@ func TestStateThatWasCutOff(t *testing.T) {
 		if err := os.WriteFile(p.path, file[:cut], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := p.run(nil, "1,a", "2,b"); err != nil || len(p.node.alerts) != 2 {
-			t.Fatalf("cut at %d: %d alerts, %v", cut, len(p.node.alerts), err)
+		if _, err := p.run(nil, "1,a", "2,b"); err != nil || p.node.made() != 2 {
+			t.Fatalf("cut at %d: %d alerts, %v", cut, p.node.made(), err)
 		}
 	}
 }
@@ -359,8 +395,8 @@ func TestDamagedState(t *testing.T) {
 	if err := os.WriteFile(p.path, append(slices.Clone(file), make([]byte, 3*recordSize+5)...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.run(nil, "1,a", "2,b", "3,c"); err != nil || len(p.node.alerts) != 3 {
-		t.Errorf("zeros at the end: %d alerts, %v", len(p.node.alerts), err)
+	if _, err := p.run(nil, "1,a", "2,b", "3,c"); err != nil || p.node.made() != 3 {
+		t.Errorf("zeros at the end: %d alerts, %v", p.node.made(), err)
 	}
 }
 

@@ -45,8 +45,8 @@ func TestStateThatWasLost(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if len(p.node.alerts) != 3 {
-			t.Fatalf("%s: %d alerts", name, len(p.node.alerts))
+		if p.node.made() != 3 {
+			t.Fatalf("%s: %d alerts", name, p.node.made())
 		}
 	}
 	if err := write(newest)(); err != nil {
@@ -101,14 +101,14 @@ func TestReplaceUnknown(t *testing.T) {
 	if _, err := p.run(anew, "1,a", "2,refused", "3,c"); !problem.Is(err, problem.Conflict) {
 		t.Errorf("with a bad row: %v", err)
 	}
-	if got := p.node.standing(t); got["b"] != 1 || len(p.node.alerts) != 5 {
+	if got := p.node.standing(t); got["b"] != 1 || p.node.made() != 5 {
 		t.Errorf("with a bad row: %v stand", got)
 	}
-	p.node.die = func() bool { return true }
+	p.node.dies(func() bool { return true })
 	if _, err := p.run(anew, "1,a", "2,b", "3,c"); err == nil {
 		t.Error("it was not killed")
 	}
-	p.node.die = func() bool { return false }
+	p.node.dies(func() bool { return false })
 	p.must(Counts{Rows: 3, New: 1, Unchanged: 2, Replaced: 3}, anew, "1,a", "2,b", "3,c")
 	p.must(Counts{Rows: 3, Unchanged: 3}, nil, "1,a", "2,b", "3,c")
 	if got := p.node.standing(t); got["a"] != 1 || got["b"] != 1 || got["c"] != 1 {
