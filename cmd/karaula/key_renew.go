@@ -114,7 +114,7 @@ Every step may be repeated when it was cut off.`,
 
 // finishRenewal goes over to keys that were announced, and destroys earlier ones.
 func (a *app) finishRenewal(ctx context.Context, dir, request string, anyway bool, o setup.CardOptions) error {
-	waiting, err := a.lacking(ctx, dir)
+	waiting, serial, err := a.lacking(ctx, dir)
 	if err != nil && !anyway {
 		return err
 	}
@@ -123,6 +123,7 @@ func (a *app) finishRenewal(ctx context.Context, dir, request string, anyway boo
 			"not known to have the newest card, and so the new keys: %s; nothing was changed", strings.Join(waiting, ", ")).
 			WithHint("wait until the link is up; or give them the card as a file, and then: karaula key renew --finish --anyway --dir %s", dir)
 	}
+	o.Upon = serial
 	out := renewResult{Step: renewWords[setup.FollowUp], Waiting: waiting}
 	if request != "" {
 		o.Renew = setup.FollowUp
@@ -146,14 +147,18 @@ func (a *app) finishRenewal(ctx context.Context, dir, request string, anyway boo
 	return a.show(out)
 }
 
-// lacking lists the partners that are not known to have the newest own card, as the
-// running node sees it: a link that is up by an earlier login, or not up.
-func (a *app) lacking(ctx context.Context, dir string) ([]string, error) {
+// lacking lists the partners that are not known to have the newest own card, and gives its
+// serial, as the running node sees it: a link that is up by an earlier login, or not up.
+func (a *app) lacking(ctx context.Context, dir string) (out []string, serial uint64, err error) {
 	n, err := a.open(dir)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	out := []string{}
+	own, err := n.reg.View().OwnCard()
+	if err != nil {
+		return nil, 0, err
+	}
+	out = []string{}
 	for _, cv := range n.reg.View().Channels() {
 		if phase := cv.PhaseAt(a.now()); phase != agreement.InForce && phase != agreement.WindingDown {
 			continue // there is no link for it
@@ -166,19 +171,19 @@ func (a *app) lacking(ctx context.Context, dir string) ([]string, error) {
 	}
 	slices.Sort(out)
 	if len(out) == 0 {
-		return out, nil
+		return out, own.Serial, nil
 	}
 	node, err := client(dir)
 	if err != nil {
-		return out, err
+		return out, own.Serial, err
 	}
 	resp, err := node.Status(ctx, connect.NewRequest(&karaulav1.StatusRequest{}))
 	if err != nil {
-		return out, desk.FromConnect(err)
+		return out, own.Serial, desk.FromConnect(err)
 	}
-	if own, ok := n.reg.View().Card(n.Party); !ok || resp.Msg.GetOwnCardSerial() < own.Serial {
+	if resp.Msg.GetOwnCardSerial() < own.Serial {
 		// What it says of links is about the card before, which every partner has.
-		return out, problem.New(problem.Conflict,
+		return out, own.Serial, problem.New(problem.Conflict,
 			"the running node has not taken in its newest card yet, so nobody knows who has it; nothing was changed").
 			WithHint("repeat it in a moment; if the node runs an older version of the program, start it again")
 	}
@@ -187,5 +192,5 @@ func (a *app) lacking(ctx context.Context, dir string) ([]string, error) {
 			out = slices.DeleteFunc(out, func(p string) bool { return p == l.GetParty() })
 		}
 	}
-	return out, nil
+	return out, own.Serial, nil
 }

@@ -34,6 +34,9 @@ type CardOptions struct {
 	// Loaded waits until a running node has these new keys; nil if none runs, or
 	// nobody can ask it. Its error stops the card.
 	Loaded func(ctx context.Context, ids [][16]byte) error
+	// Upon is the serial of the own card on which this was decided. If another one is
+	// the newest by now, nothing is done; 0 takes any.
+	Upon uint64
 	// Now is when the card begins.
 	Now time.Time
 }
@@ -168,6 +171,9 @@ func (i *issue) draft(ctx context.Context, o CardOptions) (*card.Card, error) {
 	if err := i.afterRestore(); err != nil {
 		return nil, err
 	}
+	if err := i.upon(o.Upon); err != nil {
+		return nil, err
+	}
 	unlock, err := keyring.Exclusive(i.layout.GatewayKeys())
 	if err != nil {
 		return nil, err
@@ -201,6 +207,15 @@ func (i *issue) draft(ctx context.Context, o CardOptions) (*card.Card, error) {
 		return nil, err
 	}
 	return next, i.loaded(ctx, next, o)
+}
+
+// upon refuses what was decided on another card than the present one.
+func (i *issue) upon(serial uint64) error {
+	if serial == 0 || serial == i.before.Serial {
+		return nil
+	}
+	return problem.New(problem.Conflict, "card %d was issued meanwhile, and this was decided on card %d; nothing was changed",
+		i.before.Serial, serial).WithHint("look at it, and say this again: karaula doctor --dir %s", i.layout.Dir)
 }
 
 // fill gives the next card from keys, configuration and the card before.

@@ -82,13 +82,17 @@ type Finished struct {
 
 // Finish ends a renewal. Unless it was done already, a card is issued that names the
 // new keys alone. Then the earlier ones are destroyed: the broker's, and, if every
-// partner is known to have the newest card, the logins. It may be repeated.
+// partner is known to have the newest card, the logins. It may be repeated. Which card
+// that was is for [CardOptions.Upon] to say: nobody may have one that was issued since.
 func Finish(ctx context.Context, dir string, o CardOptions, everybody bool) (*Finished, error) {
 	i, err := begin(dir, "the renewal goes on")
 	if err != nil {
 		return nil, err
 	}
 	defer i.end()
+	if err := i.upon(o.Upon); err != nil {
+		return nil, err
+	}
 	out := &Finished{}
 	g, b, err := i.keys(o.Passphrase)
 	if err != nil {

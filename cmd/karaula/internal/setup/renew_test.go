@@ -155,3 +155,32 @@ func TestACardOfOtherKeysIsNotTakenIn(t *testing.T) {
 		t.Errorf("taken in: %v", err)
 	}
 }
+
+// What was decided on one card is not done when another one was issued meanwhile: who has
+// which card was said of the one before.
+func TestFinishedOnAnotherCard(t *testing.T) {
+	t.Parallel()
+	for _, meanwhile := range []Renewal{Announce, Supersede} {
+		m := made(t, options(t))
+		r := renewing{t, m.Layout}
+		c, err := r.step(meanwhile)
+		must(t, err)
+		o := CardOptions{Upon: m.Card.Serial, Now: now.Add(time.Hour)}
+		if _, err := Finish(t.Context(), r.l.Dir, o, true); !problem.Is(err, problem.Conflict) {
+			t.Errorf("finished: %v", err)
+		}
+		o.Renew = FollowUp
+		if _, _, err := RequestCard(t.Context(), r.l.Dir, o); !problem.Is(err, problem.Conflict) {
+			t.Errorf("requested: %v", err)
+		}
+		if g, b := r.keys(); len(g.Logins()) != 2 || len(b.Certificates()) != 2 {
+			t.Errorf("%d logins and %d certificates are left, want 2 and 2", len(g.Logins()), len(b.Certificates()))
+		}
+		o.Upon = c.Serial
+		done, err := Finish(t.Context(), r.l.Dir, o, true)
+		must(t, err)
+		if done.Logins != 1 || done.Certificates != 1 {
+			t.Errorf("finished on the newest card: %+v", done)
+		}
+	}
+}
