@@ -27,11 +27,15 @@ func (g *Gateway) readLedger(
 // statements of the streams. Errors are of kind NotFound where that is not enough.
 func (g *Gateway) proveFact(ctx context.Context, channel, origin string, ask evidence.Ask) (*evidence.Proof, error) {
 	c := g.channel(channel)
-	if c == nil || c.head(origin) == nil {
+	var head *karaulav1.Head
+	if c != nil {
+		head = c.headOf(origin)
+	}
+	if head == nil {
 		return nil, problem.New(problem.NotFound, "%s of %s is not open here", channel, origin)
 	}
 	if ask.Epoch == 0 {
-		ask.Epoch = c.head(origin).GetEpoch()
+		ask.Epoch = head.GetEpoch()
 	}
 	size := uint64(0)
 	err := c.withHistory(origin, ask.Epoch, func(h *ledger.History) error { size = h.Size(); return nil })
@@ -58,17 +62,6 @@ func (g *Gateway) proveFact(ctx context.Context, channel, origin string, ask evi
 		return err
 	})
 	return proof, err
-}
-
-// head gives how far a ledger of the channel is here; nil if it is not.
-func (c *channel) head(origin string) *karaulav1.Head {
-	if origin == c.g.self {
-		return c.writer.Head()
-	}
-	if ear := c.ear(origin); ear != nil {
-		return ear.Head()
-	}
-	return nil
 }
 
 // withHistory gives the leaves of an epoch to a function that must not keep them.

@@ -65,8 +65,6 @@ type remnants struct {
 
 // sought is one erasure, and what is sought of it.
 type sought struct {
-	c       *channel
-	origin  string
 	item    inbox.Unproved
 	needles [][]byte
 }
@@ -200,7 +198,7 @@ func (c *channel) soughtOf(ctx context.Context, origin string, list []inbox.Unpr
 			seen.silent[""] = err.Error()
 			return out
 		}
-		s := sought{c: c, origin: origin, item: u}
+		s := sought{item: u}
 		if p, whole := envelope.Peek(raw); ok && whole {
 			for _, sig := range p.Signatures {
 				if len(sig.GetSig()) == remains.NeedleSize {
