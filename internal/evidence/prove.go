@@ -81,13 +81,14 @@ func Prove(view *register.View, in Input, ask Ask) (*Proof, error) {
 	if err := g.gather(); err != nil {
 		return nil, err
 	}
-	needs, err := ask.Needs(g.size)
+	size := g.history.Size()
+	needs, err := ask.Needs(size)
 	if err != nil {
 		return nil, err
 	}
 	statements := make([][]byte, len(needs))
 	for i, n := range needs {
-		if statements[i] = g.kept[n]; n == g.size {
+		if statements[i] = g.kept[n]; n == size {
 			statements[i] = g.last
 		}
 	}
@@ -100,7 +101,6 @@ type gathering struct {
 	in      Input
 	history *ledger.History
 	epoch   uint64
-	size    uint64            // statements of the epoch so far
 	kept    map[uint64][]byte // statements that may be needed, by number
 	last    []byte
 }
@@ -119,15 +119,13 @@ func (g *gathering) gather() error {
 			continue
 		}
 		if at.Epoch > g.epoch {
-			g.history, g.size = &ledger.History{}, 0
-			g.epoch, g.kept = at.Epoch, map[uint64][]byte{}
+			g.history, g.epoch, g.kept = &ledger.History{}, at.Epoch, map[uint64][]byte{}
 		}
-		if at.Epoch != g.epoch || at.Seq != g.size+1 {
+		if at.Epoch != g.epoch || at.Seq != g.history.Size()+1 {
 			continue
 		}
 		peeked, _ := envelope.Peek(raw.Data)
 		g.history.Append(peeked.Leaf)
-		g.size++
 		g.last = raw.Data
 		if g.may(at.Seq) && len(g.kept) <= maxStatements {
 			g.kept[at.Seq] = raw.Data

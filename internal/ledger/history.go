@@ -73,22 +73,30 @@ func (h *History) Held() int { return h.held }
 // Ordinal gives the place of a number among the leaves that are held, from 0;
 // false if that leaf is not.
 func (h *History) Ordinal(seq uint64) (int, bool) {
-	for _, r := range slices.Backward(h.runs) {
-		if seq > r.start && seq-r.start <= uint64(len(r.leaves)) {
-			return r.first + int(seq-r.start) - 1, true //nolint:gosec // at most the number of leaves held
-		}
+	r := h.holder(seq)
+	if r == nil {
+		return 0, false
 	}
-	return 0, false
+	return r.first + int(seq-r.start) - 1, true //nolint:gosec // at most the number of leaves held
 }
 
 // Leaf gives the leaf of a number; false if it is not held.
 func (h *History) Leaf(seq uint64) ([32]byte, bool) {
-	for _, r := range slices.Backward(h.runs) {
-		if seq > r.start && seq-r.start <= uint64(len(r.leaves)) {
-			return r.leaves[seq-r.start-1], true
+	r := h.holder(seq)
+	if r == nil {
+		return [32]byte{}, false
+	}
+	return r.leaves[seq-r.start-1], true
+}
+
+// holder gives the run that has the leaf of a number; nil if none has.
+func (h *History) holder(seq uint64) *run {
+	for i := range slices.Backward(h.runs) {
+		if r := &h.runs[i]; seq > r.start && seq-r.start <= uint64(len(r.leaves)) {
+			return r
 		}
 	}
-	return [32]byte{}, false
+	return nil
 }
 
 // Tree gives the tree over the first size leaves; false if what is held does not

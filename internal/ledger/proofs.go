@@ -63,12 +63,10 @@ func (r *run) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 	return out, nil
 }
 
-// holder gives the run that reaches a size.
-func (h *History) holder(size uint64) (*run, error) {
-	for i := len(h.runs) - 1; i >= 0; i-- {
-		if r := &h.runs[i]; size > r.start && size-r.start <= uint64(len(r.leaves)) {
-			return r, nil
-		}
+// reaching gives the run that reaches a size.
+func (h *History) reaching(size uint64) (*run, error) {
+	if r := h.holder(size); r != nil {
+		return r, nil
 	}
 	return nil, problem.New(problem.NotFound, "the first %d statements of the ledger are not here", size)
 }
@@ -80,7 +78,7 @@ func (h *History) Inclusion(seq, size uint64) ([][32]byte, error) {
 	if seq == 0 || seq > size || size > MaxSize {
 		return nil, problem.New(problem.Invalid, "number %d is not among the first %d", seq, size)
 	}
-	r, err := h.holder(size)
+	r, err := h.reaching(size)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +91,7 @@ func (h *History) Consistency(old, size uint64) ([][32]byte, error) {
 	if old == 0 || old > size || size > MaxSize {
 		return nil, problem.New(problem.Invalid, "a tree of %d is not the beginning of one of %d", old, size)
 	}
-	r, err := h.holder(size)
+	r, err := h.reaching(size)
 	if err != nil {
 		return nil, err
 	}
