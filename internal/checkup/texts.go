@@ -3,6 +3,7 @@ package checkup
 import (
 	"crypto/x509"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -67,13 +68,28 @@ func ownEnds(c *card.Card) []End {
 			out = append(out, End{KeyExpiry, use, k.Until, rotate})
 		}
 	}
-	for _, t := range c.TLS {
-		if leaf, err := x509.ParseCertificate(t.DER); err == nil && !seen["tls "+t.Role] {
-			seen["tls "+t.Role] = true
-			out = append(out, End{TLSExpiry, t.Role, leaf.NotAfter, "karaula key renew --dir DIR"})
-		}
+	for role, leaf := range certificates(c) {
+		out = append(out, End{TLSExpiry, role, leaf.NotAfter, "karaula key renew --dir DIR"})
 	}
 	return out
+}
+
+// certificates gives the one that a card names first for each role, in its order. What
+// cannot be read is passed over.
+func certificates(c *card.Card) iter.Seq2[string, *x509.Certificate] {
+	return func(yield func(string, *x509.Certificate) bool) {
+		seen := map[string]bool{}
+		for _, t := range c.TLS {
+			leaf, err := x509.ParseCertificate(t.DER)
+			if err != nil || seen[t.Role] {
+				continue
+			}
+			seen[t.Role] = true
+			if !yield(t.Role, leaf) {
+				return
+			}
+		}
+	}
 }
 
 // TLSOld is the age from which on TLS keys and login should be renewed while nothing is
@@ -88,19 +104,13 @@ func LinkKeys(view *register.View, now time.Time) []Check {
 		return nil // partner.pinned says so
 	}
 	var out []Check
-	seen := map[string]bool{}
-	for _, t := range c.TLS {
-		leaf, err := x509.ParseCertificate(t.DER)
-		if err != nil || seen[t.Role] {
-			continue
-		}
-		seen[t.Role] = true
+	for role, leaf := range certificates(c) {
 		age := now.Sub(leaf.NotBefore)
 		text := fmt.Sprintf("from %s, %d days old", leaf.NotBefore.UTC().Format(time.DateOnly), int(age.Hours()/24))
 		if age < TLSOld {
-			out = append(out, Good(TLSAge, t.Role, "%s", text))
+			out = append(out, Good(TLSAge, role, "%s", text))
 		} else {
-			out = append(out, Bad(Warn, TLSAge, t.Role, text, "plan a renewal: karaula key renew --dir DIR"))
+			out = append(out, Bad(Warn, TLSAge, role, text, "plan a renewal: karaula key renew --dir DIR"))
 		}
 	}
 	return out
