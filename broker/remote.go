@@ -208,20 +208,25 @@ func (r *remote) watch(ctx context.Context) {
 		} else if len(streams) > 0 {
 			lack, damaged = strings.Join(streams, ", "), true
 		}
+		if lack == last {
+			continue
+		}
 		r.note(lack, damaged)
 		switch {
-		case lack == last:
 		case lack == whole:
 			r.log.Info("the server has caught up; another one may be stopped", "server", r.o.Name,
 				"next", "if it was away for some minutes, start it once more: only that overwrites what was erased in the meantime")
 		case damaged:
 			r.log.Error(damagedCopy, "server", r.o.Name, "streams", lack)
 		default:
-			r.log.Warn("the server has not caught up; stop no other one", "server", r.o.Name, "why", lack)
+			r.log.Warn(notCaughtUp, "server", r.o.Name, "why", lack)
 		}
 		last = lack
 	}
 }
+
+// notCaughtUp is what is said of a server whose copies are not current.
+const notCaughtUp = "the server has not caught up; stop no other one"
 
 // note remembers how the copies are, for who asks.
 func (r *remote) note(lack string, damaged bool) {
@@ -231,7 +236,7 @@ func (r *remote) note(lack string, damaged bool) {
 	case lack == whole:
 		lack = ""
 	default:
-		lack = "the server has not caught up; stop no other one: " + lack
+		lack = notCaughtUp + ": " + lack
 	}
 	r.copied.Store(&lack)
 }
