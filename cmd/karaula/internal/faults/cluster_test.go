@@ -69,6 +69,18 @@ func finish(t *testing.T, w *World, r map[string]*Record) *Findings {
 	return f
 }
 
+// conclude ends the traffic of both sides, walks them, and tells of what was done and for
+// how long nothing was acknowledged.
+func conclude(t *testing.T, w *World, r map[string]*Record, o *outages, loads []*Load, done string) {
+	t.Helper()
+	endLoad(t, loads...)
+	f := finish(t, w, r)
+	tell(t, "%s: %s (NATS elects after %s); al's commands ended with %s; %s", done, o.longest(r["al"]), electionTime, r["al"].Exits(), f)
+	if f.Acked["al"] == 0 || f.Acked["me"] == 0 {
+		t.Error("nothing was sent: the campaign has shown nothing")
+	}
+}
+
 // electionTime is how long nats-server's followers wait for a leader before one of
 // them stands for election (minElectionTimeout and maxElectionTimeout, server/raft.go).
 const electionTime = "4 to 9 s"
@@ -175,13 +187,7 @@ func TestClusterKills(t *testing.T) {
 	for range count {
 		killOne(t, w, r["al"], rng, o)
 	}
-	endLoad(t, loads...)
-	f := finish(t, w, r)
-	tell(t, "%d kills: %s (NATS elects after %s); al's commands ended with %s; %s", count, o.longest(r["al"]), electionTime,
-		r["al"].Exits(), f)
-	if f.Acked["al"] == 0 || f.Acked["me"] == 0 {
-		t.Error("nothing was sent: the campaign has shown nothing")
-	}
+	conclude(t, w, r, o, loads, fmt.Sprintf("%d kills", count))
 }
 
 // Every process is restarted once, one after the other, while alerts are sent.
@@ -288,11 +294,5 @@ func TestClusterPairKills(t *testing.T) {
 	for range count {
 		killPaired(t, w, r["al"], rng, o)
 	}
-	endLoad(t, loads...)
-	f := finish(t, w, r)
-	tell(t, "%d kills: %s (NATS elects after %s); al's commands ended with %s; %s", count, o.longest(r["al"]), electionTime,
-		r["al"].Exits(), f)
-	if f.Acked["al"] == 0 || f.Acked["me"] == 0 {
-		t.Error("nothing was sent: the campaign has shown nothing")
-	}
+	conclude(t, w, r, o, loads, fmt.Sprintf("%d kills", count))
 }

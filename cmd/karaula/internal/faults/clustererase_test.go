@@ -52,8 +52,8 @@ func TestClusterServerThatWasAwayDuringAnErasure(t *testing.T) {
 			}
 			return ""
 		}))
-		if d := list(t, w.ME)[theirs].Deliveries; len(d) != 1 || d[0].ErasedAt != "" {
-			t.Errorf("the partner was told while %v held it: %+v", left, d)
+		if toldErased(t, w.ME, theirs) {
+			t.Errorf("the partner was told while %v held it", left)
 		}
 	}
 	must(t, away.StopParts(Server))
@@ -73,7 +73,7 @@ func TestClusterServerThatWasAwayDuringAnErasure(t *testing.T) {
 	send(t, w.AL, r["al"], 1)
 	must(t, w.Settle(patient(t)))
 	must(t, Until(patient(t), func() string {
-		if d := list(t, w.ME)[theirs].Deliveries; len(d) != 1 || d[0].ErasedAt == "" {
+		if !toldErased(t, w.ME, theirs) {
 			return "the partner is not told: " + doctor(t, w.AL)
 		}
 		return ""
@@ -84,6 +84,16 @@ func TestClusterServerThatWasAwayDuringAnErasure(t *testing.T) {
 		}
 	}
 	tell(t, "after the server was back two erased contents were in %d files, after the next start in none; told after that", len(left))
+}
+
+// toldErased reports whether a node was told that its alert, which one partner has, is erased there.
+func toldErased(t *testing.T, n *Node, id string) bool {
+	t.Helper()
+	d := list(t, n)[id].Deliveries
+	if len(d) != 1 {
+		t.Fatalf("the alert has %d deliveries", len(d))
+	}
+	return d[0].ErasedAt != ""
 }
 
 // A cluster tells its partner of an erasure when every server's machine has found nothing
@@ -109,10 +119,6 @@ func TestClusterTellsOfAnErasureWhenNoServerHoldsIt(t *testing.T) {
 	if held() == "" {
 		t.Fatal("no file holds it: the search shows nothing")
 	}
-	said := func() bool {
-		d := list(t, w.ME)[erased].Deliveries
-		return len(d) == 1 && d[0].ErasedAt != ""
-	}
 	silent := w.Cluster.Machines[2]
 	must(t, silent.StopParts(Agent))
 	began := time.Now()
@@ -127,12 +133,12 @@ func TestClusterTellsOfAnErasureWhenNoServerHoldsIt(t *testing.T) {
 	defer cancel()
 	must(t, Until(ctx, held))
 	gone := time.Since(began).Round(time.Second)
-	if said() {
+	if toldErased(t, w.ME, erased) {
 		t.Error("the partner was told while one server's machine could not be asked")
 	}
 	must(t, silent.Start(patient(t), Agent))
 	must(t, Until(ctx, func() string {
-		if !said() {
+		if !toldErased(t, w.ME, erased) {
 			return "the partner is not told: " + doctor(t, w.AL)
 		}
 		return ""

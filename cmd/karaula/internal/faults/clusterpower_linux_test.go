@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -20,15 +21,11 @@ func machineParts(w *World, n *Node) []Part {
 // at once, and starts them again.
 func powerCluster(t *testing.T, w *World, disks map[*Node]*lossyDisk, rng *rand.Rand, machines []*Node) {
 	t.Helper()
-	var lost []func() error
+	failed := make(chan error, len(machines))
 	for _, n := range machines {
-		lost = append(lost, func() error { return n.Kill(machineParts(w, n)...) })
+		go func() { failed <- n.Kill(machineParts(w, n)...) }()
 	}
-	failed := make(chan error, len(lost))
-	for _, f := range lost {
-		go func() { failed <- f() }()
-	}
-	for range lost {
+	for range machines {
 		must(t, <-failed)
 	}
 	var left *rand.Rand // nothing unsynced, or parts of it
@@ -87,11 +84,5 @@ func TestClusterPowerFails(t *testing.T) {
 	}
 	_, acked := r["al"].Count()
 	must(t, r["al"].Await(patient(t), acked+1)) // the last pause ends
-	endLoad(t, loads...)
-	f := finish(t, w, r)
-	tell(t, "%d failures of the power: %s (NATS elects after %s); al's commands ended with %s; %s", count, o.longest(r["al"]), electionTime,
-		r["al"].Exits(), f)
-	if f.Acked["al"] == 0 || f.Acked["me"] == 0 {
-		t.Error("nothing was sent: the campaign has shown nothing")
-	}
+	conclude(t, w, r, o, loads, fmt.Sprintf("%d failures of the power", count))
 }
