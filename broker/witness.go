@@ -1,16 +1,15 @@
 package broker
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	natsserver "github.com/nats-io/nats-server/v2/server"
@@ -29,6 +28,9 @@ import (
 const (
 	maxAsked = 4           // questions that may wait for the search that goes on
 	hearAnew = time.Minute // between two subscriptions
+	// searchWithin is how long a search may take, the time that it waits included, so that
+	// its answer still arrives.
+	searchWithin = subject.RemainsWithin - 10*time.Second
 )
 
 // witness answers for one server of a cluster in which of its files something of erased
@@ -41,7 +43,14 @@ type witness struct {
 	store   string // store_dir of the configuration that this machine writes
 	ask     func() (*natsserver.JSInfo, error)
 	copies  func() string // what the server's copies lack
-	healthy func() error  // nil: the server has opened all streams that it has a copy of
+	healthy func() error  // nil: the server has caught up with all that it has a copy of
+}
+
+// asked is a question that waits.
+type asked struct {
+	m     *nats.Msg
+	q     *remains.Question
+	until time.Time
 }
 
 func newWitness(r *remote, nc *nats.Conn, p Plan) *witness {
@@ -57,23 +66,40 @@ func newWitness(r *remote, nc *nats.Conn, p Plan) *witness {
 	}
 }
 
-// run answers one question after the other until ctx ends.
+// run answers questions until ctx ends.
 func (w *witness) run(ctx context.Context) {
+	waiting := make(chan asked, maxAsked)
 	for ctx.Err() == nil {
-		asked := make(chan *nats.Msg, maxAsked)
-		sub, err := w.nc.ChanSubscribe(subject.Remains(w.server), asked)
+		sub, err := w.nc.Subscribe(subject.Remains(w.server), func(m *nats.Msg) { w.hear(m, waiting) })
 		if err != nil { // only a closed connection refuses
 			w.log.Error("the machine cannot be asked what is left of erased content; receipts wait", "why", err.Error())
 			return
 		}
-		w.serve(ctx, asked)
+		w.serve(ctx, waiting)
 		_ = sub.Unsubscribe() // or the connection has ended
 	}
 }
 
-// serve answers what is asked, for some time: a server that had not read the
-// configuration yet has refused the subscription, and does not say so here.
-func (w *witness) serve(ctx context.Context, asked <-chan *nats.Msg) {
+// hear answers a question about copies at once, and has one that needs a search wait for
+// the one before it. What cannot be read, or is one too many, gets no answer.
+func (w *witness) hear(m *nats.Msg, waiting chan<- asked) {
+	q, err := remains.ParseQuestion(m.Data)
+	if err != nil {
+		return
+	}
+	if q.Copies {
+		w.respond(m, &remains.Answer{Server: w.server, Copies: w.copies()})
+		return
+	}
+	select {
+	case waiting <- asked{m, q, time.Now().Add(searchWithin)}:
+	default:
+	}
+}
+
+// serve searches, for some time: a server that had not read the configuration yet has
+// refused the subscription, and does not say so here.
+func (w *witness) serve(ctx context.Context, waiting <-chan asked) {
 	anew := time.After(hearAnew)
 	for {
 		select {
@@ -81,39 +107,41 @@ func (w *witness) serve(ctx context.Context, asked <-chan *nats.Msg) {
 			return
 		case <-anew:
 			return
-		case m := <-asked:
-			q, err := remains.ParseQuestion(m.Data)
-			if err != nil {
-				continue // nobody waits for an answer to that
-			}
-			raw, err := w.answer(q).Bytes()
-			if err == nil {
-				err = m.Respond(raw)
-			}
-			if err != nil {
-				w.log.Warn("an answer about erased content was not sent", "why", err.Error())
+		case a := <-waiting:
+			if time.Now().Before(a.until) { // or nobody waits any more
+				w.respond(a.m, w.answer(ctx, a.q, a.until))
 			}
 		}
 	}
 }
 
-// answer looks for what a question asks about.
-func (w *witness) answer(q *remains.Question) *remains.Answer {
-	a := &remains.Answer{Server: w.server, Needles: len(q.Needles)}
-	if q.Copies {
-		a.Copies = w.copies()
-		return a
+func (w *witness) respond(m *nats.Msg, a *remains.Answer) {
+	raw, err := a.Bytes()
+	if err == nil {
+		err = m.Respond(raw)
 	}
+	if err != nil {
+		w.log.Warn("an answer about erased content was not sent", "why", err.Error())
+	}
+}
+
+// answer looks for what a question asks about.
+func (w *witness) answer(ctx context.Context, q *remains.Question, until time.Time) *remains.Answer {
+	ctx, cancel := context.WithDeadlineCause(ctx, until, problem.New(problem.Failed, "the search would take longer than %s", searchWithin))
+	defer cancel()
+	a := &remains.Answer{Server: w.server, Needles: len(q.Needles)}
 	store, log := map[int]bool{}, map[int]bool{}
-	if err := w.search(q, store, log); err != nil {
+	if err := w.search(ctx, q, store, log); err != nil {
 		a.Unknown = err.Error()
 	}
 	a.Store, a.Log = slices.Sorted(maps.Keys(store)), slices.Sorted(maps.Keys(log))
 	return a
 }
 
-// search adds to store and log the needles that lie there.
-func (w *witness) search(q *remains.Question, store, log map[int]bool) error {
+// search adds to store and log the needles that lie there. A server that is catching up
+// may have in memory what is in no file yet, and what is moved meanwhile is in none of the
+// folders that are searched; so both before and behind it all must be as it should be.
+func (w *witness) search(ctx context.Context, q *remains.Question, store, log map[int]bool) error {
 	s, err := seek.New(q.Needles)
 	if err != nil {
 		return err
@@ -122,13 +150,12 @@ func (w *witness) search(q *remains.Question, store, log map[int]bool) error {
 	if err != nil {
 		return err
 	}
-	if before.stream != "" {
-		if err := s.Folder(before.stream, store); err != nil {
-			return err
+	for _, p := range before {
+		found := store
+		if p.log {
+			found = log
 		}
-	}
-	for _, dir := range before.logs {
-		if err := s.Folder(dir, log); err != nil {
+		if err := s.Folder(ctx, p.dir, found); err != nil {
 			return err
 		}
 	}
@@ -136,98 +163,145 @@ func (w *witness) search(q *remains.Question, store, log map[int]bool) error {
 	if err != nil {
 		return err
 	}
-	if before.stream != after.stream || !slices.Equal(before.logs, after.logs) {
+	if !slices.EqualFunc(before, after, place.same) {
 		return problem.New(problem.Failed, "the server has opened or moved the stream %s meanwhile", q.Stream)
 	}
 	return nil
 }
 
-// places are the folders of a stream.
-type places struct {
-	stream string // empty: the server has none of it
-	logs   []string
+// place is a folder in which something of a stream lies, or may lie.
+type place struct {
+	dir string
+	is  fs.FileInfo
+	log bool
+}
+
+// same reports whether two are one folder, and not only have one name.
+func (p place) same(other place) bool {
+	return p.dir == other.dir && p.log == other.log && os.SameFile(p.is, other.is)
 }
 
 // places asks the server where it has what it has of a stream. What it says must be there,
-// in the folder that this machine has given it.
-func (w *witness) places(stream string) (places, error) {
-	var none places
-	if stream == subject.StubStream || filepath.Base(stream) != stream || stream == "." || stream == ".." {
-		return none, problem.New(problem.Invalid, "the stream %q is none of which content is erased", stream)
+// in the folder that this machine has given it, and the server must have caught up.
+func (w *witness) places(stream string) ([]place, error) {
+	if stream == subject.StubStream || filepath.Base(stream) != stream || strings.HasPrefix(stream, ".") {
+		return nil, problem.New(problem.Invalid, "the stream %q is none of which content is erased", stream)
+	}
+	if err := w.healthy(); err != nil {
+		return nil, problem.Wrap(problem.Failed, err, "the server has not caught up")
 	}
 	info, err := w.ask()
 	if err != nil {
-		return none, err
+		return nil, err
 	}
 	root := filepath.Join(w.store, natsserver.JetStreamStoreDir)
 	if filepath.Clean(info.Config.StoreDir) != root {
-		return none, problem.New(problem.Failed, "the server has its store in %s and not in %s", info.Config.StoreDir, root)
+		return nil, problem.New(problem.Failed, "the server has its store in %s and not in %s", info.Config.StoreDir, root)
 	}
-	groups, ours := map[string]string{}, ""
+	groups := map[string]bool{}
+	var has *natsserver.StreamDetail
 	for _, account := range info.AccountDetails {
-		for _, one := range account.Streams {
-			groups[one.RaftGroup] = one.Name
+		for i, one := range account.Streams {
+			groups[one.RaftGroup] = true
 			if account.Name == w.account && one.Name == stream {
-				ours = one.RaftGroup
-				if ours == "" {
-					return none, problem.New(problem.Failed, "the server does not say which log the stream %s has", stream)
-				}
+				has = &account.Streams[i]
 			}
 		}
 	}
-	var p places
-	p.stream = filepath.Join(root, w.account, "streams", stream)
-	logs := filepath.Join(root, sysAccount, "_js_")
-	if err := w.folders(&p, ours != ""); err != nil {
-		return none, err
+	stores, err := storesOf(filepath.Join(root, w.account, "streams"), stream, has)
+	if err != nil {
+		return nil, err
 	}
-	return p, w.logs(&p, logs, groups, ours)
+	logs, err := logsOf(filepath.Join(root, sysAccount, "_js_"), groups, has)
+	return append(stores, logs...), err
 }
 
-// folders takes out of places the folder of a stream of which the server has no copy,
-// where it is not there: one that it once had may be left.
-func (w *witness) folders(p *places, has bool) error {
-	err := folder(p.stream)
-	if has {
-		return err
+// storesOf gives the folder of a stream, where the server has it, or once had it and it is
+// left; and those, named with a dot before the name, that the server is deleting.
+func storesOf(dir, stream string, has *natsserver.StreamDetail) ([]place, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && (has != nil || !errors.Is(err, fs.ErrNotExist)) {
+		return nil, err
 	}
-	if err := w.healthy(); err != nil {
-		return problem.Wrap(problem.Failed, err, "the server has not opened all of its streams")
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		p.stream = ""
-		return nil
-	}
-	return err
-}
-
-// logs adds to places the stream's own log, and those that belong to none of the server's
-// streams: of consumers, and what may be left of a log that the stream once had.
-func (w *witness) logs(p *places, dir string, groups map[string]string, ours string) error {
-	if ours != "" {
-		p.logs = append(p.logs, filepath.Join(dir, ours))
-		if err := folder(p.logs[0]); err != nil {
-			return err
+	var out []place
+	for _, e := range entries {
+		if e.Name() != stream && !strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		if out, err = add(out, filepath.Join(dir, e.Name()), false); err != nil {
+			return nil, err
 		}
 	}
-	entries, err := os.ReadDir(dir)
+	if has == nil {
+		return out, nil
+	}
+	folder := filepath.Join(dir, stream)
+	if !slices.ContainsFunc(out, func(p place) bool { return p.dir == folder }) {
+		return nil, problem.New(problem.Failed, "the server has the stream %s, and there is no %s", stream, folder)
+	}
+	return out, holds(folder, has.State.Bytes)
+}
+
+// holds reports an error where the files of a stream have fewer bytes than the server says
+// of its messages: they are another server's, or not written yet.
+func holds(folder string, bytes uint64) error {
+	files, err := os.ReadDir(filepath.Join(folder, "msgs"))
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		if _, known := groups[e.Name()]; !known {
-			p.logs = append(p.logs, filepath.Join(dir, e.Name()))
+	var have uint64
+	for _, f := range files {
+		info, err := f.Info()
+		if err != nil {
+			return err
 		}
+		if filepath.Ext(f.Name()) != ".blk" {
+			continue
+		}
+		have += uint64(info.Size()) //nolint:gosec // a size is not negative
 	}
-	slices.SortFunc(p.logs, cmp.Compare[string])
+	if have < bytes {
+		return problem.New(problem.Failed, "the server says that its messages have %d bytes, and in %s there are %d", bytes, folder, have)
+	}
 	return nil
 }
 
-// folder reports why there is no folder of a name.
-func folder(dir string) error {
-	info, err := os.Stat(dir)
-	if err == nil && !info.IsDir() {
-		err = fmt.Errorf("%s is no folder", dir)
+// logsOf gives the stream's own log, and those that belong to none of the server's
+// streams: of consumers, and what may be left of a log that the stream once had.
+func logsOf(dir string, groups map[string]bool, has *natsserver.StreamDetail) (out []place, err error) {
+	if has != nil && has.RaftGroup == "" {
+		return nil, problem.New(problem.Failed, "the server does not say which log the stream %s has", has.Name)
 	}
-	return err
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	own := false
+	for _, e := range entries {
+		mine := has != nil && e.Name() == has.RaftGroup
+		if own = own || mine; !mine && groups[e.Name()] {
+			continue
+		}
+		if out, err = add(out, filepath.Join(dir, e.Name()), true); err != nil {
+			return nil, err
+		}
+	}
+	if has != nil && !own {
+		return nil, problem.New(problem.Failed, "the log of the stream %s is not in %s", has.Name, dir)
+	}
+	return out, nil
+}
+
+// add adds a folder. One that is gone by now is none; [witness.search] looks twice.
+func add(to []place, dir string, log bool) ([]place, error) {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return to, nil
+	case err != nil:
+		return nil, err
+	case !info.IsDir():
+		return nil, problem.New(problem.Failed, "%s is no folder", dir)
+	}
+	return append(to, place{dir, info, log}), nil
 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -161,7 +162,7 @@ func (c *trio) erase(seq uint64) {
 // is says where the needles are in the files of a server, "store" and "log" for each.
 func (c *trio) is(i int, needles ...[]byte) string {
 	c.t.Helper()
-	a := c.witness(i).answer(&remains.Question{Stream: inStream, Needles: needles})
+	a := search(c.t, c.witness(i), inStream, needles...)
 	if a.Unknown != "" {
 		return "unknown: " + a.Unknown
 	}
@@ -177,6 +178,12 @@ func (c *trio) is(i int, needles ...[]byte) string {
 		out = append(out, strings.TrimSpace(where))
 	}
 	return strings.Join(out, ", ")
+}
+
+// search has a witness answer, in time enough.
+func search(t *testing.T, w *witness, stream string, needles ...[]byte) *remains.Answer {
+	t.Helper()
+	return w.answer(t.Context(), &remains.Question{Stream: stream, Needles: needles}, time.Now().Add(searchWithin))
 }
 
 func random(n int) []byte {
@@ -284,32 +291,102 @@ func msgs(info *server.JSInfo) int {
 	return -1
 }
 
+// odd is a search in which something is not as it should be.
+type odd struct {
+	t *testing.T
+	*witness
+	stream string
+}
+
 // Whatever is odd is not known, and so not gone.
-func TestWhatIsOddIsNotKnown(t *testing.T) {
+func TestWhatIsOddIsNotKnown(t *testing.T) { //nolint:tparallel // its parts spoil one store
 	t.Parallel()
 	c := newTrio(t)
 	needle := random(64)
 	c.keep(needle, nil, nil)
 	eventually(t, "it is not everywhere", func() bool { return strings.HasPrefix(c.is(0, needle), "store") })
-	for what, spoil := range map[string]func(w *witness, stream *string){
-		"another store": func(w *witness, _ *string) { w.store = t.TempDir() },
-		"a silent server": func(w *witness, _ *string) {
-			w.ask = func() (*server.JSInfo, error) { return nil, errors.New("it is away") }
+	within := func(o *odd, more ...string) string {
+		return filepath.Join(append([]string{o.store, "jetstream", "AL", "streams"}, more...)...)
+	}
+	// second has something happen while the files are searched: behind the first asking.
+	second := func(o *odd, happens func()) {
+		n, ask := 0, o.ask
+		o.ask = func() (*server.JSInfo, error) {
+			if n++; n == 2 {
+				happens()
+			}
+			return ask()
+		}
+	}
+	for what, spoil := range map[string]func(o *odd){
+		"another store": func(o *odd) { o.store = o.t.TempDir() },
+		"a silent server": func(o *odd) {
+			o.ask = func() (*server.JSInfo, error) { return nil, errors.New("it is away") }
 		},
-		"the stream of stubs": func(_ *witness, stream *string) { *stream = subject.StubStream },
-		"a way out":           func(_ *witness, stream *string) { *stream = "../x" },
-		"an account that it does not know, while it opens streams": func(w *witness, _ *string) {
-			w.account, w.healthy = "ME", func() error { return errors.New("it opens streams") }
+		"the stream of stubs": func(o *odd) { o.stream = subject.StubStream },
+		"a way out":           func(o *odd) { o.stream = "../x" },
+		"a server that is catching up": func(o *odd) {
+			o.healthy = func() error { return errors.New("it is catching up") }
 		},
-		"a link among the files": func(w *witness, _ *string) {
-			must(t, os.Symlink("/dev/null", filepath.Join(w.store, "jetstream", "AL", "streams", inStream, "msgs", "x.blk")))
+		"one that had to catch up during the search": func(o *odd) {
+			n := 0
+			o.healthy = func() error {
+				if n++; n > 1 {
+					return errors.New("it is catching up")
+				}
+				return nil
+			}
+		},
+		"files of fewer bytes than its messages have": func(o *odd) {
+			ask := o.ask
+			o.ask = func() (*server.JSInfo, error) {
+				info, err := ask()
+				for _, a := range info.AccountDetails {
+					for i := range a.Streams {
+						a.Streams[i].State.Bytes += 1 << 30
+					}
+				}
+				return info, err
+			}
+		},
+		"a stream without its folder": func(o *odd) {
+			must(o.t, os.Rename(within(o, inStream), within(o, "aside")))
+			o.t.Cleanup(func() { must(o.t, os.Rename(within(o, "aside"), within(o, inStream))) })
+		},
+		"a folder that is another one behind the search": func(o *odd) {
+			second(o, func() {
+				must(o.t, os.Rename(within(o, inStream), within(o, "aside")))
+				must(o.t, os.CopyFS(within(o, inStream), os.DirFS(within(o, "aside"))))
+			})
+			o.t.Cleanup(func() {
+				must(o.t, os.RemoveAll(within(o, inStream)))
+				must(o.t, os.Rename(within(o, "aside"), within(o, inStream)))
+			})
+		},
+		"a copy whose deletion begins meanwhile": func(o *odd) {
+			second(o, func() { must(o.t, os.Mkdir(within(o, ".begins"), 0o700)) })
+			o.t.Cleanup(func() { must(o.t, os.Remove(within(o, ".begins"))) })
+		},
+		"a link among the files": func(o *odd) {
+			link := within(o, inStream, "msgs", "x.blk")
+			must(o.t, os.Symlink("/dev/null", link))
+			o.t.Cleanup(func() { must(o.t, os.Remove(link)) })
 		},
 	} {
-		w, stream := c.witness(0), inStream
-		spoil(w, &stream)
-		if a := w.answer(&remains.Question{Stream: stream, Needles: [][]byte{needle}}); a.Unknown == "" || a.Gone(0) {
-			t.Errorf("%s: %+v", what, a)
-		}
+		t.Run(what, func(t *testing.T) { //nolint:paralleltest // they spoil one store
+			o := &odd{t, c.witness(0), inStream}
+			spoil(o)
+			if a := search(t, o.witness, o.stream, needle); a.Unknown == "" || a.Gone(0) {
+				t.Errorf("%+v", a)
+			}
+		})
+	}
+	w := c.witness(0)
+	if a := w.answer(t.Context(), &remains.Question{Stream: inStream, Needles: [][]byte{random(64)}}, time.Now()); a.Unknown == "" || a.Gone(0) {
+		t.Errorf("a search that takes too long: %+v", a)
+	}
+	if a := search(t, w, inStream, needle, random(64)); a.Unknown != "" || a.Gone(0) || !a.Gone(1) {
+		t.Errorf("behind all that: %+v", a)
 	}
 	old := filepath.Join(c.store(2), "jetstream", sysAccount, "_js_", "S-R3F-invented", "msgs")
 	must(t, os.MkdirAll(old, 0o700))
@@ -318,7 +395,13 @@ func TestWhatIsOddIsNotKnown(t *testing.T) {
 	if got := c.is(2, left); got != "log" {
 		t.Errorf("a log that belongs to no stream any more: %q", got)
 	}
-	if a := c.witness(1).answer(&remains.Question{Stream: "IN_b01-al-me_xk", Needles: [][]byte{needle}}); a.Unknown != "" || len(a.Store) > 0 {
+	deleted := filepath.Join(c.store(2), "jetstream", "AL", "streams", "."+inStream, "msgs")
+	must(t, os.MkdirAll(deleted, 0o700))
+	must(t, os.WriteFile(filepath.Join(deleted, "1.blk"), slices.Concat(random(100), left), 0o600))
+	if got := c.is(2, left); got != "store log" {
+		t.Errorf("a copy that is being deleted: %q", got)
+	}
+	if a := search(t, c.witness(1), "IN_b01-al-me_xk", needle); a.Unknown != "" || len(a.Store) > 0 {
 		t.Errorf("a stream of which the server has no copy: %+v", a)
 	}
 }
@@ -342,12 +425,49 @@ func TestWhoAsksWhatIsLeft(t *testing.T) {
 	}
 }
 
-// How the copies are is answered as it was found last, without a search.
+// How the copies are is answered as it was found last, at once, while questions that
+// need a search wait.
 func TestTheCopiesAreAskedFor(t *testing.T) {
 	t.Parallel()
+	c := newTrio(t)
 	r := &remote{}
-	w := &witness{server: "al-1", copies: r.copyState}
-	is := func() string { return w.answer(&remains.Question{Copies: true}).Copies }
+	w := c.witness(0)
+	w.copies = r.copyState
+	begun, goOn := make(chan struct{}, 10), make(chan struct{})
+	w.ask = func() (*server.JSInfo, error) {
+		begun <- struct{}{}
+		<-goOn
+		return nil, errors.New("it is away (invented)")
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); w.run(ctx) }()
+	t.Cleanup(func() { stop(); <-done })
+	ask := func(q *remains.Question) (*remains.Answer, error) {
+		raw, err := q.Bytes()
+		must(t, err)
+		m, err := c.nc.Request(subject.Remains(w.server), raw, wait)
+		if err != nil {
+			return nil, err
+		}
+		return remains.ParseAnswer(m.Data, w.server, q)
+	}
+	eventually(t, "nobody listens", func() bool { _, err := ask(&remains.Question{Copies: true}); return err == nil })
+	searched := make(chan error, 1)
+	go func() {
+		q := &remains.Question{Stream: inStream, Needles: [][]byte{random(64)}}
+		a, err := ask(q)
+		if err == nil && a.Unknown == "" {
+			err = errors.New("it is answered without a search")
+		}
+		searched <- err
+	}()
+	<-begun
+	is := func() string {
+		a, err := ask(&remains.Question{Copies: true})
+		must(t, err)
+		return a.Copies
+	}
 	if got := is(); !strings.Contains(got, "not looked at yet") {
 		t.Errorf("before the first look: %q", got)
 	}
@@ -362,5 +482,32 @@ func TestTheCopiesAreAskedFor(t *testing.T) {
 	r.note("3 replicas behind", false)
 	if got := is(); !strings.HasPrefix(got, "the server has not caught up") {
 		t.Errorf("behind: %q", got)
+	}
+	close(goOn)
+	must(t, <-searched)
+}
+
+// A question that waited for so long that nobody waits for its answer is not searched for.
+func TestAQuestionThatWaitedTooLongIsDropped(t *testing.T) {
+	t.Parallel()
+	searches := 0
+	w := &witness{log: slog.New(slog.DiscardHandler), server: "al-1", healthy: func() error {
+		searches++
+		return errors.New("it is away (invented)")
+	}}
+	q := &remains.Question{Stream: inStream, Needles: [][]byte{random(64)}}
+	waiting := make(chan asked, maxAsked)
+	ctx, stop := context.WithCancel(t.Context())
+	waiting <- asked{&nats.Msg{}, q, time.Now().Add(-time.Second)}
+	waiting <- asked{&nats.Msg{}, q, time.Now().Add(time.Hour)}
+	go func() {
+		for len(waiting) > 0 {
+			time.Sleep(time.Millisecond)
+		}
+		stop()
+	}()
+	w.serve(ctx, waiting)
+	if searches != 1 {
+		t.Errorf("%d searches, not 1", searches)
 	}
 }

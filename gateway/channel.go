@@ -74,7 +74,8 @@ type channel struct {
 	journalled border.Position
 	// ownUnproved is own content that is not known to be gone from every server of the cluster.
 	ownUnproved []inbox.Unproved
-	erasing     chan struct{} // has an element when something is to be erased at once
+	turns       map[string]int // where the next look at what is not proved begins, by origin; only proveRemnants
+	erasing     chan struct{}  // has an element when something is to be erased at once
 
 	stocking sync.Mutex               // that one looks at a time
 	stored   map[string]*stock.Stored // what was stored of each party's ledger
@@ -96,7 +97,7 @@ func (g *Gateway) openChannel(ctx context.Context, cv *register.ChannelView) (*c
 		known:  known{signed: map[string]*karaulav1.Head{}, contested: map[string]uint64{}},
 		epochs: map[string][]*karaulav1.EpochEnd{}, compared: map[string]bool{}, openedAt: g.o.Now(), attended: newAttention(),
 		judged: make(chan struct{}, 1),
-		lists:  map[string]*erase.List{}, erasing: make(chan struct{}, 1),
+		lists:  map[string]*erase.List{}, turns: map[string]int{}, erasing: make(chan struct{}, 1),
 		impostors: map[string]string{}, sights: map[witness]*sight{}, origins: map[ledger.ID]string{},
 		stored: map[string]*stock.Stored{}, shelves: map[string]*stock.Shelf{},
 	}

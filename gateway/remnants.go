@@ -16,6 +16,7 @@ import (
 	"karaula/internal/border"
 	"karaula/internal/checkup"
 	"karaula/internal/envelope"
+	"karaula/internal/node"
 	"karaula/internal/problem"
 	"karaula/internal/remains"
 	"karaula/internal/subject"
@@ -31,10 +32,12 @@ type remnantPace struct {
 	first, most time.Duration // pause before the next look; it doubles while nothing comes of it
 	between     time.Duration // the two rounds of a look: what was under way between servers has arrived
 	answer      time.Duration // for one machine to search its server's files
+	copies      time.Duration // for it to say how its server\'s copies are
 }
 
 var usualPace = remnantPace{
 	first: 15 * time.Second, most: time.Minute, between: 5 * time.Second, answer: subject.RemainsWithin,
+	copies: 10 * time.Second,
 }
 
 const (
@@ -42,8 +45,8 @@ const (
 	logPatience = time.Hour
 	// storePatience is how long something may lie in a server's store that was erased.
 	storePatience = 10 * time.Minute
-	// copiesPatience is how long a machine may take to say how its server's copies are.
-	copiesPatience = 10 * time.Second
+	// inOneLook is how many erasures of a ledger one look is for: what one question holds.
+	inOneLook = remains.MaxNeedles / envelope.MaxSigners
 	// ownSought is for how long behind its erasure own content is looked for anew after
 	// a start: nobody is told that it is gone, so nothing says that it was found to be.
 	ownSought = 31 * 24 * time.Hour
@@ -61,6 +64,12 @@ type remnants struct {
 	store   map[string]time.Time // servers in whose store something lies, and since when
 	log     map[string]time.Time // in whose log
 	copies  map[string]string    // what the copies of each server lack; nil: nobody was asked yet
+}
+
+// ledgerOf is one party's ledger on a channel.
+type ledgerOf struct {
+	c      *channel
+	origin string
 }
 
 // sought is one erasure, and what is sought of it.
@@ -89,7 +98,6 @@ func (g *Gateway) mindRemnants(ctx context.Context) {
 			return
 		case <-time.After(pause):
 		}
-		g.askCopies(ctx)
 		if proved, all := g.proveRemnants(ctx, pace); proved > 0 || all == 0 {
 			pause = pace.first
 		} else {
@@ -98,23 +106,46 @@ func (g *Gateway) mindRemnants(ctx context.Context) {
 	}
 }
 
-// proveRemnants looks once for everything that is not proved, and says how much of it was
-// proved now, of how much.
+// proveRemnants looks once for what is not proved, and says how much of it was proved
+// now, of how much. Partners' content comes first: somebody waits for that receipt. It
+// asks nobody while a server's machine gives no answer at all: nothing would come of it.
 func (g *Gateway) proveRemnants(ctx context.Context, pace remnantPace) (proved, all int) {
+	var partners, own []ledgerOf
+	for _, c := range g.openChannels() {
+		for _, p := range c.partners() {
+			partners = append(partners, ledgerOf{c, p})
+		}
+		own = append(own, ledgerOf{c, g.self})
+	}
 	seen := looked{silent: map[string]string{}, store: map[string]bool{}, log: map[string]bool{}}
 	left := map[bool]int{} // own ones, and partners'
-	for _, c := range g.openChannels() {
-		for _, origin := range c.parties {
-			list := c.unproved(origin)
-			done := c.prove(ctx, origin, list, pace, &seen)
-			all, proved = all+len(list), proved+done
-			left[origin == g.self] += len(list) - done
+	answering := g.askCopies(ctx, pace, &seen)
+	for _, l := range slices.Concat(partners, own) {
+		list := l.c.unproved(l.origin)
+		done := 0
+		if len(list) > 0 && answering {
+			if done, answering = l.c.prove(ctx, l.origin, l.c.turn(l.origin, list), pace, &seen); !answering {
+				answering = g.askCopies(ctx, pace, &seen)
+			}
 		}
+		all, proved = all+len(list), proved+done
+		left[l.origin == g.self] += len(list) - done
 	}
 	if ctx.Err() == nil {
 		g.remnants.note(left[false], left[true], seen, g.o.Now())
 	}
 	return proved, all
+}
+
+// turn gives as many erasures of a ledger as one look is for, others each time: what is
+// not proved for long keeps nothing behind it waiting.
+func (c *channel) turn(origin string, list []inbox.Unproved) []inbox.Unproved {
+	if len(list) <= inOneLook {
+		return list
+	}
+	begin := c.turns[origin] % len(list)
+	c.turns[origin] = begin + inOneLook
+	return slices.Concat(list[begin:], list[:begin])[:inOneLook]
 }
 
 // unproved lists what is erased of a ledger and not known to be gone from every server.
@@ -131,34 +162,37 @@ func (c *channel) unproved(origin string) []inbox.Unproved {
 }
 
 // prove looks for some erasures, takes note of those of which no server holds anything in
-// two rounds in a row, and says how many these are.
-func (c *channel) prove(ctx context.Context, origin string, list []inbox.Unproved, pace remnantPace, seen *looked) (proved int) {
-	for batch := range batches(c.soughtOf(ctx, origin, list, seen)) {
-		gone := c.round(ctx, origin, batch, pace, seen)
+// two rounds in a row, and says how many these are, and whether every machine answered.
+func (c *channel) prove(
+	ctx context.Context, origin string, list []inbox.Unproved, pace remnantPace, seen *looked,
+) (proved int, answered bool) {
+	gone := c.soughtOf(ctx, origin, list, seen)
+	for i := range 2 {
+		if i > 0 && len(gone) > 0 {
+			select {
+			case <-ctx.Done():
+				return 0, true
+			case <-time.After(pace.between):
+			}
+		}
 		if len(gone) == 0 {
-			continue
+			return 0, true
 		}
-		select {
-		case <-ctx.Done():
-			return proved
-		case <-time.After(pace.between):
+		if gone, answered = c.round(ctx, origin, gone, pace, seen); !answered {
+			return 0, false
 		}
-		if gone = c.round(ctx, origin, gone, pace, seen); len(gone) == 0 {
-			continue
-		}
-		done := make([]inbox.Unproved, len(gone))
-		for i, s := range gone {
-			done[i] = s.item
-		}
-		proved += len(done)
-		if origin == c.g.self {
-			c.ownProved(done)
-			continue
-		}
+	}
+	done := make([]inbox.Unproved, len(gone))
+	for i, s := range gone {
+		done[i] = s.item
+	}
+	if origin == c.g.self {
+		c.ownProved(done)
+	} else if len(done) > 0 {
 		c.ear(origin).Proved(done, c.g.o.Now().UnixMicro())
 		c.wake()
 	}
-	return proved
+	return len(done), true
 }
 
 // ownGone has own content looked for that was erased at a time, microseconds since 1970
@@ -184,8 +218,8 @@ func (c *channel) ownProved(done []inbox.Unproved) {
 }
 
 // soughtOf gives what is sought of some erasures: the signatures of the statements, which
-// lay in one message with the content and are kept in the stubs. All of those that can be
-// read: which of them is the origin's does not matter then.
+// lay in one message with the content and are kept in the stubs. Only those by which the
+// statement counts: others may be anything, also what lies in every file.
 func (c *channel) soughtOf(ctx context.Context, origin string, list []inbox.Unproved, seen *looked) []sought {
 	var out []sought
 	for _, u := range list {
@@ -198,54 +232,60 @@ func (c *channel) soughtOf(ctx context.Context, origin string, list []inbox.Unpr
 			seen.silent[""] = err.Error()
 			return out
 		}
-		s := sought{item: u}
-		if p, whole := envelope.Peek(raw); ok && whole {
-			for _, sig := range p.Signatures {
-				if len(sig.GetSig()) == remains.NeedleSize {
-					s.needles = append(s.needles, sig.GetSig())
-				}
-			}
-		}
-		if len(s.needles) == 0 {
+		needles := c.needlesOf(raw)
+		if !ok || len(needles) == 0 {
 			seen.silent[""] = fmt.Sprintf("there is no stub of number %d of %s on %s by which its content could be sought",
 				u.Position.Seq, origin, c.id)
 			continue
 		}
-		out = append(out, s)
+		out = append(out, sought{u, needles})
 	}
 	return out
 }
 
-// batches gives as much at once as one question holds.
-func batches(list []sought) func(func([]sought) bool) {
-	return func(yield func([]sought) bool) {
-		begin, n := 0, 0
-		for i, s := range list {
-			if n+len(s.needles) > remains.MaxNeedles {
-				if !yield(list[begin:i]) {
-					return
-				}
-				begin, n = i, 0
-			}
-			n += len(s.needles)
-		}
-		if begin < len(list) {
-			yield(list[begin:])
-		}
+// needlesOf gives the signatures by which a statement counts.
+func (c *channel) needlesOf(raw []byte) (out [][]byte) {
+	p, ok := envelope.Peek(raw)
+	if !ok || len(p.Said.GetCard()) != len([32]byte{}) {
+		return nil
 	}
+	by, ok := c.g.o.Register.View().CardByDigest([32]byte(p.Said.GetCard()))
+	if !ok {
+		return nil
+	}
+	sigs, err := p.Signed(by.StatementKey)
+	if err != nil {
+		return nil
+	}
+	for _, sig := range sigs {
+		out = append(out, sig.GetSig())
+	}
+	return out
 }
 
-// round asks every server's machine once, and gives what none of them holds.
-func (c *channel) round(ctx context.Context, origin string, list []sought, pace remnantPace, seen *looked) []sought {
-	g := c.g
-	q := &remains.Question{Stream: c.log(origin).Name()}
+// round asks every server's machine once, and gives what none of them holds, and whether
+// all have answered.
+func (c *channel) round(
+	ctx context.Context, origin string, list []sought, pace remnantPace, seen *looked,
+) (gone []sought, answered bool) {
+	g, log := c.g, c.log(origin)
+	q := &remains.Question{Stream: log.Name()}
 	for _, s := range list {
 		q.Needles = append(q.Needles, s.needles...)
 	}
 	servers := g.o.Config.Cluster.Servers
 	if len(servers) == 0 {
 		seen.silent[""] = "cluster.servers of node.yaml names no server that could be asked"
-		return nil
+		return nil, true
+	}
+	holders, err := log.Servers(ctx)
+	if err != nil {
+		seen.silent[""] = err.Error()
+		return nil, true
+	}
+	whole := true
+	for _, name := range strangers(holders, servers) {
+		seen.silent[name], whole = "it has a copy of the stream "+log.Name()+", and cluster.servers of node.yaml does not name it", false
 	}
 	answers, failed := make([]*remains.Answer, len(servers)), make([]error, len(servers))
 	var asked sync.WaitGroup
@@ -253,11 +293,11 @@ func (c *channel) round(ctx context.Context, origin string, list []sought, pace 
 		asked.Go(func() { answers[i], failed[i] = g.askServer(ctx, s.Name, q, pace.answer) })
 	}
 	asked.Wait()
-	whole := true
+	answered = true
 	for i, s := range servers {
 		switch a := answers[i]; {
 		case failed[i] != nil:
-			seen.silent[s.Name], whole = failed[i].Error(), false
+			seen.silent[s.Name], answered = failed[i].Error(), false
 		case a.Unknown != "":
 			seen.silent[s.Name], whole = a.Unknown, false
 		default:
@@ -265,10 +305,9 @@ func (c *channel) round(ctx context.Context, origin string, list []sought, pace 
 			seen.log[s.Name] = seen.log[s.Name] || len(a.Log) > 0
 		}
 	}
-	if !whole {
-		return nil
+	if !whole || !answered {
+		return nil, answered
 	}
-	var gone []sought
 	at := 0
 	for _, s := range list {
 		everywhere := true
@@ -281,17 +320,37 @@ func (c *channel) round(ctx context.Context, origin string, list []sought, pace 
 			gone = append(gone, s)
 		}
 	}
-	return gone
+	return gone, true
 }
 
-// askCopies asks every server's machine whether its copies are whole.
-func (g *Gateway) askCopies(ctx context.Context) {
-	copies := map[string]string{}
-	for _, s := range g.o.Config.Cluster.Servers {
-		if a, err := g.askServer(ctx, s.Name, &remains.Question{Copies: true}, copiesPatience); err != nil {
-			copies[s.Name] = err.Error()
+// strangers gives those who hold a copy and are none of the servers that are asked.
+func strangers(holders []string, servers []node.ServerConfig) (out []string) {
+	for _, name := range holders {
+		if !slices.ContainsFunc(servers, func(s node.ServerConfig) bool { return s.Name == name }) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// askCopies asks every server's machine whether its copies are whole, and reports whether
+// all have answered.
+func (g *Gateway) askCopies(ctx context.Context, pace remnantPace, seen *looked) bool {
+	servers := g.o.Config.Cluster.Servers
+	answers, failed := make([]*remains.Answer, len(servers)), make([]error, len(servers))
+	var asked sync.WaitGroup
+	for i, s := range servers {
+		asked.Go(func() {
+			answers[i], failed[i] = g.askServer(ctx, s.Name, &remains.Question{Copies: true}, pace.copies)
+		})
+	}
+	asked.Wait()
+	copies, all := map[string]string{}, true
+	for i, s := range servers {
+		if failed[i] != nil {
+			copies[s.Name], seen.silent[s.Name], all = failed[i].Error(), failed[i].Error(), false
 		} else {
-			copies[s.Name] = a.Copies
+			copies[s.Name] = answers[i].Copies
 		}
 	}
 	if ctx.Err() == nil {
@@ -299,6 +358,7 @@ func (g *Gateway) askCopies(ctx context.Context) {
 		defer g.remnants.mu.Unlock()
 		g.remnants.copies = copies
 	}
+	return all
 }
 
 // copyChecks are how the copies of each server are.

@@ -10,7 +10,10 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
+	"karaula/gateway/inbox"
 	"karaula/internal/border"
 	"karaula/internal/checkup"
 	"karaula/internal/envelope"
@@ -30,21 +33,33 @@ type machines struct {
 	rounds map[string]int
 	copies map[string]string // what the copies of a server lack
 	asked  []*remains.Question
+	mute   map[string]bool // servers that do not even say how their copies are
+	over   bool
 }
 
 func newMachines(t *testing.T, h *house) *machines {
 	t.Helper()
 	nc, err := h.broker.Dial()
 	must(t, err)
-	t.Cleanup(nc.Close)
-	m := &machines{h: h, nc: nc, says: map[string]func(*remains.Question) *remains.Answer{}, rounds: map[string]int{}, copies: map[string]string{}}
+	m := &machines{
+		h: h, nc: nc, says: map[string]func(*remains.Question) *remains.Answer{}, rounds: map[string]int{},
+		copies: map[string]string{}, mute: map[string]bool{},
+	}
+	t.Cleanup(func() { // the gateway may still ask
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.over = true
+		nc.Close()
+	})
 	h.config = func(c *node.Config) {
 		c.Replicas, c.Cluster.Servers = 3, nil
 		for i := range 3 {
 			c.Cluster.Servers = append(c.Cluster.Servers, node.ServerConfig{Name: fmt.Sprintf("al.%d", i+1)})
 		}
 	}
-	h.pace = remnantPace{first: time.Millisecond, most: 10 * time.Millisecond, between: time.Millisecond, answer: 20 * time.Second}
+	h.pace = remnantPace{
+		first: time.Millisecond, most: 10 * time.Millisecond, between: time.Millisecond, answer: 20 * time.Second, copies: 20 * time.Second,
+	}
 	for i := range 3 {
 		m.set(i+1, nothingLeft)
 	}
@@ -76,7 +91,13 @@ func (m *machines) set(number int, says func(*remains.Question) *remains.Answer)
 		q, err := remains.ParseQuestion(msg.Data)
 		m.mu.Lock()
 		defer m.mu.Unlock()
+		if m.over {
+			return
+		}
 		if err == nil && q.Copies {
+			if m.mute[name] {
+				return
+			}
 			raw, err := (&remains.Answer{Server: name, Copies: m.copies[name]}).Bytes()
 			if err == nil {
 				err = msg.Respond(raw)
@@ -283,6 +304,122 @@ func TestWhatIsFoundAgainIsProvedAgain(t *testing.T) {
 		t.Error("what was found again counts as proved")
 	}
 	m.unsaid(at.Seq, "it was found again")
+}
+
+// Only signatures by which a statement counts are sought: beside them a stub may have
+// kept some that are none, and whose bytes lie in every file.
+func TestOnlySignaturesThatCountAreSought(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.start()
+	raw, _, _ := meSays(h.w.Voice("me", h.text, channelID))
+	p, ok := envelope.Peek(raw)
+	if !ok {
+		t.Fatal("not an envelope")
+	}
+	valid := p.Signatures[0]
+	with := func(sigs ...*karaulav1.Signature) []byte {
+		out := protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), p.Statement)
+		for _, sig := range sigs {
+			b, err := proto.Marshal(sig)
+			must(t, err)
+			out = protowire.AppendBytes(protowire.AppendTag(out, 2, protowire.BytesType), b)
+		}
+		return out
+	}
+	junk := &karaulav1.Signature{Alg: valid.GetAlg(), KeyId: valid.GetKeyId(), Sig: make([]byte, remains.NeedleSize)}
+	c := h.gateway.channel(channelID)
+	for what, stub := range map[string][]byte{
+		"as it was": with(valid), "junk before it": with(junk, valid), "junk behind it": with(valid, junk, junk),
+	} {
+		if got := c.needlesOf(stub); len(got) != 1 || !bytes.Equal(got[0], valid.GetSig()) {
+			t.Errorf("%s: %d are sought", what, len(got))
+		}
+	}
+	for what, stub := range map[string][]byte{"junk alone": with(junk), "nothing": nil, "no statement": {1, 2, 3}} {
+		if got := c.needlesOf(stub); len(got) > 0 {
+			t.Errorf("%s: %d are sought", what, len(got))
+		}
+	}
+}
+
+// More than one question holds is looked for in turns, so what stays keeps nothing that
+// stands behind it waiting.
+func TestWhatStaysHoldsUpNothingBehindIt(t *testing.T) {
+	t.Parallel()
+	c := &channel{turns: map[string]int{}}
+	list := make([]inbox.Unproved, 2*inOneLook+7)
+	for i := range list {
+		list[i].Position.Seq = uint64(i)
+	}
+	if got := c.turn("me", list[:inOneLook]); len(got) != inOneLook {
+		t.Errorf("%d of %d in one look", len(got), inOneLook)
+	}
+	looked := map[uint64]bool{}
+	for range 3 {
+		turn := c.turn("me", list)
+		if len(turn) != inOneLook {
+			t.Fatalf("%d in one look", len(turn))
+		}
+		for _, u := range turn {
+			looked[u.Position.Seq] = true
+		}
+	}
+	if len(looked) != len(list) {
+		t.Errorf("%d of %d were looked for in three turns", len(looked), len(list))
+	}
+	for range 100 { // also while the list becomes shorter
+		list = list[:max(len(list)-97, 1)]
+		if got := c.turn("me", list); len(got) != min(len(list), inOneLook) {
+			t.Fatalf("%d of %d", len(got), len(list))
+		}
+	}
+}
+
+// Nobody is asked to search while one server's machine gives no answer at all, and what
+// waits is still shown, with the name of that server.
+func TestASilentMachineHasNobodySearch(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	m := newMachines(t, h)
+	m.mu.Lock()
+	m.mute["al.2"] = true
+	m.mu.Unlock()
+	h.pace.copies = 20 * time.Millisecond
+	h.start()
+	me := h.w.Voice("me", h.text, channelID)
+	raw, at, leaf := meSays(me)
+	h.deliver(raw)
+	h.deliver(order(me, at, leaf))
+	h.until("what doctor says of it", func() bool {
+		text := m.text()
+		return strings.HasPrefix(text, "warn not told to partners: 1 erasures") && strings.Contains(text, "server al.2: its machine does not answer")
+	})
+	m.unsaid(at.Seq, "a machine is silent")
+	m.mu.Lock()
+	searched := len(m.asked)
+	m.mute["al.2"] = false
+	m.mu.Unlock()
+	if searched > 0 {
+		t.Errorf("%d searches for nothing", searched)
+	}
+	h.until("the receipt", func() bool { return h.told(at.Seq) == 1 })
+}
+
+// A server that has a copy and is not among those that are asked is named.
+func TestStrangers(t *testing.T) {
+	t.Parallel()
+	servers := []node.ServerConfig{{Name: "al.1"}, {Name: "al.2"}, {Name: "al.3"}}
+	for want, holders := range map[string][]string{
+		"": {"al.3", "al.1"}, "al.4": {"al.1", "al.2", "al.4"}, "al.4 al.5": {"al.4", "al.5", "al.1"},
+	} {
+		if got := strings.Join(strangers(holders, servers), " "); got != want {
+			t.Errorf("%v: %q, want %q", holders, got, want)
+		}
+	}
+	if strangers(nil, servers) != nil {
+		t.Error("nobody has a copy")
+	}
 }
 
 // Own content is looked for, too, in the stream where it lay, and again after a start.

@@ -7,11 +7,14 @@
 package seek
 
 import (
+	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 )
@@ -31,8 +34,7 @@ const (
 
 // Search is what is sought.
 type Search struct {
-	filter [1 << filterBits / 8]byte // by the hash of the first four bytes
-	pieces map[[Piece]byte][]int
+	pieces map[[Piece]byte][]int // the needles that have a piece, each once
 	buf    []byte
 }
 
@@ -46,26 +48,76 @@ func New(needles [][]byte) (*Search, error) {
 			return nil, fmt.Errorf("needle %d has %d bytes, fewer than %d", i, len(n), Piece)
 		}
 		for ; len(n) >= Piece; n = n[Piece:] {
-			h := hash(n)
-			s.filter[h/8] |= 1 << (h % 8)
-			s.pieces[[Piece]byte(n)] = append(s.pieces[[Piece]byte(n)], i)
+			of := s.pieces[[Piece]byte(n)]
+			if len(of) == 0 || of[len(of)-1] != i {
+				s.pieces[[Piece]byte(n)] = append(of, i)
+			}
 		}
 	}
 	return s, nil
 }
 
-// hash gives the place of four bytes in the filter.
-func hash(b []byte) uint32 {
-	return binary.LittleEndian.Uint32(b) * 0x9e3779b1 >> (32 - filterBits)
+// hunt is the search of one folder. Others may have chosen both what is sought and what
+// lies in the files, so a piece that was found costs nothing more, and what passes the
+// filter cannot be foreseen.
+type hunt struct {
+	left     map[[Piece]byte][]int // what was not found yet
+	filter   [1 << filterBits / 8]byte
+	xor, odd uint64       // of the hash
+	found    map[int]bool // by number of a needle
+}
+
+func (s *Search) hunt(found map[int]bool) *hunt {
+	var seed [16]byte
+	_, _ = rand.Read(seed[:]) // never fails (crypto/rand)
+	h := &hunt{
+		left: maps.Clone(s.pieces), found: found,
+		xor: binary.LittleEndian.Uint64(seed[:]), odd: binary.LittleEndian.Uint64(seed[8:]) | 1,
+	}
+	h.fill()
+	return h
+}
+
+// fill makes the filter for what is left.
+func (h *hunt) fill() {
+	clear(h.filter[:])
+	for p := range h.left {
+		at := h.hash(p[:])
+		h.filter[at/8] |= 1 << (at % 8)
+	}
+}
+
+// hash gives the place of a piece in the filter, by its first eight bytes.
+func (h *hunt) hash(b []byte) uint64 {
+	return (binary.LittleEndian.Uint64(b) ^ h.xor) * h.odd >> (64 - filterBits)
+}
+
+// look finds the needles of which a piece is in some bytes.
+func (h *hunt) look(b []byte) {
+	for i := 0; i+Piece <= len(b); i++ {
+		at := h.hash(b[i:])
+		if h.filter[at/8]&(1<<(at%8)) == 0 {
+			continue
+		}
+		of, here := h.left[[Piece]byte(b[i:])]
+		if !here {
+			continue
+		}
+		for _, n := range of {
+			h.found[n] = true
+		}
+		delete(h.left, [Piece]byte(b[i:]))
+		h.fill()
+	}
 }
 
 // Folder adds to found the needles that lie in any file below a folder. Files may come
 // and go meanwhile, as they do below a running server; what came is searched, too. An
-// error means that nothing is known of what is not found.
-func (s *Search) Folder(dir string, found map[int]bool) error {
-	seen := map[string]bool{}
+// error, also that ctx has ended, means that nothing is known of what is not found.
+func (s *Search) Folder(ctx context.Context, dir string, found map[int]bool) error {
+	h, seen := s.hunt(found), map[string]bool{}
 	for range listings {
-		news, err := s.list(dir, seen, found)
+		news, err := s.list(ctx, dir, seen, h)
 		if err != nil || !news {
 			return err
 		}
@@ -75,20 +127,22 @@ func (s *Search) Folder(dir string, found map[int]bool) error {
 
 // list searches the files below a folder that were not seen before, and reports whether
 // there were any.
-func (s *Search) list(dir string, seen map[string]bool, found map[int]bool) (news bool, err error) {
+func (s *Search) list(ctx context.Context, dir string, seen map[string]bool, h *hunt) (news bool, err error) {
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case path != dir && errors.Is(err, fs.ErrNotExist):
 			return nil
 		case err != nil:
 			return err
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
 		case d.IsDir() || seen[path]:
 			return nil
 		case !d.Type().IsRegular():
 			return fmt.Errorf("%s is neither a file nor a folder", path)
 		}
 		seen[path], news = true, true
-		if err := s.file(path, found); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := s.file(ctx, path, h); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		return nil
@@ -96,26 +150,29 @@ func (s *Search) list(dir string, seen map[string]bool, found map[int]bool) (new
 	return news, err
 }
 
-// file adds to found the needles that lie in a file.
-func (s *Search) file(path string, found map[int]bool) (err error) {
+// file searches a file.
+func (s *Search) file(ctx context.Context, path string, h *hunt) (err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if err := s.read(f, found); err != nil {
+	if err := s.read(ctx, f, h); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
 }
 
-// read adds to found the needles of which a piece is in what r gives to its end.
-func (s *Search) read(r io.Reader, found map[int]bool) error {
+// read searches what r gives to its end.
+func (s *Search) read(ctx context.Context, r io.Reader, h *hunt) error {
 	kept := 0 // bytes from the window before, in which a piece may begin
 	for {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		n, err := io.ReadFull(r, s.buf[kept:])
 		have := s.buf[:kept+n]
-		s.look(have, found)
+		h.look(have)
 		if err != nil {
 			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 				return nil
@@ -123,18 +180,5 @@ func (s *Search) read(r io.Reader, found map[int]bool) error {
 			return err
 		}
 		kept = copy(s.buf, have[len(have)-(Piece-1):])
-	}
-}
-
-// look adds to found the needles of which a piece is in some bytes.
-func (s *Search) look(b []byte, found map[int]bool) {
-	for i := 0; i+Piece <= len(b); i++ {
-		h := hash(b[i:])
-		if s.filter[h/8]&(1<<(h%8)) == 0 {
-			continue
-		}
-		for _, n := range s.pieces[[Piece]byte(b[i:])] {
-			found[n] = true
-		}
 	}
 }

@@ -2,7 +2,9 @@ package seek
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
+	"errors"
 	"io"
 	"maps"
 	"os"
@@ -37,7 +39,7 @@ func in(t *testing.T, dir string, needles ...[]byte) []int {
 	s, err := New(needles)
 	must(t, err)
 	found := map[int]bool{}
-	must(t, s.Folder(dir, found))
+	must(t, s.Folder(t.Context(), dir, found))
 	return slices.Sorted(maps.Keys(found))
 }
 
@@ -49,7 +51,7 @@ func TestFoundAtEveryPlace(t *testing.T) {
 	must(t, err)
 	file := random(2*window + 1000)
 	places := []int{0, 1, len(file) - 64}
-	for d := -70; d <= 70; d++ {
+	for d := -66; d <= 18; d++ {
 		places = append(places, window+d, 2*window-(Piece-1)+d)
 	}
 	for _, at := range places {
@@ -57,14 +59,14 @@ func TestFoundAtEveryPlace(t *testing.T) {
 		copy(b[at:], needle)
 		for name, r := range map[string]io.Reader{"whole": bytes.NewReader(b), "in halves": iotest.HalfReader(bytes.NewReader(b))} {
 			found := map[int]bool{}
-			must(t, s.read(r, found))
+			must(t, s.read(t.Context(), r, s.hunt(found)))
 			if !found[1] || found[0] {
 				t.Fatalf("at %d, %s: found %v", at, name, found)
 			}
 		}
 	}
 	found := map[int]bool{}
-	must(t, s.read(bytes.NewReader(file), found))
+	must(t, s.read(t.Context(), bytes.NewReader(file), s.hunt(found)))
 	if len(found) > 0 {
 		t.Errorf("found %v where nothing is", found)
 	}
@@ -81,7 +83,7 @@ func TestOnePieceIsEnough(t *testing.T) {
 			s, err := New([][]byte{needle})
 			must(t, err)
 			found := map[int]bool{}
-			must(t, s.read(bytes.NewReader(file), found))
+			must(t, s.read(t.Context(), bytes.NewReader(file), s.hunt(found)))
 			if !found[0] {
 				t.Fatalf("piece %d at %d is not found", i/Piece, window+d)
 			}
@@ -115,7 +117,7 @@ func TestWhatCannotBeReadIsNotAbsent(t *testing.T) {
 	must(t, err)
 	fails := func(what, dir string) {
 		t.Helper()
-		if err := s.Folder(dir, map[int]bool{}); err == nil {
+		if err := s.Folder(t.Context(), dir, map[int]bool{}); err == nil {
 			t.Errorf("%s: nothing is wrong", what)
 		}
 	}
@@ -130,11 +132,65 @@ func TestWhatCannotBeReadIsNotAbsent(t *testing.T) {
 		must(t, os.Chmod(filepath.Join(locked, "1.blk"), 0))
 		fails("a file without rights", locked)
 	}
-	if err := s.read(io.MultiReader(bytes.NewReader(random(100)), iotest.ErrReader(io.ErrClosedPipe)), map[int]bool{}); err == nil {
+	disk := io.MultiReader(bytes.NewReader(random(100)), iotest.ErrReader(io.ErrClosedPipe))
+	if err := s.read(t.Context(), disk, s.hunt(map[int]bool{})); err == nil {
 		t.Error("a disk that fails: nothing is wrong")
 	}
 	if _, err := New([][]byte{random(Piece - 1)}); err == nil {
 		t.Error("a needle too short to be sought is taken")
+	}
+}
+
+// Whoever may choose what is sought and what lies there cannot have one place looked at
+// more than once: what is found is not sought any more, by any of the needles that have it.
+func TestWhatIsFoundIsNotSoughtAnyMore(t *testing.T) {
+	t.Parallel()
+	zero := make([]byte, 64)
+	needles := [][]byte{zero, zero, slices.Concat(zero[:Piece], random(48)), random(64)}
+	s, err := New(needles)
+	must(t, err)
+	if of := s.pieces[[Piece]byte(zero)]; !slices.Equal(of, []int{0, 1, 2}) {
+		t.Errorf("a piece that is in three needles, four times in two of them, is listed for %v", of)
+	}
+	found := map[int]bool{}
+	h := s.hunt(found)
+	must(t, s.read(t.Context(), bytes.NewReader(make([]byte, 3*window)), h))
+	if got := slices.Sorted(maps.Keys(found)); !slices.Equal(got, []int{0, 1, 2}) {
+		t.Errorf("found %v", got)
+	}
+	if len(h.left) != 7 || len(s.pieces) != 8 {
+		t.Errorf("%d pieces are left of %d", len(h.left), len(s.pieces))
+	}
+	must(t, s.read(t.Context(), bytes.NewReader(needles[3]), h))
+	if !found[3] {
+		t.Error("another one is not found behind it")
+	}
+	same := 0
+	for range 10 {
+		if s.hunt(found).hash(zero) == h.hash(zero) {
+			same++
+		}
+	}
+	if same == 10 {
+		t.Error("searches have one hash: what passes the filter can be foreseen")
+	}
+}
+
+// What was not searched to its end because the time was over is not known.
+func TestAnEndOfTimeIsNotAbsence(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "1.blk"), random(100))
+	s, err := New([][]byte{random(64)})
+	must(t, err)
+	over := errors.New("the time is over (invented)")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(over)
+	if err := s.Folder(ctx, dir, map[int]bool{}); !errors.Is(err, over) {
+		t.Error(err)
+	}
+	if err := s.read(ctx, bytes.NewReader(random(100)), s.hunt(map[int]bool{})); !errors.Is(err, over) {
+		t.Error(err)
 	}
 }
 
@@ -156,23 +212,31 @@ func FuzzRead(f *testing.F) {
 			want = want || bytes.Contains(file, n[:Piece])
 		}
 		found := map[int]bool{}
-		must(t, s.read(bytes.NewReader(file), found))
+		must(t, s.read(t.Context(), bytes.NewReader(file), s.hunt(found)))
 		if found[0] != want {
 			t.Fatalf("found %v, want %v", found[0], want)
 		}
 	})
 }
 
+// BenchmarkRead searches random bytes, and the worst that somebody could choose: bytes
+// that hold a piece of every needle everywhere.
 func BenchmarkRead(b *testing.B) {
-	needles := make([][]byte, 2000)
-	for i := range needles {
-		needles[i] = random(64)
-	}
-	s, err := New(needles)
-	must(b, err)
-	file := random(8 << 20)
-	b.SetBytes(int64(len(file)))
-	for b.Loop() {
-		must(b, s.read(bytes.NewReader(file), map[int]bool{}))
+	for what, fill := range map[string]func(int) []byte{
+		"random": random, "chosen": func(n int) []byte { return make([]byte, n) },
+	} {
+		b.Run(what, func(b *testing.B) {
+			needles := make([][]byte, 2000)
+			for i := range needles {
+				needles[i] = slices.Concat(fill(Piece), random(48))
+			}
+			s, err := New(needles)
+			must(b, err)
+			file := fill(8 << 20)
+			b.SetBytes(int64(len(file)))
+			for b.Loop() {
+				must(b, s.read(b.Context(), bytes.NewReader(file), s.hunt(map[int]bool{})))
+			}
+		})
 	}
 }

@@ -22,8 +22,8 @@ func (b *Inbox) Erased(place border.Position, at int64) {
 	b.docket.erased(place, b.doneAt(at))
 }
 
-// ErasedAgain is told that a copy of what was erased was found and is erased, too: what
-// was proved before and is not told yet is to be proved again.
+// ErasedAgain is told that a copy of what was erased was found, or that it is erased,
+// too: what was proved before and is not told yet is to be proved again.
 func (b *Inbox) ErasedAgain(place border.Position) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -48,13 +48,15 @@ type Unproved struct {
 	entry    *karaulav1.Erasure
 }
 
-// Unproved gives all of them, in the order of their epochs.
+// Unproved gives all of them, in the order of their epochs. What was proved at a time
+// that is still to come, by a clock that was wrong, is to be proved anew.
 func (b *Inbox) Unproved() (out []Unproved) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	now := b.cfg.Now().UnixMicro()
 	add := func(epoch uint64, t *telling) {
 		for _, e := range t.erasures {
-			if e.GetDoneAt() == 0 {
+			if b.cfg.Cluster && (e.GetDoneAt() == 0 || e.GetDoneAt() > now) {
 				out = append(out, Unproved{border.Position{Epoch: epoch, Seq: e.GetSeq()}, e})
 			}
 		}

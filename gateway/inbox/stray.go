@@ -55,6 +55,7 @@ func (b *Inbox) claim(p *border.Placement) {
 
 func (b *Inbox) copied(at border.Position, leaf [32]byte, streamSeq uint64) {
 	b.cfg.Stored.Put(streamSeq)
+	b.ErasedAgain(at)
 	if b.cfg.OnCopy != nil {
 		b.cfg.OnCopy(at, leaf, streamSeq)
 	}

@@ -50,6 +50,20 @@ func (l *Log) Size(ctx context.Context) (msgs, bytes uint64, err error) {
 	return info.State.Msgs, info.State.Bytes, nil
 }
 
+// Servers gives the names of the servers of a cluster that have a copy of the stream, its
+// leader first; none where the broker is alone.
+func (l *Log) Servers(ctx context.Context) ([]string, error) {
+	info, err := l.info(ctx)
+	if err != nil || info.Cluster == nil || info.Cluster.Name == "" {
+		return nil, err
+	}
+	names := []string{info.Cluster.Leader}
+	for _, r := range info.Cluster.Replicas {
+		names = append(names, r.Name)
+	}
+	return names, nil
+}
+
 // Full gives the bytes stored and the bytes that the stream may hold.
 func (l *Log) Full(ctx context.Context) (bytes, most uint64, err error) {
 	info, err := l.info(ctx)

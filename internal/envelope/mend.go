@@ -42,7 +42,7 @@ func (p *Peeked) Mend(key KeyFunc) (*Parsed, error) {
 	if err != nil {
 		return nil, err
 	}
-	sigs, err := p.signed(key)
+	sigs, err := p.Signed(key)
 	if err != nil {
 		return nil, err
 	}

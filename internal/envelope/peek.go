@@ -86,12 +86,13 @@ func (p *Peeked) Verify(key KeyFunc) error {
 // wrong with it. A statement from which a signature was taken away is not,
 // because the whole one may still come. Errors are of type [*Refusal].
 func (p *Peeked) VerifySigners(key KeyFunc) error {
-	_, err := p.signed(key)
+	_, err := p.Signed(key)
 	return err
 }
 
-// signed gives one valid signature of each announced signer, in their order.
-func (p *Peeked) signed(key KeyFunc) ([]*karaulav1.Signature, error) {
+// Signed gives one valid signature of each announced signer, in their order; errors
+// as [Peeked.VerifySigners].
+func (p *Peeked) Signed(key KeyFunc) ([]*karaulav1.Signature, error) {
 	signers := p.Said.GetSigners()
 	if len(signers) < 1 || len(signers) > MaxSigners {
 		return nil, malformed("%d signers can be read, 1 to %d are admitted", len(signers), MaxSigners)
