@@ -22,7 +22,7 @@ const (
 
 // damagedCopy is what is logged of a server whose own copy holds less than the others.
 const damagedCopy = "the server's store is damaged, and NATS does not mend it: copies of streams hold fewer messages than those of " +
-	"the other servers; stop no other one; stop this one, empty broker/jetstream in its folder, and start it"
+	"the other servers; stop no other one; stop this one, empty broker/jetstream in its folder, remove broker/store-held beside it, and start it"
 
 // held is what a server's own copy of a stream holds.
 type held struct{ last, msgs uint64 }

@@ -5,8 +5,11 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -15,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 
+	"karaula/internal/durable"
 	"karaula/internal/keyring"
 	"karaula/internal/problem"
 	"karaula/internal/subject"
@@ -29,6 +33,7 @@ type RemoteOptions struct {
 	URL  string        // of its listener, "tls://10.1.0.1:4222"
 	Name string        // its server_name
 	Ops  nkeys.KeyPair // user of role ops, in which it is told to reload
+	Held string        // name of a file that is made when the server has caught up and holds streams
 }
 
 // remote is such a server. It outlives the agent, and the agent it.
@@ -192,7 +197,7 @@ const healthEvery = time.Second
 func (r *remote) watch(ctx context.Context) {
 	tick := time.NewTicker(healthEvery)
 	defer tick.Stop()
-	last := ""
+	last, held := "", false
 	var c comparison
 	for {
 		select {
@@ -201,7 +206,7 @@ func (r *remote) watch(ctx context.Context) {
 		case <-tick.C:
 		}
 		lack, damaged := r.lacks(), false
-		if lack != whole {
+		if held = lack == whole && (held || r.hold()); lack != whole {
 			c = comparison{}
 		} else if streams, sure := c.next(r.copies); !sure {
 			continue
@@ -227,6 +232,27 @@ func (r *remote) watch(ctx context.Context) {
 
 // notCaughtUp is what is said of a server whose copies are not current.
 const notCaughtUp = "the server has not caught up; stop no other one"
+
+// heldText is what stands in the file that says that a server has held streams.
+const heldText = "The server of this machine has held streams. karaula broker sweep does not let it start with an empty store\n" +
+	"while this file is there: see docs/operating.md, \"Three servers\".\n"
+
+// hold makes the file that says that the server has held streams, if it has any, and
+// reports whether the file is there.
+func (r *remote) hold() bool {
+	info, err := r.streamsOf(r.o.Name)
+	if err != nil || !slices.ContainsFunc(info.AccountDetails, func(a *natsserver.AccountDetail) bool { return len(a.Streams) > 0 }) {
+		return false
+	}
+	if _, err = os.Stat(r.o.Held); errors.Is(err, fs.ErrNotExist) {
+		err = durable.Replace(r.o.Held, []byte(heldText), 0o600)
+	}
+	if err != nil {
+		r.log.Warn("it could not be noted that the server has held streams; an empty store would not be noticed when it starts",
+			"server", r.o.Name, "why", err.Error())
+	}
+	return err == nil
+}
 
 // note remembers how the copies are, for who asks.
 func (r *remote) note(lack string, damaged bool) {

@@ -39,6 +39,12 @@ var (
 	leftover  = regexp.MustCompile(`^[0-9]{1,10}\.(blk\.tmp|new)$`)
 )
 
+// Empty reports whether a store has no stream.
+func Empty(dir string) (bool, error) {
+	streams, err := filepath.Glob(filepath.Join(dir, "jetstream", "*", "streams", "*"))
+	return len(streams) == 0, err
+}
+
 // Store sweeps the store of a nats-server, its configuration's store_dir, of which a
 // part may be missing. A block that cannot be read is left as it is and stands in the
 // report. An error means that something that should have been overwritten or removed

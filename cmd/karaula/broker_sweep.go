@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"net"
+	"os"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -48,7 +49,11 @@ one that was away when it was erased, and was told of it later. This overwrites 
 Nothing else is changed; what cannot be read is named and left.
 
 While the server runs nothing is done. A broker that runs within karaula needs no
-such command: it does this by itself whenever it starts.`,
+such command: it does this by itself whenever it starts.
+
+A server that has held streams and whose store is empty now must not start: its disk may
+not be mounted, and two empty servers of three empty the third one. This fails then, with
+exit code 8. Whoever has emptied the store has to remove broker/store-held, too.`,
 		Example: "  karaula broker sweep --dir al && nats-server -c al/broker/nats.conf",
 		Args:    positional(),
 	}
@@ -71,7 +76,11 @@ func (a *app) sweep(dir string) error {
 			return err
 		}
 	}
-	r, err := sweep.Store(node.Layout{Dir: dir}.Store())
+	l := node.Layout{Dir: dir}
+	if err := stillThere(l); err != nil {
+		return err
+	}
+	r, err := sweep.Store(l.Store())
 	if err != nil {
 		return err
 	}
@@ -83,6 +92,21 @@ func (a *app) sweep(dir string) error {
 		out.Unread = append(out.Unread, unread(u))
 	}
 	return a.show(out)
+}
+
+// stillThere fails if the store holds nothing though it did: two of three servers that
+// start so are a majority, and empty the third one (nats-server 2.15.2).
+func stillThere(l node.Layout) error {
+	if _, err := os.Stat(l.StoreHeld()); err != nil {
+		return nil //nolint:nilerr // it never held any, or who emptied it has removed the file
+	}
+	if empty, err := sweep.Empty(l.Store()); err != nil || !empty {
+		return err
+	}
+	return problem.New(problem.Conflict, "%s is empty, and was not before; the server must not start: "+
+		"two servers that start empty would empty the third one, too", l.Store()).
+		WithHint("mount its disk; or, if it is to copy everything from the others, see that both run (karaula doctor), "+
+			"remove %s, and start again", l.StoreHeld())
 }
 
 // unused fails if something listens at an address, which is the server, or will be

@@ -104,6 +104,10 @@ func (l Layout) TLSKey() string { return l.in("broker", "tls.key") }
 // Store is the folder of JetStream.
 func (l Layout) Store() string { return l.in("broker", "jetstream") }
 
+// StoreHeld is there when the server beside a cluster's agent has held streams: from then
+// on it must not be started with an empty store unasked.
+func (l Layout) StoreHeld() string { return l.in("broker", "store-held") }
+
 // Socket is the Unix socket on which the node answers its officers.
 func (l Layout) Socket() string { return l.in("api.sock") }
 

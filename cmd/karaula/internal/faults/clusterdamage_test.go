@@ -16,6 +16,8 @@ import (
 	"time"
 
 	natsserver "github.com/nats-io/nats-server/v2/server"
+
+	"karaula/internal/node"
 )
 
 // What became of a damaged copy of a cluster's streams.
@@ -64,7 +66,8 @@ func down(t *testing.T, n *Node, rng *rand.Rand) {
 	must(t, n.StopParts(Server))
 }
 
-// renew removes a server's store, has NATS copy it, and waits until that is done.
+// renew removes a server's store, has NATS copy it, and waits until that is done. The
+// server does not start before the file that speaks against it is removed, too.
 func renew(t *testing.T, w *World, n *Node) {
 	t.Helper()
 	if p := n.take(Server); p != nil {
@@ -72,6 +75,10 @@ func renew(t *testing.T, w *World, n *Node) {
 		<-p.done
 	}
 	must(t, os.RemoveAll(store(n)))
+	if err := w.Cluster.Serve(patient(t), n); err == nil || !strings.Contains(err.Error(), "is empty, and was not before") {
+		t.Fatalf("a server starts with a store that is empty and was not: %v", err)
+	}
+	must(t, os.Remove(node.Layout{Dir: n.Dir}.StoreHeld()))
 	must(t, w.Cluster.Serve(patient(t), n))
 	must(t, w.Cluster.Whole(patient(t)))
 	must(t, Until(patient(t), func() string { return w.Cluster.lacks(n) }))

@@ -222,7 +222,7 @@ func (n *Node) startBroker(ctx context.Context) error {
 		Now:    time.Now,
 	}
 	if c := &n.Config.Cluster; c.On() {
-		o.Remote = &broker.RemoteOptions{URL: "tls://" + c.Here().Client, Name: c.Server, Ops: keys.Ops}
+		o.Remote = &broker.RemoteOptions{URL: "tls://" + c.Here().Client, Name: c.Server, Ops: keys.Ops, Held: n.Layout.StoreHeld()}
 		o.Register, o.Retry = n.Register, time.Second
 	}
 	n.Agent, err = broker.Start(ctx, o)
