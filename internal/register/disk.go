@@ -26,6 +26,7 @@ const (
 	conflictsDir   = "conflicts"
 	generationFile = "generation"
 	lockFile       = "lock"
+	changingFile   = "changing"
 )
 
 // mark tells two states of the generation file apart. The file is always
@@ -109,11 +110,45 @@ func (r *Register) lock() (unlock func(), err error) {
 	return func() { f.Close() }, nil //nolint:errcheck // closing unlocks
 }
 
-// editor changes files of the folder while the lock is held.
+// editor changes files of the folder while the lock is held. Before the first one it
+// makes the file changing, which goes when the generation is bumped: a writer that is
+// killed in between leaves it behind for the next one.
 type editor struct {
 	dir   string
 	state *state
 	wrote bool
+}
+
+// begin says that a change is made.
+func (e *editor) begin() error {
+	if e.wrote {
+		return nil
+	}
+	return os.WriteFile(filepath.Join(e.dir, changingFile), nil, 0o644)
+}
+
+// end says that it is made, and counted.
+func (e *editor) end() { _ = os.Remove(filepath.Join(e.dir, changingFile)) } // or the next writer bumps once more
+
+// cutOff reports whether a writer seems to have been killed before it bumped the
+// generation, or is at work now: who has the lock knows.
+func (r *Register) cutOff() bool {
+	_, err := os.Stat(filepath.Join(r.dir, changingFile))
+	return err == nil
+}
+
+// catchUp bumps the generation where a writer was killed before it did: other processes
+// have not noticed what it changed. Called with the lock held; now is the present mark.
+func (r *Register) catchUp(now mark) (mark, error) {
+	if !r.cutOff() {
+		return now, nil
+	}
+	e := &editor{dir: r.dir, state: &state{generation: now.generation}}
+	if err := e.bump(); err != nil {
+		return now, err
+	}
+	e.end()
+	return r.readMark()
 }
 
 // write puts a whole file into place: a temporary file, synced, renamed, and
@@ -122,6 +157,9 @@ func (e *editor) write(path string, body []byte) error {
 	folder := filepath.Dir(filepath.Join(e.dir, path))
 	fail := func(err error) error {
 		return problem.Wrap(problem.Failed, err, "the register could not be written, nothing was changed")
+	}
+	if err := e.begin(); err != nil {
+		return fail(err)
 	}
 	made := os.Mkdir(folder, 0o755)
 	if made != nil && !errors.Is(made, fs.ErrExist) {
@@ -144,7 +182,7 @@ func (e *editor) write(path string, body []byte) error {
 func (e *editor) bump() error {
 	if err := e.place(generationFile, fmt.Appendf(nil, "%d\n", e.state.generation+1), false); err != nil {
 		return problem.Wrap(problem.Failed, err, "the change was made, but running processes can't notice it").
-			WithHint("restart them")
+			WithHint("make room for it; they notice it with the next karaula command")
 	}
 	return nil
 }
@@ -171,10 +209,16 @@ func (e *editor) place(path string, body []byte, sync bool) error {
 // remove deletes a file or a whole folder; one that is not there is no error.
 func (e *editor) remove(path string) error {
 	full := filepath.Join(e.dir, path)
-	if err := os.RemoveAll(full); err != nil {
+	fail := func(err error) error {
 		return problem.Wrap(problem.Failed, err, "a file of the register could not be removed")
 	}
+	if err := e.begin(); err != nil {
+		return fail(err)
+	}
 	e.wrote = true
+	if err := os.RemoveAll(full); err != nil {
+		return fail(err)
+	}
 	return syncDir(filepath.Dir(full))
 }
 

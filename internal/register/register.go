@@ -11,6 +11,7 @@
 //	DIR/register/conflicts/…                             evidence: contradicting signed texts
 //	DIR/register/generation                              counter of changes
 //	DIR/register/lock                                    one writer at a time
+//	DIR/register/changing                                there while one writes
 //
 // Several processes may share the folder: a change replaces whole files, and
 // bumps the generation, which every call of [Register.View] looks at.
@@ -65,10 +66,27 @@ func Open(dir, self string) (*Register, error) {
 			return nil, problem.Wrap(problem.Failed, err, "the register folder can't be made")
 		}
 	}
+	r.mend()
 	if err := r.reload(); err != nil {
 		return nil, err
 	}
 	return r, nil
+}
+
+// mend has other processes notice what a writer changed that was killed before it told
+// them. Who may not write does not; whoever changes something next does.
+func (r *Register) mend() {
+	if !r.cutOff() {
+		return
+	}
+	unlock, err := r.lock()
+	if err != nil {
+		return
+	}
+	defer unlock()
+	if now, err := r.readMark(); err == nil {
+		_, _ = r.catchUp(now)
+	}
 }
 
 // SetClock replaces the clock that chooses which moment a [View] shows. It is
@@ -145,6 +163,9 @@ func (r *Register) change(edit func(*editor) error) error {
 	}
 	defer unlock()
 	now, err := r.readMark()
+	if err == nil {
+		now, err = r.catchUp(now)
+	}
 	if err != nil {
 		return err
 	}
@@ -156,11 +177,13 @@ func (r *Register) change(edit func(*editor) error) error {
 	e := &editor{dir: r.dir, state: r.current.Load().state}
 	editErr := edit(e)
 	if !e.wrote {
+		e.end()
 		return editErr
 	}
 	if err := e.bump(); err != nil {
 		return err
 	}
+	e.end()
 	if err := r.reload(); err != nil {
 		return err
 	}

@@ -63,6 +63,50 @@ func TestTwoProcesses(t *testing.T) {
 	must(t, two.Err())
 }
 
+// TestAWriterIsKilled: a process that has put a file into the folder and was killed before
+// it told the others. They notice it with the next one that opens the folder, and with the
+// next that writes, also where that finds all done already.
+func TestAWriterIsKilled(t *testing.T) {
+	t.Parallel()
+	for name, next := range map[string]func(waiting *Register, file []byte) error{
+		"another one opens the folder": func(waiting *Register, _ []byte) error {
+			_, err := Open(waiting.dir, "al")
+			return err
+		},
+		"another one repeats it": func(waiting *Register, file []byte) error { return waiting.AddNotice(file) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			one := node(t, "al", "me")
+			text := draft(t, "b01", "al,me", someTypes)
+			add(t, one, signAll(t, text))
+			waiting, err := Open(one.dir, "al")
+			must(t, err)
+			file := who(t, "me").noticeFile(t, 1, notice.Suspend, text, start)
+			unlock, err := one.lock()
+			must(t, err)
+			killed := &editor{dir: one.dir, state: one.current.Load().state}
+			must(t, killed.write(filepath.Join(noticesDir, "me", "1.notice"), file))
+			unlock()
+			if len(one.View().Notices("me")) != 0 {
+				t.Error("it is noticed though nobody told")
+			}
+			must(t, next(waiting, file))
+			if len(one.View().Notices("me")) != 1 {
+				t.Error("it is not noticed")
+			}
+			if one.cutOff() {
+				t.Error("the folder still counts as being changed")
+			}
+			generation := one.View().Generation()
+			must(t, next(waiting, file))
+			if one.View().Generation() != generation {
+				t.Error("it is told again and again")
+			}
+		})
+	}
+}
+
 // TestWritersDontLoseChanges lets several writers of several processes write at once.
 func TestWritersDontLoseChanges(t *testing.T) {
 	t.Parallel()

@@ -1,7 +1,9 @@
 package setup
 
 import (
+	"bytes"
 	"context"
+	"os"
 	"slices"
 	"time"
 
@@ -154,12 +156,20 @@ func begin(dir, undone string) (*issue, error) {
 	return i, nil
 }
 
-// read reads the register and the present card.
+// read reads the register and the present card, and sees to it that the card file is it.
 func (i *issue) read(undone string) (err error) {
 	if i.reg, err = register.Open(i.layout.Register(), i.cfg.Party); err != nil {
 		return err
 	}
 	if i.before, err = i.reg.View().OwnCard(); err != nil {
+		return problem.Wrap(problem.KindOf(err), err, "%s", undone).WithHint("%s", problem.HintOf(err))
+	}
+	path := i.layout.Card(i.cfg.Party)
+	if file, err := os.ReadFile(path); err == nil && bytes.Equal(file, i.before.Signed) {
+		return nil
+	}
+	// A command that took a card in was killed before it wrote the file.
+	if err := WriteFile(path, i.before.Signed, 0o644); err != nil {
 		return problem.Wrap(problem.KindOf(err), err, "%s", undone).WithHint("%s", problem.HintOf(err))
 	}
 	return nil
