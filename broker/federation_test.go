@@ -19,7 +19,7 @@ import (
 	"karaula/internal/subject"
 )
 
-const wait = 5 * time.Second // for what must come
+const wait = 30 * time.Second // for what must come
 
 // pull asks for the next messages as a partner's gateway does.
 func pull(t testing.TB, nc *nats.Conn, channel, partner, body string) *nats.Subscription {

@@ -280,14 +280,19 @@ const whole = "nothing"
 
 // lacks says what the server lacks to answer for all streams.
 func (r *remote) lacks() string {
-	var health natsserver.HealthStatus
-	if err := r.ask(r.server("HEALTHZ"), natsserver.HealthzOptions{}, &health); err != nil {
+	health, err := r.health(natsserver.HealthzOptions{})
+	if err != nil {
 		return err.Error()
 	}
 	if health.StatusCode != http.StatusOK {
 		return health.Error
 	}
 	return whole
+}
+
+// health asks the server whether it is current.
+func (r *remote) health(o natsserver.HealthzOptions) (out natsserver.HealthStatus, err error) {
+	return out, r.ask(r.server("HEALTHZ"), o, &out)
 }
 
 // Shutdown implements control: the server goes on without the agent.

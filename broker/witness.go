@@ -6,10 +6,12 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	natsserver "github.com/nats-io/nats-server/v2/server"
@@ -31,6 +33,10 @@ const (
 	// searchWithin is how long a search may take, the time that it waits included, so that
 	// its answer still arrives.
 	searchWithin = subject.RemainsWithin - 10*time.Second
+	// healthPatience is how long a server may take to be current: one that erases much is
+	// not, by its own count, for moments again and again.
+	healthPatience = 10 * time.Second
+	healthPause    = 100 * time.Millisecond
 )
 
 // witness answers for one server of a cluster in which of its files something of erased
@@ -43,7 +49,11 @@ type witness struct {
 	store   string // store_dir of the configuration that this machine writes
 	ask     func() (*natsserver.JSInfo, error)
 	copies  func() string // what the server's copies lack
-	healthy func() error  // nil: the server has caught up with all that it has a copy of
+	// health asks the server how far it has caught up with a stream; 404 if it has none.
+	health   func(stream string) (natsserver.HealthStatus, error)
+	patience time.Duration // until it must have
+
+	heard atomic.Bool // a question has come since the last subscription
 }
 
 // asked is a question that waits.
@@ -56,12 +66,9 @@ type asked struct {
 func newWitness(r *remote, nc *nats.Conn, p Plan) *witness {
 	return &witness{
 		log: r.log, nc: nc, server: p.ServerName, account: subject.Account(p.Party), store: p.StoreDir,
-		ask: func() (*natsserver.JSInfo, error) { return r.streamsOf(r.o.Name) }, copies: r.copyState,
-		healthy: func() error {
-			if lack := r.lacks(); lack != whole {
-				return errors.New(lack)
-			}
-			return nil
+		ask: func() (*natsserver.JSInfo, error) { return r.streamsOf(r.o.Name) }, copies: r.copyState, patience: healthPatience,
+		health: func(stream string) (natsserver.HealthStatus, error) {
+			return r.health(natsserver.HealthzOptions{Account: subject.Account(p.Party), Stream: stream})
 		},
 	}
 }
@@ -81,8 +88,9 @@ func (w *witness) run(ctx context.Context) {
 }
 
 // hear answers a question about copies at once, and has one that needs a search wait for
-// the one before it. What cannot be read, or is one too many, gets no answer.
+// the one before it. What cannot be read gets no answer.
 func (w *witness) hear(m *nats.Msg, waiting chan<- asked) {
+	w.heard.Store(true)
 	q, err := remains.ParseQuestion(m.Data)
 	if err != nil {
 		return
@@ -94,19 +102,23 @@ func (w *witness) hear(m *nats.Msg, waiting chan<- asked) {
 	select {
 	case waiting <- asked{m, q, time.Now().Add(searchWithin)}:
 	default:
+		w.respond(m, &remains.Answer{Server: w.server, Needles: len(q.Needles), Unknown: "its machine still answers earlier questions"})
 	}
 }
 
-// serve searches, for some time: a server that had not read the configuration yet has
-// refused the subscription, and does not say so here.
+// serve searches until nothing was asked for some time: a server that had not read the
+// configuration yet has refused the subscription, and does not say so here.
 func (w *witness) serve(ctx context.Context, waiting <-chan asked) {
-	anew := time.After(hearAnew)
+	anew := time.NewTicker(hearAnew)
+	defer anew.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-anew:
-			return
+		case <-anew.C:
+			if !w.heard.Swap(false) {
+				return
+			}
 		case a := <-waiting:
 			if time.Now().Before(a.until) { // or nobody waits any more
 				w.respond(a.m, w.answer(ctx, a.q, a.until))
@@ -131,49 +143,58 @@ func (w *witness) answer(ctx context.Context, q *remains.Question, until time.Ti
 	defer cancel()
 	a := &remains.Answer{Server: w.server, Needles: len(q.Needles)}
 	store, log := map[int]bool{}, map[int]bool{}
-	if err := w.search(ctx, q, store, log); err != nil {
+	left, err := w.search(ctx, q, store, log)
+	if err != nil {
 		a.Unknown = err.Error()
 	}
+	a.Left = left
 	a.Store, a.Log = slices.Sorted(maps.Keys(store)), slices.Sorted(maps.Keys(log))
 	return a
 }
 
-// search adds to store and log the needles that lie there. A server that is catching up
+// search adds to store and log the needles that lie there, and names a folder of log that
+// belongs to nothing and holds some. A server that is catching up
 // may have in memory what is in no file yet, and what is moved meanwhile is in none of the
 // folders that are searched; so both before and behind it all must be as it should be.
-func (w *witness) search(ctx context.Context, q *remains.Question, store, log map[int]bool) error {
+func (w *witness) search(ctx context.Context, q *remains.Question, store, log map[int]bool) (left string, err error) {
 	s, err := seek.New(q.Needles)
 	if err != nil {
-		return err
+		return "", err
 	}
-	before, err := w.places(q.Stream)
+	before, err := w.places(ctx, q.Stream)
 	if err != nil {
-		return err
+		return "", err
 	}
 	for _, p := range before {
-		found := store
-		if p.log {
-			found = log
-		}
+		found := map[int]bool{}
 		if err := s.Folder(ctx, p.dir, found); err != nil {
-			return err
+			return left, err
+		}
+		if p.log {
+			maps.Copy(log, found)
+		} else {
+			maps.Copy(store, found)
+		}
+		if p.left && len(found) > 0 {
+			left = p.dir
 		}
 	}
-	after, err := w.places(q.Stream)
+	after, err := w.places(ctx, q.Stream)
 	if err != nil {
-		return err
+		return left, err
 	}
 	if !slices.EqualFunc(before, after, place.same) {
-		return problem.New(problem.Failed, "the server has opened or moved the stream %s meanwhile", q.Stream)
+		return left, problem.New(problem.Failed, "the server has opened or moved the stream %s meanwhile", q.Stream)
 	}
-	return nil
+	return left, nil
 }
 
 // place is a folder in which something of a stream lies, or may lie.
 type place struct {
-	dir string
-	is  fs.FileInfo
-	log bool
+	dir  string
+	is   fs.FileInfo
+	log  bool
+	left bool // it belongs to none of the server's streams
 }
 
 // same reports whether two are one folder, and not only have one name.
@@ -183,12 +204,13 @@ func (p place) same(other place) bool {
 
 // places asks the server where it has what it has of a stream. What it says must be there,
 // in the folder that this machine has given it, and the server must have caught up.
-func (w *witness) places(stream string) ([]place, error) {
+func (w *witness) places(ctx context.Context, stream string) ([]place, error) {
 	if stream == subject.StubStream || filepath.Base(stream) != stream || strings.HasPrefix(stream, ".") {
 		return nil, problem.New(problem.Invalid, "the stream %q is none of which content is erased", stream)
 	}
-	if err := w.healthy(); err != nil {
-		return nil, problem.Wrap(problem.Failed, err, "the server has not caught up")
+	member, err := w.current(ctx, stream)
+	if err != nil {
+		return nil, err
 	}
 	info, err := w.ask()
 	if err != nil {
@@ -208,12 +230,38 @@ func (w *witness) places(stream string) ([]place, error) {
 			}
 		}
 	}
+	if member != (has != nil) {
+		return nil, problem.New(problem.Failed, "the server has just begun or ceased to have a copy of the stream %s", stream)
+	}
 	stores, err := storesOf(filepath.Join(root, w.account, "streams"), stream, has)
 	if err != nil {
 		return nil, err
 	}
 	logs, err := logsOf(filepath.Join(root, sysAccount, "_js_"), groups, has)
 	return append(stores, logs...), err
+}
+
+// current waits until the server has caught up with a stream, and reports whether it is to
+// have a copy of it.
+func (w *witness) current(ctx context.Context, stream string) (member bool, err error) {
+	for end := time.Now().Add(w.patience); ; {
+		h, err := w.health(stream)
+		switch {
+		case err != nil:
+			return false, err
+		case h.StatusCode == http.StatusOK:
+			return true, nil
+		case h.StatusCode == http.StatusNotFound:
+			return false, nil
+		case time.Now().After(end):
+			return false, problem.New(problem.Failed, "the server has not caught up: %s", h.Error)
+		}
+		select {
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		case <-time.After(healthPause):
+		}
+	}
 }
 
 // storesOf gives the folder of a stream, where the server has it, or once had it and it is
@@ -228,7 +276,7 @@ func storesOf(dir, stream string, has *natsserver.StreamDetail) ([]place, error)
 		if e.Name() != stream && !strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
-		if out, err = add(out, filepath.Join(dir, e.Name()), false); err != nil {
+		if out, err = add(out, filepath.Join(dir, e.Name()), place{left: has == nil || e.Name() != stream}); err != nil {
 			return nil, err
 		}
 	}
@@ -251,12 +299,15 @@ func holds(folder string, bytes uint64) error {
 	}
 	var have uint64
 	for _, f := range files {
-		info, err := f.Info()
-		if err != nil {
-			return err
-		}
 		if filepath.Ext(f.Name()) != ".blk" {
 			continue
+		}
+		info, err := f.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
 		}
 		have += uint64(info.Size()) //nolint:gosec // a size is not negative
 	}
@@ -282,7 +333,7 @@ func logsOf(dir string, groups map[string]bool, has *natsserver.StreamDetail) (o
 		if own = own || mine; !mine && groups[e.Name()] {
 			continue
 		}
-		if out, err = add(out, filepath.Join(dir, e.Name()), true); err != nil {
+		if out, err = add(out, filepath.Join(dir, e.Name()), place{log: true, left: !mine}); err != nil {
 			return nil, err
 		}
 	}
@@ -293,7 +344,7 @@ func logsOf(dir string, groups map[string]bool, has *natsserver.StreamDetail) (o
 }
 
 // add adds a folder. One that is gone by now is none; [witness.search] looks twice.
-func add(to []place, dir string, log bool) ([]place, error) {
+func add(to []place, dir string, p place) ([]place, error) {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -303,5 +354,6 @@ func add(to []place, dir string, log bool) ([]place, error) {
 	case !info.IsDir():
 		return nil, problem.New(problem.Failed, "%s is no folder", dir)
 	}
-	return append(to, place{dir, info, log}), nil
+	p.dir, p.is = dir, info
+	return append(to, p), nil
 }

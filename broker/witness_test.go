@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -62,7 +64,7 @@ func newTrio(t *testing.T) *trio {
 			JetStream: true, StoreDir: filepath.Join(t.TempDir(), "store"), SyncAlways: true,
 			Cluster: server.ClusterOpts{Name: "al", Host: "127.0.0.1", Port: ports[i]}, Routes: routes,
 			SystemAccount: sysAccount, Accounts: []*server.Account{sys, own},
-			Users: []*server.User{{Username: "gateway", Password: "p", Account: own}},
+			Users: users(sys, own),
 		}
 	}
 	for i := range c.srv {
@@ -97,12 +99,16 @@ func newTrio(t *testing.T) *trio {
 	return c
 }
 
+func users(sys, own *server.Account) []*server.User {
+	return []*server.User{{Username: "gateway", Password: "p", Account: own}, {Username: "ops", Password: "p", Account: sys}}
+}
+
 func (c *trio) start(i int) {
 	c.t.Helper()
 	o := c.opts[i].Clone()
 	if c.srv[i] != nil { // its accounts are used up
 		sys, own := server.NewAccount(sysAccount), server.NewAccount("AL")
-		o.Accounts, o.Users = []*server.Account{sys, own}, []*server.User{{Username: "gateway", Password: "p", Account: own}}
+		o.Accounts, o.Users = []*server.Account{sys, own}, users(sys, own)
 	}
 	s, err := server.NewServer(o)
 	must(c.t, err)
@@ -129,13 +135,14 @@ func (c *trio) store(i int) string { return c.opts[i].StoreDir }
 
 // witness is what answers for a server.
 func (c *trio) witness(i int) *witness {
-	return &witness{
-		log: slog.New(slog.DiscardHandler), nc: c.nc, server: c.opts[i].ServerName, account: "AL", store: c.store(i),
-		ask: func() (*server.JSInfo, error) {
-			return c.srv[i].Jsz(&server.JSzOptions{Accounts: true, Streams: true, RaftGroups: true})
-		},
-		healthy: func() error { return nil },
-	}
+	c.t.Helper()
+	sys, err := nats.Connect(c.srv[i].ClientURL(), nats.UserInfo("ops", "p"))
+	must(c.t, err)
+	c.t.Cleanup(sys.Close)
+	r := &remote{o: RemoteOptions{Name: c.opts[i].ServerName}, log: slog.New(slog.DiscardHandler), sys: sys}
+	w := newWitness(r, c.nc, Plan{Party: "al", ServerName: c.opts[i].ServerName, StoreDir: c.store(i)})
+	w.patience = 0
+	return w
 }
 
 // keep stores a message that holds a needle.
@@ -228,6 +235,35 @@ func TestWhatIsLeftIsFoundInStoreAndLog(t *testing.T) {
 	}
 }
 
+// Whoever writes a large message can have a log not show what stands in it: the log
+// compresses, and copies what came before. What stands in the header comes first, and is
+// found: so a mark is sought.
+func TestWhatALogHidesIsFoundByItsMark(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t)
+	hidden, mark := random(32), []byte(base64.RawURLEncoding.EncodeToString(random(36)))
+	var body []byte
+	for i := 0; i < len(hidden); i += 8 {
+		body = slices.Concat(body, hidden[i:i+8], random(8))
+	}
+	body = slices.Concat(body, bytes.Repeat([]byte("ab"), 9000), hidden, bytes.Repeat([]byte("ab"), 100))
+	var seq uint64
+	eventually(t, "nothing can be stored", func() bool {
+		ack, err := c.js.PublishMsg(t.Context(), &nats.Msg{Subject: "in.x", Header: nats.Header{"Karaula-Mark": {string(mark)}}, Data: body})
+		if err == nil {
+			seq = ack.Sequence
+		}
+		return err == nil
+	})
+	for i := range c.srv {
+		eventually(t, "it is not there", func() bool { return c.is(i, hidden, mark) == "store, store log" })
+	}
+	c.erase(seq)
+	for i := range c.srv {
+		eventually(t, "the mark is not found in the log alone", func() bool { return c.is(i, hidden, mark) == ", log" })
+	}
+}
+
 // A server that was away is told what is deleted, and overwrites it with the sweep
 // before its next start only. That is found, and that it is gone behind it.
 func TestWhatAServerThatWasAwayHoldsIsFound(t *testing.T) {
@@ -261,9 +297,7 @@ func TestWhatAServerThatWasAwayHoldsIsFound(t *testing.T) {
 		}
 		return true
 	})
-	if got := c.is(2, needle); !strings.HasPrefix(got, "store") {
-		t.Fatalf("the server that was away: %q, so nothing was tried", got)
-	}
+	eventually(t, "what the server that was away holds is not found", func() bool { return strings.HasPrefix(c.is(2, needle), "store") })
 	c.stop(2)
 	_, err := sweep.Store(c.store(2))
 	must(t, err)
@@ -308,6 +342,7 @@ func TestWhatIsOddIsNotKnown(t *testing.T) { //nolint:tparallel // its parts spo
 	within := func(o *odd, more ...string) string {
 		return filepath.Join(append([]string{o.store, "jetstream", "AL", "streams"}, more...)...)
 	}
+	catching := server.HealthStatus{StatusCode: http.StatusServiceUnavailable, Error: "it is catching up (invented)"}
 	// second has something happen while the files are searched: behind the first asking.
 	second := func(o *odd, happens func()) {
 		n, ask := 0, o.ask
@@ -326,15 +361,23 @@ func TestWhatIsOddIsNotKnown(t *testing.T) { //nolint:tparallel // its parts spo
 		"the stream of stubs": func(o *odd) { o.stream = subject.StubStream },
 		"a way out":           func(o *odd) { o.stream = "../x" },
 		"a server that is catching up": func(o *odd) {
-			o.healthy = func() error { return errors.New("it is catching up") }
+			o.health = func(string) (server.HealthStatus, error) { return catching, nil }
 		},
 		"one that had to catch up during the search": func(o *odd) {
-			n := 0
-			o.healthy = func() error {
+			n, health := 0, o.health
+			o.health = func(stream string) (server.HealthStatus, error) {
 				if n++; n > 1 {
-					return errors.New("it is catching up")
+					return catching, nil
 				}
-				return nil
+				return health(stream)
+			}
+		},
+		"one that does not say how far it is": func(o *odd) {
+			o.health = func(string) (server.HealthStatus, error) { return server.HealthStatus{}, errors.New("it is away") }
+		},
+		"a stream that it is to have, and has not": func(o *odd) {
+			o.health = func(string) (server.HealthStatus, error) {
+				return server.HealthStatus{StatusCode: http.StatusNotFound}, nil
 			}
 		},
 		"files of fewer bytes than its messages have": func(o *odd) {
@@ -394,6 +437,9 @@ func TestWhatIsOddIsNotKnown(t *testing.T) { //nolint:tparallel // its parts spo
 	must(t, os.WriteFile(filepath.Join(old, "1.blk"), slices.Concat(random(100), left), 0o600))
 	if got := c.is(2, left); got != "log" {
 		t.Errorf("a log that belongs to no stream any more: %q", got)
+	}
+	if a := search(t, c.witness(2), inStream, left); a.Left != filepath.Dir(old) {
+		t.Errorf("it is named %q", a.Left)
 	}
 	deleted := filepath.Join(c.store(2), "jetstream", "AL", "streams", "."+inStream, "msgs")
 	must(t, os.MkdirAll(deleted, 0o700))
@@ -487,13 +533,59 @@ func TestTheCopiesAreAskedFor(t *testing.T) {
 	must(t, <-searched)
 }
 
+// A server that is behind is asked again for some time, and nobody is asked for more than
+// the stream that the question is about: of another one it may be behind for long.
+func TestAServerIsGivenTimeToCatchUp(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t)
+	needle := random(64)
+	c.keep(random(64), nil, nil)
+	w := c.witness(1)
+	w.patience = wait
+	asked, health := 0, w.health
+	w.health = func(stream string) (server.HealthStatus, error) {
+		if stream != inStream {
+			t.Errorf("it is asked about %q", stream)
+		}
+		if asked++; asked < 4 {
+			return server.HealthStatus{StatusCode: http.StatusServiceUnavailable, Error: "not current (invented)"}, nil
+		}
+		return health(stream)
+	}
+	if a := search(t, w, inStream, needle); a.Unknown != "" || !a.Gone(0) || asked != 5 {
+		t.Errorf("asked %d times: %+v", asked, a)
+	}
+	if h, err := health("IN_b01-al-me_xk"); err != nil || h.StatusCode != http.StatusNotFound {
+		t.Errorf("of a stream that is not there: %+v, %v", h, err)
+	}
+}
+
+// A question that is one too many is answered at once.
+func TestOneQuestionTooMany(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t)
+	w := c.witness(0)
+	full := make(chan asked)
+	sub, err := c.nc.Subscribe(subject.Remains(w.server), func(m *nats.Msg) { w.hear(m, full) })
+	must(t, err)
+	defer sub.Unsubscribe() //nolint:errcheck // the connection ends as well
+	q := &remains.Question{Stream: inStream, Needles: [][]byte{random(64)}}
+	raw, err := q.Bytes()
+	must(t, err)
+	m, err := c.nc.Request(subject.Remains(w.server), raw, wait)
+	must(t, err)
+	if a, err := remains.ParseAnswer(m.Data, w.server, q); err != nil || a.Unknown == "" || a.Gone(0) {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
 // A question that waited for so long that nobody waits for its answer is not searched for.
 func TestAQuestionThatWaitedTooLongIsDropped(t *testing.T) {
 	t.Parallel()
 	searches := 0
-	w := &witness{log: slog.New(slog.DiscardHandler), server: "al-1", healthy: func() error {
+	w := &witness{log: slog.New(slog.DiscardHandler), server: "al-1", health: func(string) (server.HealthStatus, error) {
 		searches++
-		return errors.New("it is away (invented)")
+		return server.HealthStatus{}, errors.New("it is away (invented)")
 	}}
 	q := &remains.Question{Stream: inStream, Needles: [][]byte{random(64)}}
 	waiting := make(chan asked, maxAsked)

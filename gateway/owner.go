@@ -273,8 +273,8 @@ func (c *channel) statement(ctx context.Context, origin string, epoch, seq uint6
 	place := border.Position{Epoch: epoch, Seq: seq}
 	leaf, erased := c.lists[origin].Erased(place)
 	if erased {
-		if raw, ok, err := c.eraser(origin).Stub(ctx, place, leaf); ok || err != nil {
-			return raw, err
+		if stub, ok, err := c.eraser(origin).Stub(ctx, place, leaf); ok || err != nil {
+			return stub.Raw, err
 		}
 	}
 	m, ok, err := log.Get(ctx, at)

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"karaula/gateway/erase"
 	"karaula/gateway/inbox"
 	"karaula/internal/border"
 	"karaula/internal/checkup"
@@ -45,8 +47,11 @@ const (
 	logPatience = time.Hour
 	// storePatience is how long something may lie in a server's store that was erased.
 	storePatience = 10 * time.Minute
+	// silencePatience is how long nothing may be known of a server: one that is busy is not
+	// current for moments, and one that starts for some minutes.
+	silencePatience = 5 * time.Minute
 	// inOneLook is how many erasures of a ledger one look is for: what one question holds.
-	inOneLook = remains.MaxNeedles / envelope.MaxSigners
+	inOneLook = remains.MaxNeedles / (envelope.MaxSigners + 1)
 	// ownSought is for how long behind its erasure own content is looked for anew after
 	// a start: nobody is told that it is gone, so nothing says that it was found to be.
 	ownSought = 31 * 24 * time.Hour
@@ -57,13 +62,22 @@ type remnants struct {
 	pace remnantPace // tests only: zero is the usual one
 
 	mu      sync.Mutex
-	waiting int                  // erasures that are not told
-	own     int                  // own ones that are not known to be gone everywhere
-	since   time.Time            // since when there are any
-	silent  map[string]string    // why nothing is known of a server, by its name; "" is all of them
-	store   map[string]time.Time // servers in whose store something lies, and since when
-	log     map[string]time.Time // in whose log
-	copies  map[string]string    // what the copies of each server lack; nil: nobody was asked yet
+	waiting int               // erasures that are not told
+	own     int               // own ones that are not known to be gone everywhere
+	since   time.Time         // since when there are any
+	silent  findings          // why nothing is known of a server; "" is all of them
+	store   findings          // what lies in a server's store, for example
+	log     findings          // what lies in its log
+	left    findings          // folders of it that belong to nothing, and hold something
+	copies  map[string]string // what the copies of each server lack; nil: nobody was asked yet
+}
+
+// findings are something about servers, by their names.
+type findings map[string]finding
+
+type finding struct {
+	since time.Time
+	text  string
 }
 
 // ledgerOf is one party's ledger on a channel.
@@ -78,11 +92,8 @@ type sought struct {
 	needles [][]byte
 }
 
-// looked is what one round has found out about servers.
-type looked struct {
-	silent     map[string]string
-	store, log map[string]bool
-}
+// looked is what one look has found out about servers, by their names.
+type looked struct{ silent, store, log, left map[string]string }
 
 // mindRemnants has partners told of erasures once no server of the cluster holds anything
 // of the content, until ctx ends.
@@ -117,7 +128,7 @@ func (g *Gateway) proveRemnants(ctx context.Context, pace remnantPace) (proved, 
 		}
 		own = append(own, ledgerOf{c, g.self})
 	}
-	seen := looked{silent: map[string]string{}, store: map[string]bool{}, log: map[string]bool{}}
+	seen := looked{map[string]string{}, map[string]string{}, map[string]string{}, map[string]string{}}
 	left := map[bool]int{} // own ones, and partners'
 	answering := g.askCopies(ctx, pace, &seen)
 	for _, l := range slices.Concat(partners, own) {
@@ -217,9 +228,8 @@ func (c *channel) ownProved(done []inbox.Unproved) {
 	c.ownUnproved = slices.DeleteFunc(c.ownUnproved, func(u inbox.Unproved) bool { return gone[u.Position] })
 }
 
-// soughtOf gives what is sought of some erasures: the signatures of the statements, which
-// lay in one message with the content and are kept in the stubs. Only those by which the
-// statement counts: others may be anything, also what lies in every file.
+// soughtOf gives what is sought of some erasures: what lay in one message with the content,
+// and is kept with the stub.
 func (c *channel) soughtOf(ctx context.Context, origin string, list []inbox.Unproved, seen *looked) []sought {
 	var out []sought
 	for _, u := range list {
@@ -227,15 +237,16 @@ func (c *channel) soughtOf(ctx context.Context, origin string, list []inbox.Unpr
 		if !ok {
 			continue // it is being erased
 		}
-		raw, ok, err := c.eraser(origin).Stub(ctx, u.Position, leaf)
+		stub, ok, err := c.eraser(origin).Stub(ctx, u.Position, leaf)
 		if err != nil {
-			seen.silent[""] = err.Error()
-			return out
+			if seen.silent[""] = err.Error(); ctx.Err() != nil || problem.Is(err, problem.Unreachable) {
+				return out
+			}
+			continue
 		}
-		needles := c.needlesOf(raw)
+		needles := c.needlesOf(stub)
 		if !ok || len(needles) == 0 {
-			seen.silent[""] = fmt.Sprintf("there is no stub of number %d of %s on %s by which its content could be sought",
-				u.Position.Seq, origin, c.id)
+			seen.silent[""] = fmt.Sprintf("there is no stub of %s by which its content could be sought", c.named(origin, u))
 			continue
 		}
 		out = append(out, sought{u, needles})
@@ -243,24 +254,35 @@ func (c *channel) soughtOf(ctx context.Context, origin string, list []inbox.Unpr
 	return out
 }
 
-// needlesOf gives the signatures by which a statement counts.
-func (c *channel) needlesOf(raw []byte) (out [][]byte) {
-	p, ok := envelope.Peek(raw)
+// needlesOf gives the mark of a message, if it has one, and of the signatures by which the
+// statement counts the halves that nobody can choose: a copy of it may have another mark,
+// own messages have none, and whoever signs can make the first half what lies in every
+// file (RFC 8032, section 5.1.6: R is of the signer's r, S of the hash of it all).
+func (c *channel) needlesOf(stub erase.Stub) (out [][]byte) {
+	if mark := erase.MarkOf(stub.Header); mark != nil {
+		out = append(out, mark)
+	}
+	p, ok := envelope.Peek(stub.Raw)
 	if !ok || len(p.Said.GetCard()) != len([32]byte{}) {
-		return nil
+		return out
 	}
 	by, ok := c.g.o.Register.View().CardByDigest([32]byte(p.Said.GetCard()))
 	if !ok {
-		return nil
+		return out
 	}
 	sigs, err := p.Signed(by.StatementKey)
 	if err != nil {
-		return nil
+		return out
 	}
 	for _, sig := range sigs {
-		out = append(out, sig.GetSig())
+		out = append(out, sig.GetSig()[ed25519.SignatureSize/2:])
 	}
 	return out
+}
+
+// named says which erasure it is.
+func (c *channel) named(origin string, u inbox.Unproved) string {
+	return fmt.Sprintf("number %d of %s on %s", u.Position.Seq, origin, c.id)
 }
 
 // round asks every server's machine once, and gives what none of them holds, and whether
@@ -301,8 +323,11 @@ func (c *channel) round(
 		case a.Unknown != "":
 			seen.silent[s.Name], whole = a.Unknown, false
 		default:
-			seen.store[s.Name] = seen.store[s.Name] || len(a.Store) > 0
-			seen.log[s.Name] = seen.log[s.Name] || len(a.Log) > 0
+			c.found(seen.store, s.Name, origin, list, a.Store)
+			c.found(seen.log, s.Name, origin, list, a.Log)
+			if a.Left != "" {
+				seen.left[s.Name] = a.Left
+			}
 		}
 	}
 	if !whole || !answered {
@@ -321,6 +346,21 @@ func (c *channel) round(
 		}
 	}
 	return gone, true
+}
+
+// found notes the first erasure of which something lies in a server's files: needles are
+// numbers of what was sought, ascending.
+func (c *channel) found(in map[string]string, server, origin string, list []sought, needles []int) {
+	if len(needles) == 0 || in[server] != "" {
+		return
+	}
+	at := 0
+	for _, s := range list {
+		if at += len(s.needles); needles[0] < at {
+			in[server] = c.named(origin, s.item)
+			return
+		}
+	}
 }
 
 // strangers gives those who hold a copy and are none of the servers that are asked.
@@ -402,31 +442,45 @@ func (r *remnants) note(waiting, own int, seen looked, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.waiting, r.own = waiting, own; waiting+own == 0 {
-		r.since, r.silent, r.store, r.log = time.Time{}, nil, nil, nil
+		r.since, r.silent, r.store, r.log, r.left = time.Time{}, nil, nil, nil, nil
 		return
 	}
 	if r.since.IsZero() {
 		r.since = now
 	}
-	r.silent = seen.silent
-	r.store, r.log = keepSince(r.store, seen.store, seen.silent, now), keepSince(r.log, seen.log, seen.silent, now)
+	r.silent = r.silent.next(seen.silent, nil, now)
+	r.store, r.log = r.store.next(seen.store, seen.silent, now), r.log.next(seen.log, seen.silent, now)
+	r.left = r.left.next(seen.left, seen.silent, now)
 }
 
-// keepSince gives since when each server has held something; of one that does not answer
-// nothing new is known.
-func keepSince(before map[string]time.Time, holds map[string]bool, silent map[string]string, now time.Time) map[string]time.Time {
-	out := map[string]time.Time{}
-	for server, at := range before {
-		if _, quiet := silent[server]; quiet || holds[server] {
-			out[server] = at
+// next gives what is known behind one more look; of a server that does not answer nothing
+// new is.
+func (f findings) next(seen, silent map[string]string, now time.Time) findings {
+	out := findings{}
+	for server, before := range f {
+		text, still := seen[server]
+		if _, quiet := silent[server]; still {
+			out[server] = finding{before.since, text}
+		} else if quiet {
+			out[server] = before
 		}
 	}
-	for server, has := range holds {
-		if _, known := out[server]; has && !known {
-			out[server] = now
+	for server, text := range seen {
+		if _, known := out[server]; !known {
+			out[server] = finding{now, text}
 		}
 	}
 	return out
+}
+
+// lasting gives the servers of which something has been so for long enough.
+func (f findings) lasting(now time.Time, patience time.Duration) (servers []string) {
+	for _, server := range slices.Sorted(maps.Keys(f)) {
+		if now.Sub(f[server].since) >= patience {
+			servers = append(servers, server)
+		}
+	}
+	return servers
 }
 
 // trouble says why erasures are not told, and what to do; empty while all is as it should
@@ -435,27 +489,27 @@ func (r *remnants) trouble(now time.Time) (text, hint string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var why, next []string
-	for _, server := range slices.Sorted(maps.Keys(r.silent)) {
+	for _, server := range r.silent.lasting(now, silencePatience) {
 		if server == "" {
-			why = append(why, r.silent[server])
+			why = append(why, r.silent[server].text)
 			continue
 		}
-		why = append(why, fmt.Sprintf("nothing is known of the files of server %s: %s", server, r.silent[server]))
+		why = append(why, fmt.Sprintf("nothing is known of the files of server %s: %s", server, r.silent[server].text))
 	}
 	if len(why) > 0 {
 		next = append(next, "see that every server and karaula broker agent beside it run, and that the agent may read the server's store")
 	}
-	for _, server := range slices.Sorted(maps.Keys(r.store)) {
-		if now.Sub(r.store[server]) >= storePatience {
-			why = append(why, fmt.Sprintf("server %s still holds what was erased", server))
-			next = append(next, fmt.Sprintf("once %s has caught up, stop it and start it again", server))
-		}
+	for _, server := range r.store.lasting(now, storePatience) {
+		why = append(why, fmt.Sprintf("server %s still holds what was erased: %s", server, r.store[server].text))
+		next = append(next, fmt.Sprintf("once %s has caught up, stop it and start it again", server))
 	}
-	for _, server := range slices.Sorted(maps.Keys(r.log)) {
-		if now.Sub(r.log[server]) >= logPatience {
-			why = append(why, fmt.Sprintf("the log of server %s still holds what was erased", server))
-			next = append(next, fmt.Sprintf("stop %s and start it again, while the others run: its log is compacted then", server))
-		}
+	for _, server := range r.log.lasting(now, logPatience) {
+		why = append(why, fmt.Sprintf("the log of server %s still holds what was erased: %s", server, r.log[server].text))
+		next = append(next, fmt.Sprintf("stop %s and start it again, while the others run: its log is compacted then", server))
+	}
+	for _, server := range r.left.lasting(now, logPatience) {
+		why = append(why, fmt.Sprintf("server %s holds some of it in %s, which belongs to none of its streams", server, r.left[server].text))
+		next = append(next, fmt.Sprintf("stop %s, remove that folder, and start it", server))
 	}
 	if len(why) == 0 {
 		return "", ""

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"karaula/gateway/erase"
 	"karaula/gateway/inbox"
 	"karaula/internal/border"
 	"karaula/internal/checkup"
@@ -183,6 +184,8 @@ func TestReceiptsOfAClusterWaitForEveryServer(t *testing.T) {
 	h.deliver(order(me, at, leaf))
 	m.more(2, 3)
 	m.unsaid(at.Seq, "a server is silent")
+	h.until("a silence that is no trouble yet", func() bool { return strings.HasPrefix(m.text(), "ok 1 of partners'") })
+	h.move(silencePatience)
 	h.until("what doctor says of it", func() bool { return strings.HasPrefix(m.text(), "warn ") && strings.Contains(m.text(), "al.2") })
 	m.checkAsked(t, raw)
 
@@ -199,6 +202,9 @@ func TestReceiptsOfAClusterWaitForEveryServer(t *testing.T) {
 	h.until("a server that is no trouble yet", func() bool { return strings.HasPrefix(m.text(), "ok ") })
 	h.move(storePatience)
 	h.until("what to do with the server", func() bool { return strings.Contains(m.text(), "once al.2 has caught up, stop it and start it again") })
+	if text := m.text(); !strings.Contains(text, fmt.Sprintf("server al.2 still holds what was erased: number %d of me on %s", at.Seq, channelID)) {
+		t.Error(text)
+	}
 
 	h.stop() // and the next gateway knows nothing of what was found
 	h.start()
@@ -235,7 +241,8 @@ func TestReceiptsOfAClusterWaitForEveryServer(t *testing.T) {
 	}
 }
 
-// checkAsked checks that the signatures are sought, in the right stream.
+// checkAsked checks that the mark and the halves of the signatures that nobody chooses are
+// sought, in the right stream.
 func (m *machines) checkAsked(t *testing.T, raw []byte) {
 	t.Helper()
 	p, ok := envelope.Peek(raw)
@@ -245,7 +252,8 @@ func (m *machines) checkAsked(t *testing.T, raw []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, q := range m.asked {
-		same := slices.EqualFunc(q.Needles, p.Signatures, func(n []byte, s *karaulav1.Signature) bool { return bytes.Equal(n, s.GetSig()) })
+		same := len(q.Needles) > 1 && erase.MarkOf(nats.Header{"Karaula-Mark": {string(q.Needles[0])}}) != nil &&
+			slices.EqualFunc(q.Needles[1:], p.Signatures, func(n []byte, s *karaulav1.Signature) bool { return bytes.Equal(n, s.GetSig()[32:]) })
 		if !same || q.Stream != subject.InStream(subject.Actual(channelID), "me") {
 			t.Fatalf("%d needles were sought in %s", len(q.Needles), q.Stream)
 		}
@@ -265,7 +273,7 @@ func TestWhatIsLeftHoldsUpNothingElse(t *testing.T) {
 	m.set(3, func(q *remains.Question) *remains.Answer {
 		a := nothingLeft(q)
 		for i, n := range q.Needles {
-			if bytes.Equal(n, p.Signatures[0].GetSig()) {
+			if bytes.Equal(n, p.Signatures[0].GetSig()[32:]) {
 				a.Store = append(a.Store, i)
 			}
 		}
@@ -306,8 +314,9 @@ func TestWhatIsFoundAgainIsProvedAgain(t *testing.T) {
 	m.unsaid(at.Seq, "it was found again")
 }
 
-// Only signatures by which a statement counts are sought: beside them a stub may have
-// kept some that are none, and whose bytes lie in every file.
+// Only signatures by which a statement counts are sought, and of these what nobody can
+// choose: beside them a stub may have kept some that are none, and whose bytes lie in
+// every file. And the mark, if there is one.
 func TestOnlySignaturesThatCountAreSought(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -327,17 +336,22 @@ func TestOnlySignaturesThatCountAreSought(t *testing.T) {
 		}
 		return out
 	}
-	junk := &karaulav1.Signature{Alg: valid.GetAlg(), KeyId: valid.GetKeyId(), Sig: make([]byte, remains.NeedleSize)}
+	mark := nats.Header{}
+	erase.Mark(mark)
+	junk := &karaulav1.Signature{Alg: valid.GetAlg(), KeyId: valid.GetKeyId(), Sig: make([]byte, 64)}
 	c := h.gateway.channel(channelID)
 	for what, stub := range map[string][]byte{
 		"as it was": with(valid), "junk before it": with(junk, valid), "junk behind it": with(valid, junk, junk),
 	} {
-		if got := c.needlesOf(stub); len(got) != 1 || !bytes.Equal(got[0], valid.GetSig()) {
+		if got := c.needlesOf(erase.Stub{Raw: stub}); len(got) != 1 || !bytes.Equal(got[0], valid.GetSig()[32:]) {
 			t.Errorf("%s: %d are sought", what, len(got))
+		}
+		if got := c.needlesOf(erase.Stub{Raw: stub, Header: mark}); len(got) != 2 || string(got[0]) != mark.Get("Karaula-Mark") {
+			t.Errorf("%s, with a mark: %d are sought", what, len(got))
 		}
 	}
 	for what, stub := range map[string][]byte{"junk alone": with(junk), "nothing": nil, "no statement": {1, 2, 3}} {
-		if got := c.needlesOf(stub); len(got) > 0 {
+		if got := c.needlesOf(erase.Stub{Raw: stub, Header: nats.Header{"Karaula-Mark": {"x"}}}); len(got) > 0 {
 			t.Errorf("%s: %d are sought", what, len(got))
 		}
 	}
@@ -392,6 +406,7 @@ func TestASilentMachineHasNobodySearch(t *testing.T) {
 	h.deliver(raw)
 	h.deliver(order(me, at, leaf))
 	h.until("what doctor says of it", func() bool {
+		h.move(time.Minute)
 		text := m.text()
 		return strings.HasPrefix(text, "warn not told to partners: 1 erasures") && strings.Contains(text, "server al.2: its machine does not answer")
 	})
@@ -404,6 +419,30 @@ func TestASilentMachineHasNobodySearch(t *testing.T) {
 		t.Errorf("%d searches for nothing", searched)
 	}
 	h.until("the receipt", func() bool { return h.told(at.Seq) == 1 })
+}
+
+// What a folder that belongs to nothing holds is named, with what to do.
+func TestWhatIsLeftInAFolderIsNamed(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	m := newMachines(t, h)
+	m.set(3, func(q *remains.Question) *remains.Answer {
+		return &remains.Answer{Needles: len(q.Needles), Log: []int{len(q.Needles) - 1}, Left: "/srv/invented/S-R3F-x"}
+	})
+	h.start()
+	me := h.w.Voice("me", h.text, channelID)
+	raw, at, leaf := meSays(me)
+	h.deliver(raw)
+	h.deliver(order(me, at, leaf))
+	m.more(3, 2)
+	h.move(logPatience)
+	h.until("the folder", func() bool {
+		text := m.text()
+		return strings.Contains(text, "server al.3 holds some of it in /srv/invented/S-R3F-x, which belongs to none of its streams") &&
+			strings.Contains(text, "stop al.3, remove that folder, and start it") &&
+			strings.Contains(text, fmt.Sprintf("the log of server al.3 still holds what was erased: number %d of me", at.Seq))
+	})
+	m.unsaid(at.Seq, "it lies there")
 }
 
 // A server that has a copy and is not among those that are asked is named.

@@ -22,12 +22,15 @@ import (
 const (
 	// Piece is the size of what is sought, bytes: compression, which copies what it has
 	// seen before, leaves random bytes as they are, and breaks them at most here and there.
-	// So of something longer every piece is sought.
+	// So of something longer every piece is sought. It holds for bytes that stand before
+	// all that somebody else has chosen.
 	Piece = 16
 	// window is how much of a file is looked at at once, bytes.
 	window = 256 << 10
 	// filterBits is the size of the filter before the table, in the logarithm.
 	filterBits = 20
+	// refill is how many places pass the filter in vain before it is made anew.
+	refill = 4096
 	// listings is how often a folder is listed at most until nothing is new in it.
 	listings = 20
 )
@@ -64,6 +67,8 @@ type hunt struct {
 	left     map[[Piece]byte][]int // what was not found yet
 	filter   [1 << filterBits / 8]byte
 	xor, odd uint64       // of the hash
+	old      bool         // the filter lets pass what was found
+	vain     int          // places that have passed it since it was made, and held nothing
 	found    map[int]bool // by number of a needle
 }
 
@@ -81,6 +86,7 @@ func (s *Search) hunt(found map[int]bool) *hunt {
 // fill makes the filter for what is left.
 func (h *hunt) fill() {
 	clear(h.filter[:])
+	h.old, h.vain = false, 0
 	for p := range h.left {
 		at := h.hash(p[:])
 		h.filter[at/8] |= 1 << (at % 8)
@@ -101,13 +107,16 @@ func (h *hunt) look(b []byte) {
 		}
 		of, here := h.left[[Piece]byte(b[i:])]
 		if !here {
+			if h.vain++; h.old && h.vain >= refill {
+				h.fill()
+			}
 			continue
 		}
 		for _, n := range of {
 			h.found[n] = true
 		}
 		delete(h.left, [Piece]byte(b[i:]))
-		h.fill()
+		h.old = true
 	}
 }
 

@@ -158,6 +158,9 @@ func TestWhatIsFoundIsNotSoughtAnyMore(t *testing.T) {
 	if got := slices.Sorted(maps.Keys(found)); !slices.Equal(got, []int{0, 1, 2}) {
 		t.Errorf("found %v", got)
 	}
+	if _, sought := h.left[[Piece]byte(zero)]; sought || h.old || h.vain >= refill {
+		t.Error("it is sought on")
+	}
 	if len(h.left) != 7 || len(s.pieces) != 8 {
 		t.Errorf("%d pieces are left of %d", len(h.left), len(s.pieces))
 	}
@@ -219,20 +222,29 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// BenchmarkRead searches random bytes, and the worst that somebody could choose: bytes
-// that hold a piece of every needle everywhere.
+// BenchmarkRead searches random bytes, and what somebody could choose: bytes that hold a
+// piece of all needles, such that begin like one and go on otherwise, and all pieces there are.
 func BenchmarkRead(b *testing.B) {
-	for what, fill := range map[string]func(int) []byte{
-		"random": random, "chosen": func(n int) []byte { return make([]byte, n) },
-	} {
+	for _, what := range []string{"random", "one piece of all", "beginnings", "all pieces"} {
 		b.Run(what, func(b *testing.B) {
-			needles := make([][]byte, 2000)
+			needles, shared := make([][]byte, 2000), random(Piece)
 			for i := range needles {
-				needles[i] = slices.Concat(fill(Piece), random(48))
+				needles[i] = random(64)
+				if what == "one piece of all" {
+					copy(needles[i], shared)
+				}
+			}
+			file := random(8 << 20)
+			switch what {
+			case "one piece of all":
+				file = bytes.Repeat(shared, len(file)/Piece)
+			case "beginnings":
+				file = bytes.Repeat(needles[0][:8], len(file)/8)
+			case "all pieces":
+				copy(file, bytes.Join(needles, nil))
 			}
 			s, err := New(needles)
 			must(b, err)
-			file := fill(8 << 20)
 			b.SetBytes(int64(len(file)))
 			for b.Loop() {
 				must(b, s.read(b.Context(), bytes.NewReader(file), s.hunt(map[int]bool{})))

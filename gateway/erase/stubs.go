@@ -76,12 +76,12 @@ type Eraser struct {
 }
 
 // Stub gives the kept stub of a statement; false if there is none.
-func (e *Eraser) Stub(ctx context.Context, at border.Position, leaf [32]byte) ([]byte, bool, error) {
+func (e *Eraser) Stub(ctx context.Context, at border.Position, leaf [32]byte) (Stub, bool, error) {
 	m, ok, err := e.Stubs.Last(ctx, subject.Stub(e.Channel, e.Origin, at.Epoch, at.Seq))
 	if err != nil || !ok || !is(m.Data, leaf) {
-		return nil, false, err
+		return Stub{}, false, err
 	}
-	return m.Data, true, nil
+	return Stub{m.Data, m.Header, m.Time.UnixMicro()}, true, nil
 }
 
 func is(raw []byte, leaf [32]byte) bool {

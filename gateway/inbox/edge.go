@@ -20,18 +20,20 @@ import (
 // edgeName is the header of the first statement's message in the IN stream.
 const edgeName = "Karaula-Edge"
 
-// edgeHeader writes down the right edge behind which a ledger begins; nil where
+// edgeHeader writes down the right edge behind which a ledger begins; nothing where
 // it goes on.
 func edgeHeader(p *border.Placement) nats.Header {
+	h := nats.Header{}
 	t := p.Begins()
 	if t == nil {
-		return nil
+		return h
 	}
 	var all []byte
 	for _, h := range t.Frontier() {
 		all = append(all, h[:]...)
 	}
-	return nats.Header{edgeName: {base64.StdEncoding.EncodeToString(all)}}
+	h.Set(edgeName, base64.StdEncoding.EncodeToString(all))
+	return h
 }
 
 // edgeOf reads what edgeHeader wrote; nil if there is none.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"karaula/gateway/erase"
 	"karaula/gateway/stream"
 	"karaula/internal/border"
 	"karaula/internal/problem"
@@ -388,9 +389,9 @@ func (b *Inbox) tryStore(ctx context.Context, chunk []placed) ([]uint64, error) 
 	msgs, want := make([]stream.Msg, len(chunk)), make([][]byte, len(chunk))
 	for i, p := range chunk {
 		want[i] = p.bytes()
-		msgs[i] = stream.Msg{
-			Subject: subject.In(subject.On(b.led.Channel, b.led.Mode), b.led.Origin), Data: want[i], Header: edgeHeader(&p.placement),
-		}
+		h := edgeHeader(&p.placement)
+		erase.Mark(h)
+		msgs[i] = stream.Msg{Subject: subject.In(subject.On(b.led.Channel, b.led.Mode), b.led.Origin), Data: want[i], Header: h}
 	}
 	last, err := b.cfg.In.Append(ctx, msgs, b.inEnd)
 	if err == nil {

@@ -105,8 +105,8 @@ func (b *Inbox) rouseStubs(ctx context.Context, items []*item) (err error) {
 		if it.asleep == 0 || b.cfg.Eraser == nil {
 			continue
 		}
-		raw, ok, stubErr := b.cfg.Eraser.Stub(ctx, it.placement.Position, it.placement.Leaf)
-		if p, parseErr := envelope.ParseOuter(raw); ok && parseErr == nil {
+		stub, ok, stubErr := b.cfg.Eraser.Stub(ctx, it.placement.Position, it.placement.Leaf)
+		if p, parseErr := envelope.ParseOuter(stub.Raw); ok && parseErr == nil {
 			it.asleep, it.placement.Parsed = 0, p
 		}
 		err = errors.Join(err, stubErr)

@@ -17,7 +17,8 @@ import (
 // Limits of a question and its answer.
 const (
 	MaxNeedles  = 2000 // in one question
-	NeedleSize  = 64   // bytes of a needle: an Ed25519 signature
+	MinNeedle   = 32   // bytes of a needle
+	MaxNeedle   = 64
 	maxQuestion = 256 << 10
 	maxAnswer   = 64 << 10
 	maxText     = 1000 // bytes of a name, or of why something is not known
@@ -28,8 +29,8 @@ type Question struct {
 	// Copies: whether the server's copies are whole is asked, and nothing else.
 	Copies bool   `json:"copies,omitempty"`
 	Stream string `json:"stream"` // of the owner's account
-	// Needles are what is sought: signatures of statements whose content lay in the
-	// stream beside them. They are no secret, and in the stream nowhere else.
+	// Needles are what is sought: bytes that lay in one message with erased content, and
+	// nowhere else. They are no secret.
 	Needles [][]byte `json:"needles"`
 }
 
@@ -41,6 +42,9 @@ type Answer struct {
 	// stream's own files, and in those of its log (Raft), ascending.
 	Store []int `json:"store,omitempty"`
 	Log   []int `json:"log,omitempty"`
+	// Left is a folder that belongs to none of the server's streams, and in which something
+	// of Log lies; empty if there is none.
+	Left string `json:"left,omitempty"`
 	// Unknown says why nothing is known of what was not found; empty if all was searched.
 	Unknown string `json:"unknown,omitempty"`
 	// Copies is what the server's copies lack; empty: nothing, or it was not asked.
@@ -60,8 +64,8 @@ func ParseQuestion(raw []byte) (*Question, error) {
 		return nil, problem.New(problem.Invalid, "not a question: a stream and 1 to %d needles are needed", MaxNeedles)
 	}
 	for _, n := range q.Needles {
-		if len(n) != NeedleSize {
-			return nil, problem.New(problem.Invalid, "a needle has %d bytes, not %d", len(n), NeedleSize)
+		if len(n) < MinNeedle || len(n) > MaxNeedle {
+			return nil, problem.New(problem.Invalid, "a needle has %d bytes, not %d to %d", len(n), MinNeedle, MaxNeedle)
 		}
 	}
 	return &q, nil
@@ -76,7 +80,8 @@ func ParseAnswer(raw []byte, server string, q *Question) (*Answer, error) {
 	switch {
 	case a.Server != server:
 		return nil, problem.New(problem.Invalid, "another server answers for %s", server)
-	case a.Needles != len(q.Needles) || !within(a.Store, a.Needles) || !within(a.Log, a.Needles) || max(len(a.Unknown), len(a.Copies)) > maxText:
+	case a.Needles != len(q.Needles) || !within(a.Store, a.Needles) || !within(a.Log, a.Needles) ||
+		max(len(a.Unknown), len(a.Copies), len(a.Left)) > maxText:
 		return nil, problem.New(problem.Invalid, "the answer of %s is not to the question", server)
 	}
 	return &a, nil
@@ -87,7 +92,7 @@ func (q *Question) Bytes() ([]byte, error) { return json.Marshal(q) }
 
 // Bytes gives what is sent.
 func (a *Answer) Bytes() ([]byte, error) {
-	a.Unknown, a.Copies = short(a.Unknown), short(a.Copies)
+	a.Unknown, a.Copies, a.Left = short(a.Unknown), short(a.Copies), short(a.Left)
 	return json.Marshal(a)
 }
 

@@ -63,7 +63,8 @@ func TestQuestionsHaveLimits(t *testing.T) {
 	for what, spoil := range map[string]func(q *remains.Question){
 		"no stream":        func(q *remains.Question) { q.Stream = "" },
 		"no needle":        func(q *remains.Question) { q.Needles = nil },
-		"a short needle":   func(q *remains.Question) { q.Needles[1] = q.Needles[1][:63] },
+		"a short needle":   func(q *remains.Question) { q.Needles[1] = q.Needles[1][:31] },
+		"a long needle":    func(q *remains.Question) { q.Needles[1] = slices.Repeat(q.Needles[1], 2) },
 		"too many needles": func(q *remains.Question) { q.Needles = slices.Repeat(q.Needles, remains.MaxNeedles) },
 	} {
 		q := question()
