@@ -197,7 +197,7 @@ const healthEvery = time.Second
 func (r *remote) watch(ctx context.Context) {
 	tick := time.NewTicker(healthEvery)
 	defer tick.Stop()
-	last, held := "", false
+	last, held, busy := "", false, 0
 	var c comparison
 	for {
 		select {
@@ -206,8 +206,13 @@ func (r *remote) watch(ctx context.Context) {
 		case <-tick.C:
 		}
 		lack, damaged := r.lacks(), false
+		if busy++; !strings.HasSuffix(lack, momentary) {
+			busy = 0
+		} else if last == whole && busy < lackLooks {
+			continue
+		}
 		if held = lack == whole && (held || r.hold()); lack != whole {
-			c = comparison{}
+			c, damaged = comparison{}, strings.Contains(lack, corrupt)
 		} else if streams, sure := c.next(r.copies); !sure {
 			continue
 		} else if len(streams) > 0 {
@@ -229,6 +234,14 @@ func (r *remote) watch(ctx context.Context) {
 		last = lack
 	}
 }
+
+// momentary ends what a server says that is behind, and also, for moments, one that erases
+// or stores much (nats-server 2.15.2, monitor.go and raft.go, isCurrent).
+const momentary = "group node unhealthy"
+
+// corrupt is in what a server says that cannot open a copy, and says so for ever
+// (nats-server 2.15.2, errSnapshotCorrupt and its like).
+const corrupt = "corrupt"
 
 // notCaughtUp is what is said of a server whose copies are not current.
 const notCaughtUp = "the server has not caught up; stop no other one"

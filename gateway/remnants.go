@@ -489,13 +489,7 @@ func (r *remnants) trouble(now time.Time) (text, hint string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var why, next []string
-	for _, server := range r.silent.lasting(now, silencePatience) {
-		if server == "" {
-			why = append(why, r.silent[server].text)
-			continue
-		}
-		why = append(why, fmt.Sprintf("nothing is known of the files of server %s: %s", server, r.silent[server].text))
-	}
+	why = r.unknown(r.silent.lasting(now, silencePatience))
 	if len(why) > 0 {
 		next = append(next, "see that every server and karaula broker agent beside it run, and that the agent may read the server's store")
 	}
@@ -518,6 +512,18 @@ func (r *remnants) trouble(now time.Time) (text, hint string) {
 		r.waiting, r.own, r.since.UTC().Format(time.RFC3339), strings.Join(why, "; ")), strings.Join(next, "; ")
 }
 
+// unknown says why nothing is known of some servers. Called with r.mu held.
+func (r *remnants) unknown(servers []string) (why []string) {
+	for _, server := range servers {
+		if server == "" {
+			why = append(why, r.silent[server].text)
+			continue
+		}
+		why = append(why, fmt.Sprintf("nothing is known of the files of server %s: %s", server, r.silent[server].text))
+	}
+	return why
+}
+
 // check is how erasures stand.
 func (r *remnants) check(now time.Time) checkup.Check {
 	if text, hint := r.trouble(now); text != "" {
@@ -526,8 +532,8 @@ func (r *remnants) check(now time.Time) checkup.Check {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.waiting+r.own > 0 {
-		return checkup.Good(checkup.ErasureTold, "", "%d of partners' and %d of our own wait until no server's log holds the content",
-			r.waiting, r.own)
+		why := append([]string{"until no server's log holds the content"}, r.unknown(r.silent.lasting(now, 0))...)
+		return checkup.Good(checkup.ErasureTold, "", "%d of partners' and %d of our own wait %s", r.waiting, r.own, strings.Join(why, "; "))
 	}
 	return checkup.Good(checkup.ErasureTold, "", "none waits")
 }

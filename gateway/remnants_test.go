@@ -184,7 +184,10 @@ func TestReceiptsOfAClusterWaitForEveryServer(t *testing.T) {
 	h.deliver(order(me, at, leaf))
 	m.more(2, 3)
 	m.unsaid(at.Seq, "a server is silent")
-	h.until("a silence that is no trouble yet", func() bool { return strings.HasPrefix(m.text(), "ok 1 of partners'") })
+	h.until("a silence that is no trouble yet", func() bool {
+		text := m.text()
+		return strings.HasPrefix(text, "ok 1 of partners' and 0 of our own wait") && strings.Contains(text, "nothing is known of the files of server al.2: ")
+	})
 	h.move(silencePatience)
 	h.until("what doctor says of it", func() bool { return strings.HasPrefix(m.text(), "warn ") && strings.Contains(m.text(), "al.2") })
 	m.checkAsked(t, raw)

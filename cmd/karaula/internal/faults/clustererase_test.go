@@ -41,7 +41,8 @@ func TestClusterServerThatWasAwayDuringAnErasure(t *testing.T) {
 	for _, n := range others {
 		must(t, w.Cluster.Serve(patient(t), n))
 	}
-	must(t, w.Settle(patient(t)))
+	linked(t, w, w.AL) // at rest it is not: it warns of the server that is away
+	linked(t, w, w.ME)
 	must(t, w.Cluster.Serve(patient(t), away))
 	must(t, w.Cluster.Whole(patient(t)))
 	left := slices.Concat(inStreams(away, erased), inStreams(away, theirs))
