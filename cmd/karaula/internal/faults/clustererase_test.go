@@ -73,7 +73,9 @@ func TestClusterServerThatWasAwayDuringAnErasure(t *testing.T) {
 	}
 	send(t, w.AL, r["al"], 1)
 	must(t, w.Settle(patient(t)))
-	must(t, Until(patient(t), func() string {
+	compacted, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	must(t, Until(compacted, func() string {
 		if !toldErased(t, w.ME, theirs) {
 			return "the partner is not told: " + doctor(t, w.AL)
 		}
