@@ -186,7 +186,8 @@ func TestReceiptsOfAClusterWaitForEveryServer(t *testing.T) {
 	m.unsaid(at.Seq, "a server is silent")
 	h.until("a silence that is no trouble yet", func() bool {
 		text := m.text()
-		return strings.HasPrefix(text, "ok 1 of partners' and 0 of our own wait") && strings.Contains(text, "nothing is known of the files of server al.2: ")
+		return strings.HasPrefix(text, "ok 1 of partners' and 0 of our own wait") &&
+			strings.Contains(text, "nothing is known of the files of server al.2: ")
 	})
 	h.move(silencePatience)
 	h.until("what doctor says of it", func() bool { return strings.HasPrefix(m.text(), "warn ") && strings.Contains(m.text(), "al.2") })
