@@ -56,3 +56,34 @@ func TestOneLookAtTheCopiesIsNoProof(t *testing.T) {
 	now = nil
 	next(false, true)
 }
+
+// A server that is whole and erases much says for moments that it is behind: that is no
+// news. That it is so for long is, and so is anything else that it says, and what it says
+// right after its start.
+func TestABusyServerIsNotBehind(t *testing.T) {
+	t.Parallel()
+	const busy = "JetStream stream 'AL > STUB' is not current: group node unhealthy"
+	var b business
+	for i := range 3 * lackLooks {
+		if i%lackLooks == lackLooks-1 {
+			if b.passing(whole, whole) {
+				t.Fatal("a look at a whole server does not count")
+			}
+		} else if !b.passing(whole, busy) {
+			t.Fatalf("look %d: a moment is news", i)
+		}
+	}
+	for i := range lackLooks {
+		if got := b.passing(whole, busy); got != (i < lackLooks-1) {
+			t.Errorf("look %d in a row: passing %v", i, got)
+		}
+	}
+	for _, last := range []string{"", "JetStream is not current with the meta leader"} {
+		if new(business).passing(last, busy) {
+			t.Errorf("behind %q it counts as a moment", last)
+		}
+	}
+	if new(business).passing(whole, "JetStream has not established contact with a meta leader") {
+		t.Error("anything else counts as a moment")
+	}
+}

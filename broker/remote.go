@@ -197,8 +197,9 @@ const healthEvery = time.Second
 func (r *remote) watch(ctx context.Context) {
 	tick := time.NewTicker(healthEvery)
 	defer tick.Stop()
-	last, held, busy := "", false, 0
+	last, held := "", false
 	var c comparison
+	var b business
 	for {
 		select {
 		case <-ctx.Done():
@@ -206,9 +207,7 @@ func (r *remote) watch(ctx context.Context) {
 		case <-tick.C:
 		}
 		lack, damaged := r.lacks(), false
-		if busy++; !strings.HasSuffix(lack, momentary) {
-			busy = 0
-		} else if last == whole && busy < lackLooks {
+		if b.passing(last, lack) {
 			continue
 		}
 		if held = lack == whole && (held || r.hold()); lack != whole {
@@ -238,6 +237,19 @@ func (r *remote) watch(ctx context.Context) {
 // momentary ends what a server says that is behind, and also, for moments, one that erases
 // or stores much (nats-server 2.15.2, monitor.go and raft.go, isCurrent).
 const momentary = "group node unhealthy"
+
+// business counts the looks in a row that have shown a server behind as a busy one is.
+type business int
+
+// passing reports whether a server that was whole at the last look that counted may just
+// be busy.
+func (b *business) passing(last, lack string) bool {
+	if *b++; !strings.HasSuffix(lack, momentary) {
+		*b = 0
+		return false
+	}
+	return last == whole && *b < lackLooks
+}
 
 // corrupt is in what a server says that cannot open a copy, and says so for ever
 // (nats-server 2.15.2, errSnapshotCorrupt and its like).
