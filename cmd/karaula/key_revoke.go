@@ -99,6 +99,11 @@ machine's terminal; cards hold none.`,
 func (a *app) revoke(
 	ctx context.Context, n *place, id [16]byte, lastGood []string, request string, o setup.CardOptions,
 ) (*revokeResult, error) {
+	own, err := n.reg.View().OwnCard()
+	if err != nil {
+		return nil, err
+	}
+	o.Upon = own.Serial // whether the key is to be replaced, and what it has signed, is decided here
 	key, current, err := n.ownKey(id)
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"karaula/internal/keyring"
 	"karaula/internal/node"
 )
 
@@ -49,6 +50,32 @@ func TestKeysAreReplacedWhileARenewalIsFinished(t *testing.T) {
 	send(t, w.ME, r["me"], 1)
 	if f := settleAndWalk(t, w, r, Expect{}); f.Alerts["al"] != 1 || f.Alerts["me"] != 1 {
 		t.Errorf("al said %d and me %d alerts", f.Alerts["al"], f.Alerts["me"])
+	}
+}
+
+// A key is revoked, and while that waits for its turn another card is issued: what was
+// decided on the card before is not done.
+func TestACardIsIssuedWhileAKeyIsRevoked(t *testing.T) {
+	t.Parallel()
+	w := makeWorld(t)
+	g, err := keyring.LoadGateway(node.Layout{Dir: w.AL.Dir}.GatewayKeys(), nil)
+	must(t, err)
+	lock := node.Layout{Dir: w.AL.Dir}.Card("al") + ".lock"
+	gate, err := os.OpenFile(lock, os.O_CREATE|os.O_RDWR, 0o600)
+	must(t, err)
+	defer gate.Close() //nolint:errcheck // it may be open no more
+	must(t, syscall.Flock(int(gate.Fd()), syscall.LOCK_EX))
+	revoke := stoppedAt(t, w.AL, lock, "key", "revoke", fmt.Sprintf("%x", g.Sign.ID), "--reason", "laptop stolen (invented)")
+	must(t, gate.Close())
+	command(t, w.AL, nil, "card", "issue")
+	must(t, revoke.Process.Signal(syscall.SIGCONT))
+	_ = revoke.Wait() // the exit code is looked at
+	if said := revoke.Stderr.(*strings.Builder).String(); revoke.ProcessState.ExitCode() != 8 || !strings.Contains(said, "card 2 was issued meanwhile") {
+		t.Errorf("revoked on card 1 when there was card 2: exit code %d, %s", revoke.ProcessState.ExitCode(), said)
+	}
+	command(t, w.AL, nil, "key", "revoke", fmt.Sprintf("%x", g.Sign.ID), "--reason", "laptop stolen (invented)")
+	if got := newest(t, w.AL); got != 3 {
+		t.Errorf("card %d is the newest", got)
 	}
 }
 
