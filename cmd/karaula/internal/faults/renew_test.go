@@ -58,14 +58,19 @@ func logins(t *testing.T, n *Node) []keyring.Login {
 	return g.Logins()
 }
 
-// letsIn says whether a node's broker lets a guest in; "" if it does.
-func letsIn(host *Node, l keyring.Login, guest string) string {
-	nc, err := nats.Connect("tls://"+host.Listen, nats.Nkey(l.User(), l.NATS.Sign), nats.TLSHandshakeFirst(),
-		nats.CustomInboxPrefix(subject.Inbox(guest)), nats.Timeout(patience),
+// logIn logs a guest in at a node's broker, for as long as that lets it.
+func logIn(host *Node, l keyring.Login, guest string) (*nats.Conn, error) {
+	return nats.Connect("tls://"+host.Listen, nats.Nkey(l.User(), l.NATS.Sign), nats.TLSHandshakeFirst(),
+		nats.CustomInboxPrefix(subject.Inbox(guest)), nats.Timeout(patience), nats.NoReconnect(),
 		nats.Secure(&tls.Config{
 			MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{l.TLS},
 			InsecureSkipVerify: true, //nolint:gosec // a test's own server on loopback
 		}))
+}
+
+// letsIn says whether a node's broker lets a guest in; "" if it does.
+func letsIn(host *Node, l keyring.Login, guest string) string {
+	nc, err := logIn(host, l, guest)
 	if err != nil {
 		return err.Error()
 	}
@@ -105,16 +110,26 @@ func TestLinkKeysAreRenewedWhileBothSpeak(t *testing.T) {
 	send(t, w.AL, r["al"], 2)
 	send(t, w.ME, r["me"], 2)
 	oldLogin, oldPin := logins(t, w.AL)[0], shown(t, w.AL)
+	held, err := logIn(w.ME, oldLogin, "al") // by somebody who has copied the keys
+	must(t, err)
+	defer held.Close()
 	var speaking sync.WaitGroup
 	for _, n := range []*Node{w.AL, w.ME} {
 		speaking.Go(func() { send(t, n, r[n.Party], 10, 1, 2) })
 	}
+	must(t, held.FlushTimeout(patience))
 	command(t, w.AL, nil, "key", "renew")
 	knows(t, w.ME, "al", 2)
 	if shown(t, w.AL) != oldPin {
 		t.Error("the announced certificate is shown already")
 	}
 	refuses(t, w.ME, oldLogin, "al")
+	must(t, Until(patient(t), func() string {
+		if !held.IsClosed() {
+			return "a connection that was made by the old login is kept"
+		}
+		return ""
+	}))
 	finishRenewal(t, w.AL)
 	speaking.Wait()
 	knows(t, w.ME, "al", 3)
