@@ -20,9 +20,16 @@ const (
 	copiesEvery = 30
 )
 
-// damagedCopy is what is logged of a server whose own copy holds less than the others.
-const damagedCopy = "the server's store is damaged, and NATS does not mend it: copies of streams hold fewer messages than those of " +
-	"the other servers; stop no other one; stop this one, empty broker/jetstream in its folder, remove broker/store-held beside it, and start it"
+// renewStore is what to do with a store that NATS does not mend.
+const renewStore = "; stop no other one; stop this one, empty broker/jetstream in its folder, remove broker/store-held beside it, and start it"
+
+// What is logged of a server whose own copy holds less than the others, and of one that
+// cannot open a copy.
+const (
+	damagedCopy = "the server's store is damaged, and NATS does not mend it: copies of streams hold fewer messages than those of " +
+		"the other servers" + renewStore
+	damagedLog = "the server's store is damaged, and NATS does not mend it: it cannot open a copy" + renewStore
+)
 
 // held is what a server's own copy of a stream holds.
 type held struct{ last, msgs uint64 }
@@ -31,7 +38,7 @@ type held struct{ last, msgs uint64 }
 func (r *remote) streamsOf(name string) (*natsserver.JSInfo, error) {
 	var info natsserver.JSInfo
 	o := natsserver.JszEventOptions{
-		JSzOptions:         natsserver.JSzOptions{Accounts: true, Streams: true, RaftGroups: true},
+		JSzOptions:         natsserver.JSzOptions{Accounts: true, Streams: true, Consumer: true, RaftGroups: true},
 		EventFilterOptions: natsserver.EventFilterOptions{Name: name, ExactMatch: true},
 	}
 	return &info, r.ask("$SYS.REQ.SERVER.PING.JSZ", o, &info)

@@ -1,8 +1,16 @@
 package broker
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"karaula/internal/subject"
 )
 
 func TestACopyThatHoldsLessThanAllOthersIsDamaged(t *testing.T) {
@@ -85,5 +93,63 @@ func TestABusyServerIsNotBehind(t *testing.T) {
 	}
 	if new(business).passing(whole, "JetStream has not established contact with a meta leader") {
 		t.Error("anything else counts as a moment")
+	}
+}
+
+// A copy that cannot be opened is one when the server says so for long, and not where the
+// word stands in the name of a stream.
+func TestACopyThatCannotBeOpenedIsDamaged(t *testing.T) {
+	t.Parallel()
+	const says = "JetStream stream 'AL > REGISTER' is not current: stream assignment error: raft: snapshot corrupt"
+	var b business
+	for i := range 2 * lackLooks {
+		if got := b.corrupt(says); got != (i >= lackLooks-1) {
+			t.Errorf("look %d: %v", i, got)
+		}
+	}
+	for _, other := range []string{whole, "JetStream stream 'AL > IN_b07-anticorruption_me' is not current: group node unhealthy"} {
+		for range 2 * lackLooks {
+			if b.corrupt(other) {
+				t.Fatalf("%q counts as damaged", other)
+			}
+		}
+	}
+}
+
+// That a server has held streams is noted when it has some, and noted again where the note
+// was removed; it is not where it has none, or where it cannot be written.
+func TestThatAServerHeldStreamsIsNoted(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t)
+	path := filepath.Join(t.TempDir(), "store-held")
+	r := c.remote(0)
+	r.o.Held = path
+	for range 2 {
+		eventually(t, "it is not noted", r.hold)
+		if text, err := os.ReadFile(path); err != nil || string(text) != heldText {
+			t.Errorf("%q, %v", text, err)
+		}
+		must(t, os.Remove(path))
+	}
+	r.o.Held = filepath.Join(t.TempDir(), "not", "there")
+	if r.hold() {
+		t.Error("what could not be written counts as noted")
+	}
+	r.o.Held = path
+	for _, name := range []string{inStream, subject.StubStream} {
+		eventually(t, "a stream stays", func() bool {
+			err := c.js.DeleteStream(t.Context(), name)
+			return err == nil || errors.Is(err, jetstream.ErrStreamNotFound)
+		})
+	}
+	eventually(t, "it has streams", func() bool {
+		info, err := r.streamsOf(r.o.Name)
+		return err == nil && !slices.ContainsFunc(info.AccountDetails, func(a *server.AccountDetail) bool { return len(a.Streams) > 0 })
+	})
+	if r.hold() {
+		t.Error("a server without streams is noted")
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("it is noted")
 	}
 }

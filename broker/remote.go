@@ -206,54 +206,72 @@ func (r *remote) watch(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		lack, damaged := r.lacks(), false
+		lack, text := r.lacks(), notCaughtUp
 		if b.passing(last, lack) {
 			continue
 		}
+		if b.corrupt(lack) {
+			text = damagedLog
+		}
 		if held = lack == whole && (held || r.hold()); lack != whole {
-			c, damaged = comparison{}, strings.Contains(lack, corrupt)
+			c = comparison{}
 		} else if streams, sure := c.next(r.copies); !sure {
 			continue
 		} else if len(streams) > 0 {
-			lack, damaged = strings.Join(streams, ", "), true
+			lack, text = strings.Join(streams, ", "), damagedCopy
 		}
-		if lack == last {
+		now := text + lack
+		if lack == whole {
+			now = whole
+		}
+		if now == last {
 			continue
 		}
-		r.note(lack, damaged)
+		last = now
+		r.note(text, lack)
 		switch {
 		case lack == whole:
 			r.log.Info("the server has caught up; another one may be stopped", "server", r.o.Name,
 				"next", "if it was away for some minutes, start it once more: only that overwrites what was erased in the meantime")
-		case damaged:
+		case text == damagedLog:
+			r.log.Error(damagedLog, "server", r.o.Name, "why", lack)
+		case text == damagedCopy:
 			r.log.Error(damagedCopy, "server", r.o.Name, "streams", lack)
 		default:
 			r.log.Warn(notCaughtUp, "server", r.o.Name, "why", lack)
 		}
-		last = lack
 	}
 }
 
-// momentary ends what a server says that is behind, and also, for moments, one that erases
-// or stores much (nats-server 2.15.2, monitor.go and raft.go, isCurrent).
-const momentary = "group node unhealthy"
+// Ends of what a server says that is not current (nats-server 2.15.2, monitor.go and
+// raft.go): of one that is behind, and also, for moments, of one that erases or stores much;
+// and of one that cannot open a copy, and says so for ever.
+const (
+	momentary = "' is not current: group node unhealthy"
+	unopened  = "' is not current: stream assignment error: raft: snapshot corrupt"
+)
 
-// business counts the looks in a row that have shown a server behind as a busy one is.
-type business int
+// business counts the looks in a row that have shown a server behind as a busy one is,
+// and those that have shown one that cannot open a copy.
+type business struct{ busy, unopened int }
 
 // passing reports whether a server that was whole at the last look that counted may just
 // be busy.
 func (b *business) passing(last, lack string) bool {
-	if *b++; !strings.HasSuffix(lack, momentary) {
-		*b = 0
+	if b.busy++; !strings.HasSuffix(lack, momentary) {
+		b.busy = 0
 		return false
 	}
-	return last == whole && *b < lackLooks
+	return last == whole && b.busy < lackLooks
 }
 
-// corrupt is in what a server says that cannot open a copy, and says so for ever
-// (nats-server 2.15.2, errSnapshotCorrupt and its like).
-const corrupt = "corrupt"
+// corrupt reports whether a server has said often enough that it cannot open a copy.
+func (b *business) corrupt(lack string) bool {
+	if b.unopened++; !strings.HasSuffix(lack, unopened) {
+		b.unopened = 0
+	}
+	return b.unopened >= lackLooks
+}
 
 // notCaughtUp is what is said of a server whose copies are not current.
 const notCaughtUp = "the server has not caught up; stop no other one"
@@ -280,16 +298,11 @@ func (r *remote) hold() bool {
 }
 
 // note remembers how the copies are, for who asks.
-func (r *remote) note(lack string, damaged bool) {
-	switch {
-	case damaged:
-		lack = damagedCopy + ": " + lack
-	case lack == whole:
-		lack = ""
-	default:
-		lack = notCaughtUp + ": " + lack
+func (r *remote) note(text, lack string) {
+	if text += ": " + lack; lack == whole {
+		text = ""
 	}
-	r.copied.Store(&lack)
+	r.copied.Store(&text)
 }
 
 // copyState says what the server's copies lack; empty: nothing.

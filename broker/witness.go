@@ -30,6 +30,8 @@ import (
 const (
 	maxAsked = 4           // questions that may wait for the search that goes on
 	hearAnew = time.Minute // between two subscriptions
+	// metaGroup is the log in which the servers agree on what streams there are.
+	metaGroup = "_meta_"
 	// searchWithin is how long a search may take, the time that it waits included, so that
 	// its answer still arrives.
 	searchWithin = subject.RemainsWithin - 10*time.Second
@@ -68,7 +70,7 @@ func newWitness(r *remote, nc *nats.Conn, p Plan) *witness {
 		log: r.log, nc: nc, server: p.ServerName, account: subject.Account(p.Party), store: p.StoreDir,
 		ask: func() (*natsserver.JSInfo, error) { return r.streamsOf(r.o.Name) }, copies: r.copyState, patience: healthPatience,
 		health: func(stream string) (natsserver.HealthStatus, error) {
-			return r.health(natsserver.HealthzOptions{Account: subject.Account(p.Party), Stream: stream})
+			return r.health(natsserver.HealthzOptions{Account: subject.Account(p.Party), Stream: stream, Details: true})
 		},
 	}
 }
@@ -220,11 +222,14 @@ func (w *witness) places(ctx context.Context, stream string) ([]place, error) {
 	if filepath.Clean(info.Config.StoreDir) != root {
 		return nil, problem.New(problem.Failed, "the server has its store in %s and not in %s", info.Config.StoreDir, root)
 	}
-	groups := map[string]bool{}
+	groups, consumers := map[string]bool{}, map[string]bool{metaGroup: true}
 	var has *natsserver.StreamDetail
 	for _, account := range info.AccountDetails {
 		for i, one := range account.Streams {
 			groups[one.RaftGroup] = true
+			for _, c := range one.ConsumerRaftGroups {
+				consumers[c.RaftGroup] = true
+			}
 			if account.Name == w.account && one.Name == stream {
 				has = &account.Streams[i]
 			}
@@ -237,7 +242,7 @@ func (w *witness) places(ctx context.Context, stream string) ([]place, error) {
 	if err != nil {
 		return nil, err
 	}
-	logs, err := logsOf(filepath.Join(root, sysAccount, "_js_"), groups, has)
+	logs, err := logsOf(filepath.Join(root, sysAccount, "_js_"), groups, consumers, has)
 	return append(stores, logs...), err
 }
 
@@ -253,8 +258,15 @@ func (w *witness) current(ctx context.Context, stream string) (member bool, err 
 			return true, nil
 		case h.StatusCode == http.StatusNotFound:
 			return false, nil
+		}
+		why := slices.DeleteFunc(h.Errors, func(e natsserver.HealthzError) bool { return e.Type == natsserver.HealthzErrorConsumer })
+		switch {
+		case len(why) == 0 && len(h.Errors) > 0: // a consumer holds no content, and one with fewer copies is missed for ever
+			return true, nil
+		case time.Now().After(end) && len(why) > 0:
+			return false, problem.New(problem.Failed, "the server has not caught up: %s", why[0].Error)
 		case time.Now().After(end):
-			return false, problem.New(problem.Failed, "the server has not caught up: %s", h.Error)
+			return false, problem.New(problem.Failed, "the server has not caught up: %s", h.Status)
 		}
 		select {
 		case <-ctx.Done():
@@ -319,7 +331,7 @@ func holds(folder string, bytes uint64) error {
 
 // logsOf gives the stream's own log, and those that belong to none of the server's
 // streams: of consumers, and what may be left of a log that the stream once had.
-func logsOf(dir string, groups map[string]bool, has *natsserver.StreamDetail) (out []place, err error) {
+func logsOf(dir string, groups, consumers map[string]bool, has *natsserver.StreamDetail) (out []place, err error) {
 	if has != nil && has.RaftGroup == "" {
 		return nil, problem.New(problem.Failed, "the server does not say which log the stream %s has", has.Name)
 	}
@@ -333,7 +345,7 @@ func logsOf(dir string, groups map[string]bool, has *natsserver.StreamDetail) (o
 		if own = own || mine; !mine && groups[e.Name()] {
 			continue
 		}
-		if out, err = add(out, filepath.Join(dir, e.Name()), place{log: true, left: !mine}); err != nil {
+		if out, err = add(out, filepath.Join(dir, e.Name()), place{log: true, left: !mine && !consumers[e.Name()]}); err != nil {
 			return nil, err
 		}
 	}

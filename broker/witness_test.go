@@ -133,14 +133,19 @@ func (c *trio) stop(i int) {
 
 func (c *trio) store(i int) string { return c.opts[i].StoreDir }
 
-// witness is what answers for a server.
-func (c *trio) witness(i int) *witness {
+// remote is what stands beside a server.
+func (c *trio) remote(i int) *remote {
 	c.t.Helper()
 	sys, err := nats.Connect(c.srv[i].ClientURL(), nats.UserInfo("ops", "p"))
 	must(c.t, err)
 	c.t.Cleanup(sys.Close)
-	r := &remote{o: RemoteOptions{Name: c.opts[i].ServerName}, log: slog.New(slog.DiscardHandler), sys: sys}
-	w := newWitness(r, c.nc, Plan{Party: "al", ServerName: c.opts[i].ServerName, StoreDir: c.store(i)})
+	return &remote{o: RemoteOptions{Name: c.opts[i].ServerName}, log: slog.New(slog.DiscardHandler), sys: sys}
+}
+
+// witness is what answers for a server.
+func (c *trio) witness(i int) *witness {
+	c.t.Helper()
+	w := newWitness(c.remote(i), c.nc, Plan{Party: "al", ServerName: c.opts[i].ServerName, StoreDir: c.store(i)})
 	w.patience = 0
 	return w
 }
@@ -237,11 +242,11 @@ func TestWhatIsLeftIsFoundInStoreAndLog(t *testing.T) {
 
 // Whoever writes a large message can have a log not show what stands in it: the log
 // compresses, and copies what came before. What stands in the header comes first, and is
-// found: so a mark is sought.
-func TestWhatALogHidesIsFoundByItsMark(t *testing.T) {
+// found: so a tag is sought.
+func TestWhatALogHidesIsFoundByItsTag(t *testing.T) {
 	t.Parallel()
 	c := newTrio(t)
-	hidden, mark := random(32), []byte(base64.RawURLEncoding.EncodeToString(random(36)))
+	hidden, tag := random(32), []byte(base64.RawURLEncoding.EncodeToString(random(36)))
 	var body []byte
 	for i := 0; i < len(hidden); i += 8 {
 		body = slices.Concat(body, hidden[i:i+8], random(8))
@@ -249,18 +254,18 @@ func TestWhatALogHidesIsFoundByItsMark(t *testing.T) {
 	body = slices.Concat(body, bytes.Repeat([]byte("ab"), 9000), hidden, bytes.Repeat([]byte("ab"), 100))
 	var seq uint64
 	eventually(t, "nothing can be stored", func() bool {
-		ack, err := c.js.PublishMsg(t.Context(), &nats.Msg{Subject: "in.x", Header: nats.Header{"Karaula-Mark": {string(mark)}}, Data: body})
+		ack, err := c.js.PublishMsg(t.Context(), &nats.Msg{Subject: "in.x", Header: nats.Header{"Karaula-Tag": {string(tag)}}, Data: body})
 		if err == nil {
 			seq = ack.Sequence
 		}
 		return err == nil
 	})
 	for i := range c.srv {
-		eventually(t, "it is not there", func() bool { return c.is(i, hidden, mark) == "store, store log" })
+		eventually(t, "it is not there", func() bool { return c.is(i, hidden, tag) == "store, store log" })
 	}
 	c.erase(seq)
 	for i := range c.srv {
-		eventually(t, "the mark is not found in the log alone", func() bool { return c.is(i, hidden, mark) == ", log" })
+		eventually(t, "the tag is not found in the log alone", func() bool { return c.is(i, hidden, tag) == ", log" })
 	}
 }
 
@@ -342,7 +347,10 @@ func TestWhatIsOddIsNotKnown(t *testing.T) { //nolint:tparallel // its parts spo
 	within := func(o *odd, more ...string) string {
 		return filepath.Join(append([]string{o.store, "jetstream", "AL", "streams"}, more...)...)
 	}
-	catching := server.HealthStatus{StatusCode: http.StatusServiceUnavailable, Error: "it is catching up (invented)"}
+	catching := server.HealthStatus{
+		StatusCode: http.StatusServiceUnavailable,
+		Errors:     []server.HealthzError{{Type: server.HealthzErrorStream, Error: "it is catching up (invented)"}},
+	}
 	// second has something happen while the files are searched: behind the first asking.
 	second := func(o *odd, happens func()) {
 		n, ask := 0, o.ask
@@ -517,15 +525,15 @@ func TestTheCopiesAreAskedFor(t *testing.T) {
 	if got := is(); !strings.Contains(got, "not looked at yet") {
 		t.Errorf("before the first look: %q", got)
 	}
-	r.note(whole, false)
+	r.note(notCaughtUp, whole)
 	if got := is(); got != "" {
 		t.Errorf("whole: %q", got)
 	}
-	r.note("OUT_b01-al-me", true)
+	r.note(damagedCopy, "OUT_b01-al-me")
 	if got := is(); !strings.HasPrefix(got, "the server's store is damaged") || !strings.HasSuffix(got, ": OUT_b01-al-me") {
 		t.Errorf("damaged: %q", got)
 	}
-	r.note("3 replicas behind", false)
+	r.note(notCaughtUp, "3 replicas behind")
 	if got := is(); !strings.HasPrefix(got, "the server has not caught up") {
 		t.Errorf("behind: %q", got)
 	}
@@ -548,7 +556,7 @@ func TestAServerIsGivenTimeToCatchUp(t *testing.T) {
 			t.Errorf("it is asked about %q", stream)
 		}
 		if asked++; asked < 4 {
-			return server.HealthStatus{StatusCode: http.StatusServiceUnavailable, Error: "not current (invented)"}, nil
+			return server.HealthStatus{StatusCode: http.StatusServiceUnavailable, Status: "not current (invented)"}, nil
 		}
 		return health(stream)
 	}
@@ -601,5 +609,31 @@ func TestAQuestionThatWaitedTooLongIsDropped(t *testing.T) {
 	w.serve(ctx, waiting)
 	if searches != 1 {
 		t.Errorf("%d searches, not 1", searches)
+	}
+}
+
+// A consumer that lies on one server is missed by the other ones for ever, and holds no
+// content: what is asked of the files is answered nevertheless.
+func TestAConsumerIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t)
+	needle := random(64)
+	c.keep(needle, nil, nil)
+	eventually(t, "no consumer", func() bool {
+		_, err := c.js.CreateOrUpdateConsumer(t.Context(), inStream, jetstream.ConsumerConfig{Durable: "reader", Replicas: 1})
+		return err == nil
+	})
+	all := []*witness{c.witness(0), c.witness(1), c.witness(2)}
+	eventually(t, "nobody misses the consumer", func() bool {
+		missed := 0
+		for _, w := range all {
+			if h, err := w.health(inStream); err == nil && h.StatusCode != http.StatusOK {
+				missed++
+			}
+		}
+		return missed == 2
+	})
+	for i := range c.srv {
+		eventually(t, "it is not found", func() bool { return c.is(i, needle) == "store log" })
 	}
 }

@@ -51,7 +51,7 @@ const (
 	// current for moments, and one that starts for some minutes.
 	silencePatience = 5 * time.Minute
 	// inOneLook is how many erasures of a ledger one look is for: what one question holds.
-	inOneLook = remains.MaxNeedles / (envelope.MaxSigners + 1)
+	inOneLook = remains.MaxNeedles / (envelope.MaxSigners + erase.MaxTags)
 	// ownSought is for how long behind its erasure own content is looked for anew after
 	// a start: nobody is told that it is gone, so nothing says that it was found to be.
 	ownSought = 31 * 24 * time.Hour
@@ -66,8 +66,8 @@ type remnants struct {
 	own     int               // own ones that are not known to be gone everywhere
 	since   time.Time         // since when there are any
 	silent  findings          // why nothing is known of a server; "" is all of them
-	store   findings          // what lies in a server's store, for example
-	log     findings          // what lies in its log
+	store   holdings          // what lies in a server's store
+	log     holdings          // what lies in its log
 	left    findings          // folders of it that belong to nothing, and hold something
 	copies  map[string]string // what the copies of each server lack; nil: nobody was asked yet
 }
@@ -92,8 +92,33 @@ type sought struct {
 	needles [][]byte
 }
 
+// erasure is one of a ledger.
+type erasure struct {
+	channel, origin string
+	at              border.Position
+}
+
+func (e erasure) String() string {
+	return fmt.Sprintf("number %d of %s on %s", e.at.Seq, e.origin, e.channel)
+}
+
+// holdings are the erasures of which something lies in a server's files, and since when
+// that is known, by the server's name.
+type holdings map[string]map[erasure]time.Time
+
 // looked is what one look has found out about servers, by their names.
-type looked struct{ silent, store, log, left map[string]string }
+type looked struct {
+	silent, left    map[string]string
+	store, log      map[string]map[erasure]bool
+	sought, waiting map[erasure]bool // what this look was for, and all that is not proved
+}
+
+func newLooked() *looked {
+	return &looked{
+		silent: map[string]string{}, left: map[string]string{}, store: map[string]map[erasure]bool{}, log: map[string]map[erasure]bool{},
+		sought: map[erasure]bool{}, waiting: map[erasure]bool{},
+	}
+}
 
 // mindRemnants has partners told of erasures once no server of the cluster holds anything
 // of the content, until ctx ends.
@@ -128,15 +153,18 @@ func (g *Gateway) proveRemnants(ctx context.Context, pace remnantPace) (proved, 
 		}
 		own = append(own, ledgerOf{c, g.self})
 	}
-	seen := looked{map[string]string{}, map[string]string{}, map[string]string{}, map[string]string{}}
+	seen := newLooked()
 	left := map[bool]int{} // own ones, and partners'
-	answering := g.askCopies(ctx, pace, &seen)
+	answering := g.askCopies(ctx, pace, seen)
 	for _, l := range slices.Concat(partners, own) {
 		list := l.c.unproved(l.origin)
+		for _, u := range list {
+			seen.waiting[erasure{l.c.id, l.origin, u.Position}] = true
+		}
 		done := 0
 		if len(list) > 0 && answering {
-			if done, answering = l.c.prove(ctx, l.origin, l.c.turn(l.origin, list), pace, &seen); !answering {
-				answering = g.askCopies(ctx, pace, &seen)
+			if done, answering = l.c.prove(ctx, l.origin, l.c.turn(l.origin, list), pace, seen); !answering {
+				answering = g.askCopies(ctx, pace, seen)
 			}
 		}
 		all, proved = all+len(list), proved+done
@@ -246,22 +274,20 @@ func (c *channel) soughtOf(ctx context.Context, origin string, list []inbox.Unpr
 		}
 		needles := c.needlesOf(stub)
 		if !ok || len(needles) == 0 {
-			seen.silent[""] = fmt.Sprintf("there is no stub of %s by which its content could be sought", c.named(origin, u))
+			seen.silent[""] = fmt.Sprintf("there is no stub of %s by which its content could be sought", erasure{c.id, origin, u.Position})
 			continue
 		}
+		seen.sought[erasure{c.id, origin, u.Position}] = true
 		out = append(out, sought{u, needles})
 	}
 	return out
 }
 
-// needlesOf gives the mark of a message, if it has one, and of the signatures by which the
-// statement counts the halves that nobody can choose: a copy of it may have another mark,
-// own messages have none, and whoever signs can make the first half what lies in every
+// needlesOf gives the tags of a statement's messages, and of the signatures by which it
+// counts the halves that nobody can choose: own messages have no tags, and whoever signs can make the first half what lies in every
 // file (RFC 8032, section 5.1.6: R is of the signer's r, S of the hash of it all).
 func (c *channel) needlesOf(stub erase.Stub) (out [][]byte) {
-	if mark := erase.MarkOf(stub.Header); mark != nil {
-		out = append(out, mark)
-	}
+	out = erase.TagsOf(stub.Header)
 	p, ok := envelope.Peek(stub.Raw)
 	if !ok || len(p.Said.GetCard()) != len([32]byte{}) {
 		return out
@@ -278,11 +304,6 @@ func (c *channel) needlesOf(stub erase.Stub) (out [][]byte) {
 		out = append(out, sig.GetSig()[ed25519.SignatureSize/2:])
 	}
 	return out
-}
-
-// named says which erasure it is.
-func (c *channel) named(origin string, u inbox.Unproved) string {
-	return fmt.Sprintf("number %d of %s on %s", u.Position.Seq, origin, c.id)
 }
 
 // round asks every server's machine once, and gives what none of them holds, and whether
@@ -348,17 +369,21 @@ func (c *channel) round(
 	return gone, true
 }
 
-// found notes the first erasure of which something lies in a server's files: needles are
+// found notes the erasures of which something lies in a server's files: needles are
 // numbers of what was sought, ascending.
-func (c *channel) found(in map[string]string, server, origin string, list []sought, needles []int) {
-	if len(needles) == 0 || in[server] != "" {
-		return
-	}
-	at := 0
+func (c *channel) found(in map[string]map[erasure]bool, server, origin string, list []sought, needles []int) {
+	end := 0
 	for _, s := range list {
-		if at += len(s.needles); needles[0] < at {
-			in[server] = c.named(origin, s.item)
-			return
+		end += len(s.needles)
+		if len(needles) == 0 || needles[0] >= end {
+			continue
+		}
+		if in[server] == nil {
+			in[server] = map[erasure]bool{}
+		}
+		in[server][erasure{c.id, origin, s.item.Position}] = true
+		for len(needles) > 0 && needles[0] < end {
+			needles = needles[1:]
 		}
 	}
 }
@@ -438,7 +463,7 @@ func (g *Gateway) askServer(ctx context.Context, server string, q *remains.Quest
 }
 
 // note remembers what a look has shown.
-func (r *remnants) note(waiting, own int, seen looked, now time.Time) {
+func (r *remnants) note(waiting, own int, seen *looked, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.waiting, r.own = waiting, own; waiting+own == 0 {
@@ -449,7 +474,7 @@ func (r *remnants) note(waiting, own int, seen looked, now time.Time) {
 		r.since = now
 	}
 	r.silent = r.silent.next(seen.silent, nil, now)
-	r.store, r.log = r.store.next(seen.store, seen.silent, now), r.log.next(seen.log, seen.silent, now)
+	r.store, r.log = r.store.next(seen.store, seen, now), r.log.next(seen.log, seen, now)
 	r.left = r.left.next(seen.left, seen.silent, now)
 }
 
@@ -473,6 +498,51 @@ func (f findings) next(seen, silent map[string]string, now time.Time) findings {
 	return out
 }
 
+// next gives what is known behind one more look: what it was not for, and what lies on a
+// server that does not answer, is as before.
+func (h holdings) next(found map[string]map[erasure]bool, seen *looked, now time.Time) holdings {
+	out := holdings{}
+	put := func(server string, e erasure, since time.Time) {
+		if out[server] == nil {
+			out[server] = map[erasure]time.Time{}
+		}
+		out[server][e] = since
+	}
+	for server, list := range h {
+		_, quiet := seen.silent[server]
+		for e, since := range list {
+			if found[server][e] || seen.waiting[e] && (quiet || !seen.sought[e]) {
+				put(server, e, since)
+			}
+		}
+	}
+	for server, list := range found {
+		for e := range list {
+			if _, known := out[server][e]; !known {
+				put(server, e, now)
+			}
+		}
+	}
+	return out
+}
+
+// lasting gives the servers that have held something for long enough, and what for longest.
+func (h holdings) lasting(now time.Time, patience time.Duration) (servers []string, longest map[string]erasure) {
+	longest = map[string]erasure{}
+	for _, server := range slices.Sorted(maps.Keys(h)) {
+		since := now
+		for e, at := range h[server] {
+			if at.Before(since) {
+				since, longest[server] = at, e
+			}
+		}
+		if now.Sub(since) >= patience {
+			servers = append(servers, server)
+		}
+	}
+	return servers, longest
+}
+
 // lasting gives the servers of which something has been so for long enough.
 func (f findings) lasting(now time.Time, patience time.Duration) (servers []string) {
 	for _, server := range slices.Sorted(maps.Keys(f)) {
@@ -493,12 +563,14 @@ func (r *remnants) trouble(now time.Time) (text, hint string) {
 	if len(why) > 0 {
 		next = append(next, "see that every server and karaula broker agent beside it run, and that the agent may read the server's store")
 	}
-	for _, server := range r.store.lasting(now, storePatience) {
-		why = append(why, fmt.Sprintf("server %s still holds what was erased: %s", server, r.store[server].text))
+	servers, longest := r.store.lasting(now, storePatience)
+	for _, server := range servers {
+		why = append(why, fmt.Sprintf("server %s still holds what was erased: %s", server, longest[server]))
 		next = append(next, fmt.Sprintf("once %s has caught up, stop it and start it again", server))
 	}
-	for _, server := range r.log.lasting(now, logPatience) {
-		why = append(why, fmt.Sprintf("the log of server %s still holds what was erased: %s", server, r.log[server].text))
+	servers, longest = r.log.lasting(now, logPatience)
+	for _, server := range servers {
+		why = append(why, fmt.Sprintf("the log of server %s still holds what was erased: %s", server, longest[server]))
 		next = append(next, fmt.Sprintf("stop %s and start it again, while the others run: its log is compacted then", server))
 	}
 	for _, server := range r.left.lasting(now, logPatience) {

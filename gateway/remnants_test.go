@@ -245,7 +245,7 @@ func TestReceiptsOfAClusterWaitForEveryServer(t *testing.T) {
 	}
 }
 
-// checkAsked checks that the mark and the halves of the signatures that nobody chooses are
+// checkAsked checks that the tag and the halves of the signatures that nobody chooses are
 // sought, in the right stream.
 func (m *machines) checkAsked(t *testing.T, raw []byte) {
 	t.Helper()
@@ -256,7 +256,7 @@ func (m *machines) checkAsked(t *testing.T, raw []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, q := range m.asked {
-		same := len(q.Needles) > 1 && erase.MarkOf(nats.Header{"Karaula-Mark": {string(q.Needles[0])}}) != nil &&
+		same := len(q.Needles) > 1 && len(erase.TagsOf(nats.Header{"Karaula-Tag": {string(q.Needles[0])}})) == 1 &&
 			slices.EqualFunc(q.Needles[1:], p.Signatures, func(n []byte, s *karaulav1.Signature) bool { return bytes.Equal(n, s.GetSig()[32:]) })
 		if !same || q.Stream != subject.InStream(subject.Actual(channelID), "me") {
 			t.Fatalf("%d needles were sought in %s", len(q.Needles), q.Stream)
@@ -320,7 +320,7 @@ func TestWhatIsFoundAgainIsProvedAgain(t *testing.T) {
 
 // Only signatures by which a statement counts are sought, and of these what nobody can
 // choose: beside them a stub may have kept some that are none, and whose bytes lie in
-// every file. And the mark, if there is one.
+// every file. And the tags, if there are any.
 func TestOnlySignaturesThatCountAreSought(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -340,8 +340,8 @@ func TestOnlySignaturesThatCountAreSought(t *testing.T) {
 		}
 		return out
 	}
-	mark := nats.Header{}
-	erase.Mark(mark)
+	tag := nats.Header{}
+	erase.Tag(tag)
 	junk := &karaulav1.Signature{Alg: valid.GetAlg(), KeyId: valid.GetKeyId(), Sig: make([]byte, 64)}
 	c := h.gateway.channel(channelID)
 	for what, stub := range map[string][]byte{
@@ -350,12 +350,12 @@ func TestOnlySignaturesThatCountAreSought(t *testing.T) {
 		if got := c.needlesOf(erase.Stub{Raw: stub}); len(got) != 1 || !bytes.Equal(got[0], valid.GetSig()[32:]) {
 			t.Errorf("%s: %d are sought", what, len(got))
 		}
-		if got := c.needlesOf(erase.Stub{Raw: stub, Header: mark}); len(got) != 2 || string(got[0]) != mark.Get("Karaula-Mark") {
-			t.Errorf("%s, with a mark: %d are sought", what, len(got))
+		if got := c.needlesOf(erase.Stub{Raw: stub, Header: tag}); len(got) != 2 || string(got[0]) != tag.Get("Karaula-Tag") {
+			t.Errorf("%s, with a tag: %d are sought", what, len(got))
 		}
 	}
 	for what, stub := range map[string][]byte{"junk alone": with(junk), "nothing": nil, "no statement": {1, 2, 3}} {
-		if got := c.needlesOf(erase.Stub{Raw: stub, Header: nats.Header{"Karaula-Mark": {"x"}}}); len(got) > 0 {
+		if got := c.needlesOf(erase.Stub{Raw: stub, Header: nats.Header{"Karaula-Tag": {"x"}}}); len(got) > 0 {
 			t.Errorf("%s: %d are sought", what, len(got))
 		}
 	}
@@ -423,6 +423,47 @@ func TestASilentMachineHasNobodySearch(t *testing.T) {
 		t.Errorf("%d searches for nothing", searched)
 	}
 	h.until("the receipt", func() bool { return h.told(at.Seq) == 1 })
+}
+
+// Since when a server holds something is known of each erasure: new ones all the time are
+// no old one, and an old one is not forgotten in a look that was for others.
+func TestWhatIsHeldForLongIsNamed(t *testing.T) {
+	t.Parallel()
+	number := func(seq int) erasure { return erasure{"b01-al-me", "me", border.Position{Epoch: 1, Seq: uint64(seq)}} }
+	now, clock := newLooked(), time.Unix(1_000_000, 0)
+	h := holdings{}
+	look := func(found []int, alsoSought ...int) {
+		now = newLooked()
+		now.waiting[number(1)] = true
+		in := map[string]map[erasure]bool{"al.1": {}}
+		for _, seq := range found {
+			in["al.1"][number(seq)], now.sought[number(seq)], now.waiting[number(seq)] = true, true, true
+		}
+		for _, seq := range alsoSought {
+			now.sought[number(seq)] = true
+		}
+		clock = clock.Add(time.Minute)
+		h = h.next(in, now, clock)
+	}
+	for seq := range 100 {
+		look([]int{10 + seq})
+	}
+	if servers, _ := h.lasting(clock, 10*time.Minute); len(servers) > 0 {
+		t.Error("another one in each look counts as one for long")
+	}
+	look([]int{1, 200})
+	for seq := range 100 { // in turns
+		if look([]int{300 + seq}); seq%10 == 9 {
+			look([]int{1})
+		}
+	}
+	if servers, longest := h.lasting(clock, 100*time.Minute); len(servers) != 1 || longest["al.1"] != number(1) {
+		t.Errorf("%v, %v", servers, longest)
+	}
+	look(nil, 1)
+	if servers, _ := h.lasting(clock, 10*time.Minute); len(servers) > 0 {
+		t.Error("what is gone is still held")
+	}
 }
 
 // What a folder that belongs to nothing holds is named, with what to do.

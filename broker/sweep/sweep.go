@@ -39,9 +39,9 @@ var (
 	leftover  = regexp.MustCompile(`^[0-9]{1,10}\.(blk\.tmp|new)$`)
 )
 
-// Empty reports whether a store has no stream.
+// Empty reports whether a store has no stream, but for such that are being deleted.
 func Empty(dir string) (bool, error) {
-	streams, err := filepath.Glob(filepath.Join(dir, "jetstream", "*", "streams", "*"))
+	streams, err := filepath.Glob(filepath.Join(dir, "jetstream", "*", "streams", "[^.]*"))
 	return len(streams) == 0, err
 }
 

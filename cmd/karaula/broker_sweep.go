@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io/fs"
 	"net"
 	"os"
 	"syscall"
@@ -97,16 +98,18 @@ func (a *app) sweep(dir string) error {
 // stillThere fails if the store holds nothing though it did: two of three servers that
 // start so are a majority, and empty the third one (nats-server 2.15.2).
 func stillThere(l node.Layout) error {
-	if _, err := os.Stat(l.StoreHeld()); err != nil {
-		return nil //nolint:nilerr // it never held any, or who emptied it has removed the file
+	if _, err := os.Stat(l.StoreHeld()); errors.Is(err, fs.ErrNotExist) {
+		return nil // it never held any, or who emptied it has removed the file
+	} else if err != nil {
+		return problem.Wrap(problem.Failed, err, "whether the store has held streams cannot be found out; nothing was swept")
 	}
 	if empty, err := sweep.Empty(l.Store()); err != nil || !empty {
 		return err
 	}
 	return problem.New(problem.Conflict, "%s is empty, and was not before; the server must not start: "+
 		"two servers that start empty would empty the third one, too", l.Store()).
-		WithHint("mount its disk; or, if it is to copy everything from the others, see that both run (karaula doctor), "+
-			"remove %s, and start again", l.StoreHeld())
+		WithHint("mount its disk; or, if it is to copy everything from the others, or has none to hold any more, "+
+			"see that the others run (karaula doctor), remove %s, and start again", l.StoreHeld())
 }
 
 // unused fails if something listens at an address, which is the server, or will be

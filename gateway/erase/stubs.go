@@ -103,19 +103,30 @@ func (e *Eraser) Erase(ctx context.Context, it Item) error {
 		return problem.New(problem.Verification, "message %d of %s is not number %d; it was not touched",
 			it.StreamSeq, e.Log.Name(), it.Position.Seq)
 	}
-	_, kept, err := e.Stub(ctx, it.Position, it.Leaf)
+	if err := e.keep(ctx, it, m); err != nil {
+		return err
+	}
+	return e.Log.Erase(ctx, it.StreamSeq)
+}
+
+// keep stores the stub of a statement that lies in a message, unless there is one; where
+// that has not the message's tag, another one with it.
+func (e *Eraser) keep(ctx context.Context, it Item, m stream.Stored) error {
+	stub, kept, err := e.Stub(ctx, it.Position, it.Leaf)
 	if err != nil {
 		return err
 	}
+	header, news := withTags(stub.Header, m.Header)
 	if !kept {
-		stub, err := envelope.Stub(m.Data)
-		if err != nil {
+		header = own(m.Header)
+		if stub.Raw, err = envelope.Stub(m.Data); err != nil {
 			return fmt.Errorf("number %d: %w", it.Position.Seq, err)
 		}
-		msg := stream.Msg{Subject: subject.Stub(e.Channel, e.Origin, it.Position.Epoch, it.Position.Seq), Data: stub, Header: own(m.Header)}
-		if _, err := e.Stubs.Add(ctx, msg); err != nil {
-			return err
-		}
+	} else if !news {
+		return nil
 	}
-	return e.Log.Erase(ctx, it.StreamSeq)
+	_, err = e.Stubs.Add(ctx, stream.Msg{
+		Subject: subject.Stub(e.Channel, e.Origin, it.Position.Epoch, it.Position.Seq), Data: stub.Raw, Header: header,
+	})
+	return err
 }

@@ -390,7 +390,7 @@ func (b *Inbox) tryStore(ctx context.Context, chunk []placed) ([]uint64, error) 
 	for i, p := range chunk {
 		want[i] = p.bytes()
 		h := edgeHeader(&p.placement)
-		erase.Mark(h)
+		erase.Tag(h)
 		msgs[i] = stream.Msg{Subject: subject.In(subject.On(b.led.Channel, b.led.Mode), b.led.Origin), Data: want[i], Header: h}
 	}
 	last, err := b.cfg.In.Append(ctx, msgs, b.inEnd)

@@ -93,13 +93,18 @@ func inode(info fs.FileInfo) uint64 {
 }
 
 // lock takes the register's lock for this process, waiting for others.
-func (r *Register) lock() (unlock func(), err error) {
+func (r *Register) lock() (unlock func(), err error) { return r.flock(unix.LOCK_EX) }
+
+// tryLock fails where another process has the lock.
+func (r *Register) tryLock() (unlock func(), err error) { return r.flock(unix.LOCK_EX | unix.LOCK_NB) }
+
+func (r *Register) flock(how int) (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(r.dir, lockFile), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, problem.Wrap(problem.Failed, err, "the register can't be locked")
 	}
 	for {
-		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX); !errors.Is(err, unix.EINTR) {
+		if err = unix.Flock(int(f.Fd()), how); !errors.Is(err, unix.EINTR) {
 			break
 		}
 	}
@@ -145,7 +150,8 @@ func (r *Register) catchUp(now mark) (mark, error) {
 	}
 	e := &editor{dir: r.dir, state: &state{generation: now.generation}}
 	if err := e.bump(); err != nil {
-		return now, err
+		return now, problem.Wrap(problem.Failed, err, "an earlier change could not be told to running processes; nothing of this one was made").
+			WithHint("make room for it, and say this again")
 	}
 	e.end()
 	return r.readMark()

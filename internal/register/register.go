@@ -79,9 +79,9 @@ func (r *Register) mend() {
 	if !r.cutOff() {
 		return
 	}
-	unlock, err := r.lock()
+	unlock, err := r.tryLock()
 	if err != nil {
-		return
+		return // whoever writes now tells the others, or is killed and leaves it to the next one
 	}
 	defer unlock()
 	if now, err := r.readMark(); err == nil {

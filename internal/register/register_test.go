@@ -107,6 +107,53 @@ func TestAWriterIsKilled(t *testing.T) {
 	}
 }
 
+// TestOpenWaitsForNobody: a process that holds the lock, and does not go on, keeps nobody
+// from reading the folder, though it has said that it changes something.
+func TestOpenWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	one := node(t, "al", "me")
+	unlock, err := one.lock()
+	must(t, err)
+	must(t, (&editor{dir: one.dir}).begin())
+	generation := one.View().Generation()
+	other, err := Open(one.dir, "al")
+	must(t, err)
+	if other.View().Generation() != generation || !one.cutOff() {
+		t.Error("it was told what another one is about to tell")
+	}
+	unlock()
+	other, err = Open(one.dir, "al")
+	must(t, err)
+	if other.View().Generation() != generation+1 || one.cutOff() {
+		t.Error("it was not told what a killed one had not told")
+	}
+}
+
+// TestAnEarlierChangeCannotBeTold: then nothing of the next one is made, and it says so.
+func TestAnEarlierChangeCannotBeTold(t *testing.T) {
+	t.Parallel()
+	one := node(t, "al", "me")
+	text := draft(t, "b01", "al,me", someTypes)
+	add(t, one, signAll(t, text))
+	must(t, (&editor{dir: one.dir}).begin())
+	path := filepath.Join(one.dir, generationFile)
+	aside := filepath.Join(t.TempDir(), "generation")
+	must(t, os.Rename(path, aside))
+	must(t, os.Mkdir(path, 0o755)) // nothing can take its place
+	must(t, os.WriteFile(filepath.Join(path, "x"), nil, 0o644))
+	file := who(t, "me").noticeFile(t, 1, notice.Suspend, text, start)
+	err := one.AddNotice(file)
+	if err == nil || !strings.HasPrefix(err.Error(), "an earlier change could not be told") || len(one.View().Notices("me")) != 0 {
+		t.Errorf("it was made: %v", err)
+	}
+	must(t, os.RemoveAll(path))
+	must(t, os.Rename(aside, path))
+	must(t, one.AddNotice(file))
+	if len(one.View().Notices("me")) != 1 {
+		t.Error("it was not made")
+	}
+}
+
 // TestWritersDontLoseChanges lets several writers of several processes write at once.
 func TestWritersDontLoseChanges(t *testing.T) {
 	t.Parallel()

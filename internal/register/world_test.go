@@ -218,7 +218,7 @@ func tree(t testing.TB, r *Register) []string {
 	var out []string
 	must(t, filepath.WalkDir(r.dir, func(path string, d os.DirEntry, err error) error {
 		name := strings.TrimPrefix(path, r.dir+"/")
-		if err == nil && !d.IsDir() && !slices.Contains([]string{generationFile, lockFile, changingFile}, name) {
+		if err == nil && !d.IsDir() && !slices.Contains([]string{generationFile, lockFile}, name) {
 			out = append(out, name)
 		}
 		return err

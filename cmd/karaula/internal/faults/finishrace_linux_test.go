@@ -70,7 +70,8 @@ func TestACardIsIssuedWhileAKeyIsRevoked(t *testing.T) {
 	command(t, w.AL, nil, "card", "issue")
 	must(t, revoke.Process.Signal(syscall.SIGCONT))
 	_ = revoke.Wait() // the exit code is looked at
-	if said := revoke.Stderr.(*strings.Builder).String(); revoke.ProcessState.ExitCode() != 8 || !strings.Contains(said, "card 2 was issued meanwhile") {
+	said := revoke.Stderr.(*strings.Builder).String()
+	if revoke.ProcessState.ExitCode() != 8 || !strings.Contains(said, "card 2 was issued meanwhile") {
 		t.Errorf("revoked on card 1 when there was card 2: exit code %d, %s", revoke.ProcessState.ExitCode(), said)
 	}
 	command(t, w.AL, nil, "key", "revoke", fmt.Sprintf("%x", g.Sign.ID), "--reason", "laptop stolen (invented)")

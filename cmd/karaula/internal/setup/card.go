@@ -156,7 +156,7 @@ func begin(dir, undone string) (*issue, error) {
 	return i, nil
 }
 
-// read reads the register and the present card, and sees to it that the card file is it.
+// read reads the register and the present card.
 func (i *issue) read(undone string) (err error) {
 	if i.reg, err = register.Open(i.layout.Register(), i.cfg.Party); err != nil {
 		return err
@@ -164,15 +164,23 @@ func (i *issue) read(undone string) (err error) {
 	if i.before, err = i.reg.View().OwnCard(); err != nil {
 		return problem.Wrap(problem.KindOf(err), err, "%s", undone).WithHint("%s", problem.HintOf(err))
 	}
+	return nil
+}
+
+// cardFile sees to it that the card file is the present card: a command that took that in
+// may have been killed before it wrote the file. A file that is newer is the copy of a card
+// that the register has lost, and another one must not get its serial.
+func (i *issue) cardFile() error {
 	path := i.layout.Card(i.cfg.Party)
-	if file, err := os.ReadFile(path); err == nil && bytes.Equal(file, i.before.Signed) {
+	file, err := os.ReadFile(path)
+	if err == nil && bytes.Equal(file, i.before.Signed) {
 		return nil
 	}
-	// A command that took a card in was killed before it wrote the file.
-	if err := WriteFile(path, i.before.Signed, 0o644); err != nil {
-		return problem.Wrap(problem.KindOf(err), err, "%s", undone).WithHint("%s", problem.HintOf(err))
+	if c, bad := card.Open(file); err == nil && bad == nil && c.Party == i.cfg.Party && c.Serial > i.before.Serial {
+		return problem.New(problem.Conflict, "%s is card %d, and the register has no newer one than card %d; nothing was changed",
+			path, c.Serial, i.before.Serial).WithHint("karaula party add %s --dir %s", path, i.layout.Dir)
 	}
-	return nil
+	return WriteFile(path, i.before.Signed, 0o644)
 }
 
 // draft gives the next card, unsigned. New keys are kept, beside the old ones,
@@ -182,6 +190,9 @@ func (i *issue) draft(ctx context.Context, o CardOptions) (*card.Card, error) {
 		return nil, err
 	}
 	if err := i.upon(o.Upon); err != nil {
+		return nil, err
+	}
+	if err := i.cardFile(); err != nil {
 		return nil, err
 	}
 	unlock, err := keyring.Exclusive(i.layout.GatewayKeys())

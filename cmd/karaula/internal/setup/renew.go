@@ -93,6 +93,9 @@ func Finish(ctx context.Context, dir string, o CardOptions, everybody bool) (*Fi
 	if err := i.upon(o.Upon); err != nil {
 		return nil, err
 	}
+	if err := i.cardFile(); err != nil {
+		return nil, err
+	}
 	out := &Finished{}
 	g, b, err := i.keys(o.Passphrase)
 	if err != nil {

@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
@@ -183,4 +184,50 @@ func TestFinishedOnAnotherCard(t *testing.T) {
 			t.Errorf("finished on the newest card: %+v", done)
 		}
 	}
+}
+
+// A card file that is newer than the register is the copy of a card that the register has
+// lost: no other one gets its serial. An older one, and one that is away, are written anew.
+func TestACardFileThatIsNewerIsNotReplaced(t *testing.T) {
+	t.Parallel()
+	m := made(t, options(t))
+	r := renewing{t, m.Layout}
+	first, err := os.ReadFile(m.Layout.Card(m.Card.Party))
+	must(t, err)
+	older, err := os.ReadDir(m.Layout.Register())
+	must(t, err)
+	kept := filepath.Join(t.TempDir(), "register")
+	must(t, os.CopyFS(kept, os.DirFS(m.Layout.Register())))
+	_, err = r.step(NoRenewal)
+	must(t, err)
+	second, err := os.ReadFile(m.Layout.Card(m.Card.Party))
+	must(t, err)
+	is := func(want []byte) {
+		t.Helper()
+		if got, err := os.ReadFile(m.Layout.Card(m.Card.Party)); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("the card file is another one: %v", err)
+		}
+	}
+	o := CardOptions{Now: now.Add(time.Hour)}
+	for _, file := range [][]byte{first, nil} {
+		must(t, os.Remove(m.Layout.Card(m.Card.Party)))
+		if file != nil {
+			must(t, WriteFile(m.Layout.Card(m.Card.Party), file, 0o644))
+		}
+		_, err = Finish(t.Context(), r.l.Dir, o, false)
+		must(t, err)
+		is(second)
+	}
+	must(t, os.RemoveAll(m.Layout.Register()))
+	must(t, os.CopyFS(m.Layout.Register(), os.DirFS(kept)))
+	if now, err := os.ReadDir(m.Layout.Register()); err != nil || len(now) != len(older) {
+		t.Fatalf("the register has %d files, want %d: %v", len(now), len(older), err)
+	}
+	if _, err := Finish(t.Context(), r.l.Dir, o, false); !problem.Is(err, problem.Conflict) {
+		t.Errorf("finished: %v", err)
+	}
+	if _, _, err := RequestCard(t.Context(), r.l.Dir, o); !problem.Is(err, problem.Conflict) {
+		t.Errorf("requested: %v", err)
+	}
+	is(second)
 }
