@@ -74,10 +74,12 @@ func noProof(err error) bool { return errors.Is(err, errUnproven) || errors.Is(e
 
 // stub asks the partner for one statement without its content.
 func (p *partner) stub(ctx context.Context, led [32]byte, epoch, seq uint64) ([]byte, error) {
-	if p.shows != nil {
-		return p.shows(seq)
+	p.mu.Lock()
+	shows, client := p.shows, p.client
+	p.mu.Unlock()
+	if shows != nil {
+		return shows(seq)
 	}
-	client := p.asker()
 	if client == nil {
 		return nil, problem.New(problem.Unreachable, "the link to %s is down", p.code)
 	}

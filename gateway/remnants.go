@@ -34,7 +34,7 @@ type remnantPace struct {
 	first, most time.Duration // pause before the next look; it doubles while nothing comes of it
 	between     time.Duration // the two rounds of a look: what was under way between servers has arrived
 	answer      time.Duration // for one machine to search its server's files
-	copies      time.Duration // for it to say how its server\'s copies are
+	copies      time.Duration // for it to say how its server's copies are
 }
 
 var usualPace = remnantPace{
@@ -284,8 +284,9 @@ func (c *channel) soughtOf(ctx context.Context, origin string, list []inbox.Unpr
 }
 
 // needlesOf gives the tags of a statement's messages, and of the signatures by which it
-// counts the halves that nobody can choose: own messages have no tags, and whoever signs can make the first half what lies in every
-// file (RFC 8032, section 5.1.6: R is of the signer's r, S of the hash of it all).
+// counts the halves that nobody can choose: own messages have no tags, and whoever signs
+// can make the first half what lies in every file (RFC 8032, section 5.1.6: R is of the
+// signer's r, S of the hash of it all).
 func (c *channel) needlesOf(stub erase.Stub) (out [][]byte) {
 	out = erase.TagsOf(stub.Header)
 	p, ok := envelope.Peek(stub.Raw)
