@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -100,19 +101,55 @@ func TestABusyServerIsNotBehind(t *testing.T) {
 // word stands in the name of a stream.
 func TestACopyThatCannotBeOpenedIsDamaged(t *testing.T) {
 	t.Parallel()
-	const says = "JetStream stream 'AL > REGISTER' is not current: stream assignment error: raft: snapshot corrupt"
+	says := []string{
+		"JetStream stream 'AL > REGISTER' is not current: stream assignment error: raft: snapshot corrupt",
+		"JetStream consumer 'AL > OUT_b01-al-me > me' is not current: consumer assignment error: error creating store for consumer",
+	}
 	var b business
 	for i := range 2 * lackLooks {
-		if got := b.corrupt(says); got != (i >= lackLooks-1) {
+		if got := b.corrupt(says[i%2]); got != (i >= lackLooks-1) {
 			t.Errorf("look %d: %v", i, got)
 		}
 	}
-	for _, other := range []string{whole, "JetStream stream 'AL > IN_b07-anticorruption_me' is not current: group node unhealthy"} {
+	for _, other := range []string{
+		whole, "JetStream stream 'AL > IN_b07-anticorruption_me' is not current: group node unhealthy",
+		"JetStream stream 'AL > X' is not current: stream assignment error: insufficient resources",
+		"JetStream consumer 'AL > X > me' is not current: consumer not found",
+	} {
 		for range 2 * lackLooks {
 			if b.corrupt(other) {
 				t.Fatalf("%q counts as damaged", other)
 			}
 		}
+	}
+}
+
+// Of all that a server says at once it is the lasting one that counts, in whatever order.
+func TestTheWorstIsSaid(t *testing.T) {
+	t.Parallel()
+	var all []server.HealthzError
+	is := func(want string) {
+		t.Helper()
+		for range 2 {
+			if got := worst(server.HealthStatus{StatusCode: http.StatusServiceUnavailable, Status: "error", Errors: all}); got != want {
+				t.Errorf("of %v it is %q", all, got)
+			}
+			slices.Reverse(all)
+		}
+	}
+	if got := worst(server.HealthStatus{StatusCode: http.StatusOK}); got != whole {
+		t.Errorf("it lacks %q", got)
+	}
+	is("error")
+	for _, says := range []string{ // each is worse than the ones before
+		"JetStream stream 'AL > STUB' is not current: group node unhealthy",
+		"JetStream stream 'AL > DESK' is not current: group node unhealthy",
+		"JetStream stream 'AL > VERDICT' is not current: stream catching up",
+		"JetStream stream 'AL > REGISTER' is not current: stream assignment error: raft: snapshot corrupt",
+		"JetStream consumer 'AL > OUT_b01-al-me > me' is not current: consumer assignment error: error creating store for consumer",
+	} {
+		all = append(all, server.HealthzError{Error: says})
+		is(says)
 	}
 }
 

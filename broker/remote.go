@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -243,13 +245,14 @@ func (r *remote) watch(ctx context.Context) {
 	}
 }
 
-// Ends of what a server says that is not current (nats-server 2.15.2, monitor.go and
-// raft.go): of one that is behind, and also, for moments, of one that erases or stores much;
-// and of one that cannot open a copy, and says so for ever.
-const (
-	momentary = "' is not current: group node unhealthy"
-	unopened  = "' is not current: stream assignment error: raft: snapshot corrupt"
-)
+// momentary ends what a server says that is behind with a stream, and also, for moments,
+// one that erases or stores much (nats-server 2.15.2, monitor.go).
+const momentary = "' is not current: group node unhealthy"
+
+// unopened is what a server says that cannot open a copy, and says so for ever (nats-server
+// 2.15.2, monitor.go, raft.go and jetstream_errors_generated.go).
+var unopened = regexp.MustCompile(`^JetStream (stream|consumer) '[^']*' is not current: ` +
+	`(stream assignment error: raft: snapshot corrupt$|consumer assignment error: error creating store for consumer)`)
 
 // business counts the looks in a row that have shown a server behind as a busy one is,
 // and those that have shown one that cannot open a copy.
@@ -267,7 +270,7 @@ func (b *business) passing(last, lack string) bool {
 
 // corrupt reports whether a server has said often enough that it cannot open a copy.
 func (b *business) corrupt(lack string) bool {
-	if b.unopened++; !strings.HasSuffix(lack, unopened) {
+	if b.unopened++; !unopened.MatchString(lack) {
 		b.unopened = 0
 	}
 	return b.unopened >= lackLooks
@@ -318,14 +321,35 @@ const whole = "nothing"
 
 // lacks says what the server lacks to answer for all streams.
 func (r *remote) lacks() string {
-	health, err := r.health(natsserver.HealthzOptions{})
+	health, err := r.health(natsserver.HealthzOptions{Details: true})
 	if err != nil {
 		return err.Error()
 	}
-	if health.StatusCode != http.StatusOK {
-		return health.Error
+	return worst(health)
+}
+
+// worst gives, of all that a server says it lacks, what lasts: a copy that it cannot open
+// before anything else, and last what may pass in a moment; the same in every look.
+func worst(h natsserver.HealthStatus) string {
+	if h.StatusCode == http.StatusOK {
+		return whole
 	}
-	return whole
+	if len(h.Errors) == 0 {
+		return h.Status
+	}
+	rank := func(e natsserver.HealthzError) int {
+		switch {
+		case unopened.MatchString(e.Error):
+			return 0
+		case strings.HasSuffix(e.Error, momentary):
+			return 2
+		default:
+			return 1
+		}
+	}
+	return slices.MinFunc(h.Errors, func(a, b natsserver.HealthzError) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), strings.Compare(a.Error, b.Error))
+	}).Error
 }
 
 // health asks the server whether it is current.
