@@ -80,6 +80,68 @@ func TestTornInOtherWays(t *testing.T) {
 	}
 }
 
+// TestBlocksDidNotArrive: whichever blocks of the last record have reached the disk before
+// the power failed, and wherever in a block it begins, it is torn, unless all have.
+func TestBlocksDidNotArrive(t *testing.T) {
+	t.Parallel()
+	split := 0 // how often it was the header that lay in two blocks
+	for size := range block {
+		file := path(t)
+		j := mustOpen(t, file)
+		mustAppend(t, j, follow(t, j.State(), 1, 1+size))
+		last := int(j.size)
+		mustAppend(t, j, follow(t, j.State(), 1, 3*block))
+		mustClose(t, j)
+		if last%block > block-headerSize {
+			split++
+		}
+		raw := mustRead(t, file)
+		blocks := (len(raw)-1)/block - last/block + 1
+		for arrived := range 1 << blocks {
+			spoilt := bytes.Clone(raw)
+			for i := range blocks {
+				if from := max(last, (last/block+i)*block); arrived>>i&1 == 0 {
+					clear(spoilt[from:min((last/block+i+1)*block, len(raw))])
+				}
+			}
+			want := last
+			if bytes.Equal(spoilt, raw) {
+				want = len(raw)
+			}
+			c, err := replay(spoilt)
+			if err != nil || c.size != int64(want) {
+				t.Fatalf("it begins at byte %d of a block, and %b of %d blocks have arrived: %v", last%block, arrived, blocks, err)
+			}
+		}
+	}
+	if split < headerSize/2 {
+		t.Errorf("the header lay in two blocks %d times", split)
+	}
+}
+
+// TestABlockOfAnOlderRecordIsMissing: what had been synced before the next record was
+// written is damaged, and not torn, also where all of a block is zero.
+func TestABlockOfAnOlderRecordIsMissing(t *testing.T) {
+	t.Parallel()
+	file := path(t)
+	j := mustOpen(t, file)
+	var starts []int
+	for range 6 {
+		starts = append(starts, int(j.size))
+		mustAppend(t, j, follow(t, j.State(), 1, 2*block))
+	}
+	last := starts[len(starts)-1]
+	mustClose(t, j)
+	raw := mustRead(t, file)
+	for from := 0; from < last; from += block {
+		spoilt := bytes.Clone(raw)
+		clear(spoilt[from:min(from+block, last)])
+		if c, err := replay(spoilt); err == nil && !bytes.Equal(spoilt, raw) {
+			t.Errorf("zeros from byte %d on are not noticed; %d of %d bytes are taken", from, c.size, len(raw))
+		}
+	}
+}
+
 // TestFlippedBits: a bit that is flipped anywhere before the last record is
 // found, and never taken for a torn tail.
 func TestFlippedBits(t *testing.T) {
@@ -92,8 +154,9 @@ func TestFlippedBits(t *testing.T) {
 			c, err := replay(raw)
 			raw[at] ^= 1 << bit
 			// In the header of the last record only its own checksum may be
-			// wrong without a sign of damage: then it is a torn record.
-			torn := at >= last+8 && err == nil && c.size == int64(last)
+			// wrong without a sign of damage, or what stands in another block of
+			// the disk than the rest: then it is a torn record.
+			torn := (at >= last+8 || last%block > block-headerSize) && err == nil && c.size == int64(last)
 			if err == nil && !torn {
 				t.Fatalf("bit %d of byte %d: not found, %d bytes were taken", bit, at, c.size)
 			}

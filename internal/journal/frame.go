@@ -41,27 +41,32 @@ var (
 	errCorrupt = errors.New("changed after it was written")
 )
 
-// decode reads the frame at the beginning of rest, which is everything up to
-// the end of the file, and gives its length. An error is errTorn or errCorrupt.
-func decode(rest []byte) (r *karaulav1.JournalRecord, n int, err error) {
+// block is what a disk writes at once, in bytes: what stands in one block arrives as a
+// whole, or not at all. Larger blocks have this one's borders, too.
+const block = 512
+
+// decode reads the frame at a place of a file, given whole, and gives its length. An
+// error is errTorn or errCorrupt.
+func decode(file []byte, at int) (r *karaulav1.JournalRecord, n int, err error) {
+	rest := file[at:]
 	if len(rest) < headerSize {
 		return nil, 0, errTorn
 	}
-	if crc32.Checksum(rest[:4], castagnoli) != binary.BigEndian.Uint32(rest[4:]) {
-		if allZero(rest) {
-			return nil, 0, errTorn // the file had grown, the bytes had not arrived
+	length, ok := lengthOf(rest)
+	if !ok {
+		if missing(rest, block-at%block) && !wholeFrame(rest[1:]) {
+			return nil, 0, errTorn // the file had grown, not all bytes had arrived
 		}
 		return nil, 0, errCorrupt
 	}
-	length := binary.BigEndian.Uint32(rest)
 	if length > MaxRecord {
 		return nil, 0, errCorrupt
 	}
-	end := headerSize + int(length)
+	end := headerSize + length
 	if len(rest) < end {
 		return nil, 0, errTorn
 	}
-	if crc32.Checksum(rest[headerSize:end], castagnoli) != binary.BigEndian.Uint32(rest[8:]) {
+	if !checks(rest[:end]) {
 		if len(rest) == end {
 			return nil, 0, errTorn
 		}
@@ -72,6 +77,39 @@ func decode(rest []byte) (r *karaulav1.JournalRecord, n int, err error) {
 		return nil, 0, errCorrupt
 	}
 	return r, end, nil
+}
+
+// lengthOf gives the length of the record behind a header, if that checks.
+func lengthOf(header []byte) (length int, ok bool) {
+	return int(binary.BigEndian.Uint32(header)), crc32.Checksum(header[:4], castagnoli) == binary.BigEndian.Uint32(header[4:])
+}
+
+// checks reports whether a frame's record is what its header says.
+func checks(frame []byte) bool {
+	return crc32.Checksum(frame[headerSize:], castagnoli) == binary.BigEndian.Uint32(frame[8:])
+}
+
+// missing reports whether the block in which a header begins, of which so many bytes are
+// left, seems not to have arrived, or the one in which it ends: all in it is zero.
+func missing(rest []byte, left int) bool {
+	within := func(from, to int) []byte { return rest[min(from, len(rest)):min(to, len(rest))] }
+	return allZero(within(0, left)) || left < headerSize && allZero(within(left, left+block))
+}
+
+// wholeFrame reports whether a whole frame begins anywhere in rest, or many headers, which
+// no torn record has. What stands before one had been synced before it was written, so it
+// was not torn.
+func wholeFrame(rest []byte) bool {
+	for headers := 0; len(rest) > headerSize; rest = rest[1:] {
+		length, ok := lengthOf(rest)
+		if !ok || length == 0 || length > len(rest)-headerSize {
+			continue
+		}
+		if headers++; headers > 16 || checks(rest[:headerSize+length]) {
+			return true
+		}
+	}
+	return false
 }
 
 func allZero(b []byte) bool {

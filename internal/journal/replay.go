@@ -28,7 +28,7 @@ var errEmpty = errors.New("it does not begin with an open record")
 func replay(raw []byte) (*contents, error) {
 	c := &contents{}
 	for int(c.size) < len(raw) {
-		r, n, err := decode(raw[c.size:])
+		r, n, err := decode(raw, int(c.size))
 		if errors.Is(err, errTorn) && c.size > 0 {
 			break
 		}
