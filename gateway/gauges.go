@@ -23,6 +23,7 @@ type gauges struct {
 	received, backlog, held, contested, silent, told *prometheus.Desc
 	histories                                        *prometheus.Desc
 	streamBytes, streamMost                          *prometheus.Desc
+	unproved                                         *prometheus.Desc
 }
 
 func newGauges(g *Gateway) *gauges {
@@ -51,6 +52,8 @@ func newGauges(g *Gateway) *gauges {
 		"When a partner last said something on a channel; absent if not since the start.", "channel", "party")
 	c.streamBytes = desc("karaula_stream_bytes", "Bytes that a stream of the own broker holds.", "stream")
 	c.streamMost = desc("karaula_stream_max_bytes", "Bytes that a stream may hold.", "stream")
+	c.unproved = desc("karaula_erasures_unproved",
+		"Erasures of which a server of the cluster may still hold the content, of partners' (not told yet) or own content.", "content")
 	return c
 }
 
@@ -83,6 +86,11 @@ func (c *gauges) Collect(out chan<- prometheus.Metric) {
 		c.channel(ch, set)
 	}
 	c.rooms(set)
+	if c.g.o.Config.Replicas > 1 {
+		partners, own := c.g.remnants.count()
+		set(c.unproved, float64(partners), "partner")
+		set(c.unproved, float64(own), "own")
+	}
 }
 
 func (c *gauges) channel(ch *channel, set func(d *prometheus.Desc, v float64, labels ...string)) {

@@ -479,6 +479,13 @@ func (r *remnants) note(waiting, own int, seen *looked, now time.Time) {
 	r.left = r.left.next(seen.left, seen.silent, now)
 }
 
+// count gives how many erasures are not proved, of partners' content and of own one.
+func (r *remnants) count() (partners, own int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.waiting, r.own
+}
+
 // next gives what is known behind one more look; of a server that does not answer nothing
 // new is.
 func (f findings) next(seen, silent map[string]string, now time.Time) findings {

@@ -189,6 +189,7 @@ func TestReceiptsOfAClusterWaitForEveryServer(t *testing.T) {
 		return strings.HasPrefix(text, "ok 1 of partners' and 0 of our own wait") &&
 			strings.Contains(text, "nothing is known of the files of server al.2: ")
 	})
+	m.counted(1, 0)
 	h.move(silencePatience)
 	h.until("what doctor says of it", func() bool { return strings.HasPrefix(m.text(), "warn ") && strings.Contains(m.text(), "al.2") })
 	m.checkAsked(t, raw)
@@ -238,10 +239,21 @@ func TestReceiptsOfAClusterWaitForEveryServer(t *testing.T) {
 		}
 	}
 	h.until("nothing that waits", func() bool { return strings.HasPrefix(m.text(), "ok none") })
+	m.counted(0, 0)
 	h.stop()
 	h.start()
 	if h.told(at.Seq) != 1 {
 		t.Errorf("told %d times", h.told(at.Seq))
+	}
+}
+
+// counted checks what the metrics say is not proved.
+func (m *machines) counted(partners, own float64) {
+	m.h.t.Helper()
+	for content, want := range map[string]float64{"partner": partners, "own": own} {
+		if got, n := m.h.series("karaula_erasures_unproved", map[string]string{"content": content}); got != want || n != 1 {
+			m.h.t.Errorf("%v of %s content in %d series, want %v", got, content, n, want)
+		}
 	}
 }
 
