@@ -88,6 +88,7 @@ type ledgerOf struct {
 
 // sought is one erasure, and what is sought of it.
 type sought struct {
+	erasure
 	item    inbox.Unproved
 	needles [][]byte
 }
@@ -102,20 +103,25 @@ func (e erasure) String() string {
 	return fmt.Sprintf("number %d of %s on %s", e.at.Seq, e.origin, e.channel)
 }
 
-// holdings are the erasures of which something lies in a server's files, and since when
-// that is known, by the server's name.
-type holdings map[string]map[erasure]time.Time
+// holding is an erasure of which something lies in a server's files.
+type holding struct {
+	server string
+	erasure
+}
+
+// holdings are what lies in servers' files, and since when that is known.
+type holdings map[holding]time.Time
 
 // looked is what one look has found out about servers, by their names.
 type looked struct {
 	silent, left    map[string]string
-	store, log      map[string]map[erasure]bool
+	store, log      map[holding]bool
 	sought, waiting map[erasure]bool // what this look was for, and all that is not proved
 }
 
 func newLooked() *looked {
 	return &looked{
-		silent: map[string]string{}, left: map[string]string{}, store: map[string]map[erasure]bool{}, log: map[string]map[erasure]bool{},
+		silent: map[string]string{}, left: map[string]string{}, store: map[holding]bool{}, log: map[holding]bool{},
 		sought: map[erasure]bool{}, waiting: map[erasure]bool{},
 	}
 }
@@ -261,6 +267,7 @@ func (c *channel) ownProved(done []inbox.Unproved) {
 func (c *channel) soughtOf(ctx context.Context, origin string, list []inbox.Unproved, seen *looked) []sought {
 	var out []sought
 	for _, u := range list {
+		which := erasure{c.id, origin, u.Position}
 		leaf, ok := c.lists[origin].Erased(u.Position)
 		if !ok {
 			continue // it is being erased
@@ -274,11 +281,11 @@ func (c *channel) soughtOf(ctx context.Context, origin string, list []inbox.Unpr
 		}
 		needles := c.needlesOf(stub)
 		if !ok || len(needles) == 0 {
-			seen.silent[""] = fmt.Sprintf("there is no stub of %s by which its content could be sought", erasure{c.id, origin, u.Position})
+			seen.silent[""] = fmt.Sprintf("there is no stub of %s by which its content could be sought", which)
 			continue
 		}
-		seen.sought[erasure{c.id, origin, u.Position}] = true
-		out = append(out, sought{u, needles})
+		seen.sought[which] = true
+		out = append(out, sought{which, u, needles})
 	}
 	return out
 }
@@ -345,8 +352,8 @@ func (c *channel) round(
 		case a.Unknown != "":
 			seen.silent[s.Name], whole = a.Unknown, false
 		default:
-			c.found(seen.store, s.Name, origin, list, a.Store)
-			c.found(seen.log, s.Name, origin, list, a.Log)
+			found(seen.store, s.Name, list, a.Store)
+			found(seen.log, s.Name, list, a.Log)
 			if a.Left != "" {
 				seen.left[s.Name] = a.Left
 			}
@@ -372,19 +379,11 @@ func (c *channel) round(
 
 // found notes the erasures of which something lies in a server's files: needles are
 // numbers of what was sought, ascending.
-func (c *channel) found(in map[string]map[erasure]bool, server, origin string, list []sought, needles []int) {
+func found(in map[holding]bool, server string, list []sought, needles []int) {
 	end := 0
 	for _, s := range list {
-		end += len(s.needles)
-		if len(needles) == 0 || needles[0] >= end {
-			continue
-		}
-		if in[server] == nil {
-			in[server] = map[erasure]bool{}
-		}
-		in[server][erasure{c.id, origin, s.item.Position}] = true
-		for len(needles) > 0 && needles[0] < end {
-			needles = needles[1:]
+		for end += len(s.needles); len(needles) > 0 && needles[0] < end; needles = needles[1:] {
+			in[holding{server, s.erasure}] = true
 		}
 	}
 }
@@ -508,27 +507,17 @@ func (f findings) next(seen, silent map[string]string, now time.Time) findings {
 
 // next gives what is known behind one more look: what it was not for, and what lies on a
 // server that does not answer, is as before.
-func (h holdings) next(found map[string]map[erasure]bool, seen *looked, now time.Time) holdings {
+func (h holdings) next(found map[holding]bool, seen *looked, now time.Time) holdings {
 	out := holdings{}
-	put := func(server string, e erasure, since time.Time) {
-		if out[server] == nil {
-			out[server] = map[erasure]time.Time{}
-		}
-		out[server][e] = since
-	}
-	for server, list := range h {
-		_, quiet := seen.silent[server]
-		for e, since := range list {
-			if found[server][e] || seen.waiting[e] && (quiet || !seen.sought[e]) {
-				put(server, e, since)
-			}
+	for at, since := range h {
+		_, quiet := seen.silent[at.server]
+		if found[at] || seen.waiting[at.erasure] && (quiet || !seen.sought[at.erasure]) {
+			out[at] = since
 		}
 	}
-	for server, list := range found {
-		for e := range list {
-			if _, known := out[server][e]; !known {
-				put(server, e, now)
-			}
+	for at := range found {
+		if _, known := out[at]; !known {
+			out[at] = now
 		}
 	}
 	return out
@@ -536,19 +525,13 @@ func (h holdings) next(found map[string]map[erasure]bool, seen *looked, now time
 
 // lasting gives the servers that have held something for long enough, and what for longest.
 func (h holdings) lasting(now time.Time, patience time.Duration) (servers []string, longest map[string]erasure) {
-	longest = map[string]erasure{}
-	for _, server := range slices.Sorted(maps.Keys(h)) {
-		since := now
-		for e, at := range h[server] {
-			if at.Before(since) {
-				since, longest[server] = at, e
-			}
-		}
-		if now.Sub(since) >= patience {
-			servers = append(servers, server)
+	longest, oldest := map[string]erasure{}, map[string]time.Time{}
+	for at, since := range h {
+		if before, known := oldest[at.server]; now.Sub(since) >= patience && (!known || since.Before(before)) {
+			longest[at.server], oldest[at.server] = at.erasure, since
 		}
 	}
-	return servers, longest
+	return slices.Sorted(maps.Keys(longest)), longest
 }
 
 // lasting gives the servers of which something has been so for long enough.

@@ -447,9 +447,9 @@ func TestWhatIsHeldForLongIsNamed(t *testing.T) {
 	look := func(found []int, alsoSought ...int) {
 		now = newLooked()
 		now.waiting[number(1)] = true
-		in := map[string]map[erasure]bool{"al.1": {}}
+		in := map[holding]bool{}
 		for _, seq := range found {
-			in["al.1"][number(seq)], now.sought[number(seq)], now.waiting[number(seq)] = true, true, true
+			in[holding{"al.1", number(seq)}], now.sought[number(seq)], now.waiting[number(seq)] = true, true, true
 		}
 		for _, seq := range alsoSought {
 			now.sought[number(seq)] = true

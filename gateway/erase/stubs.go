@@ -116,17 +116,20 @@ func (e *Eraser) keep(ctx context.Context, it Item, m stream.Stored) error {
 	if err != nil {
 		return err
 	}
-	header, news := withTags(stub.Header, m.Header)
-	if !kept {
-		header = own(m.Header)
-		if stub.Raw, err = envelope.Stub(m.Data); err != nil {
+	msg := stream.Msg{Subject: subject.Stub(e.Channel, e.Origin, it.Position.Epoch, it.Position.Seq)}
+	if kept {
+		h, news := withTags(stub.Header, m.Header)
+		if !news {
+			return nil
+		}
+		msg.Data, msg.Header = stub.Raw, h
+	} else {
+		raw, err := envelope.Stub(m.Data)
+		if err != nil {
 			return fmt.Errorf("number %d: %w", it.Position.Seq, err)
 		}
-	} else if !news {
-		return nil
+		msg.Data, msg.Header = raw, own(m.Header)
 	}
-	_, err = e.Stubs.Add(ctx, stream.Msg{
-		Subject: subject.Stub(e.Channel, e.Origin, it.Position.Epoch, it.Position.Seq), Data: stub.Raw, Header: header,
-	})
+	_, err = e.Stubs.Add(ctx, msg)
 	return err
 }
