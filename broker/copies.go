@@ -28,7 +28,7 @@ const renewStore = "; stop no other one; stop this one, empty broker/jetstream i
 const (
 	damagedCopy = "the server's store is damaged, and NATS does not mend it: copies of streams hold fewer messages than those of " +
 		"the other servers" + renewStore
-	damagedLog = "the server's store is damaged, or its disk is full: it cannot open a copy, and NATS does not mend that" + renewStore
+	unopenedCopy = "the server's store is damaged, or its disk is full: it cannot open a copy, and NATS does not mend that" + renewStore
 )
 
 // held is what a server's own copy of a stream holds.

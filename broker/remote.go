@@ -213,7 +213,7 @@ func (r *remote) watch(ctx context.Context) {
 			continue
 		}
 		if b.corrupt(lack) {
-			text = damagedLog
+			text = unopenedCopy
 		}
 		if held = lack == whole && (held || r.hold()); lack != whole {
 			c = comparison{}
@@ -222,7 +222,7 @@ func (r *remote) watch(ctx context.Context) {
 		} else if len(streams) > 0 {
 			lack, text = strings.Join(streams, ", "), damagedCopy
 		}
-		now := text + lack
+		now := text + ": " + lack
 		if lack == whole {
 			now = whole
 		}
@@ -230,13 +230,13 @@ func (r *remote) watch(ctx context.Context) {
 			continue
 		}
 		last = now
-		r.note(text, lack)
+		r.copied.Store(&now)
 		switch {
 		case lack == whole:
 			r.log.Info("the server has caught up; another one may be stopped", "server", r.o.Name,
 				"next", "if it was away for some minutes, start it once more: only that overwrites what was erased in the meantime")
-		case text == damagedLog:
-			r.log.Error(damagedLog, "server", r.o.Name, "why", lack)
+		case text == unopenedCopy:
+			r.log.Error(unopenedCopy, "server", r.o.Name, "why", lack)
 		case text == damagedCopy:
 			r.log.Error(damagedCopy, "server", r.o.Name, "streams", lack)
 		default:
@@ -300,20 +300,16 @@ func (r *remote) hold() bool {
 	return err == nil
 }
 
-// note remembers how the copies are, for who asks.
-func (r *remote) note(text, lack string) {
-	if text += ": " + lack; lack == whole {
-		text = ""
-	}
-	r.copied.Store(&text)
-}
-
 // copyState says what the server's copies lack; empty: nothing.
 func (r *remote) copyState() string {
-	if lack := r.copied.Load(); lack != nil {
+	switch lack := r.copied.Load(); {
+	case lack == nil:
+		return "the server's copies were not looked at yet"
+	case *lack == whole:
+		return ""
+	default:
 		return *lack
 	}
-	return "the server's copies were not looked at yet"
 }
 
 // whole is what a server lacks whose copies are all current.

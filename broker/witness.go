@@ -259,14 +259,13 @@ func (w *witness) current(ctx context.Context, stream string) (member bool, err 
 		case h.StatusCode == http.StatusNotFound:
 			return false, nil
 		}
-		why := slices.DeleteFunc(h.Errors, func(e natsserver.HealthzError) bool { return e.Type == natsserver.HealthzErrorConsumer })
+		some := len(h.Errors) > 0
+		h.Errors = slices.DeleteFunc(h.Errors, func(e natsserver.HealthzError) bool { return e.Type == natsserver.HealthzErrorConsumer })
 		switch {
-		case len(why) == 0 && len(h.Errors) > 0: // a consumer holds no content, and one with fewer copies is missed for ever
+		case some && len(h.Errors) == 0: // a consumer holds no content, and one with fewer copies is missed for ever
 			return true, nil
-		case time.Now().After(end) && len(why) > 0:
-			return false, problem.New(problem.Failed, "the server has not caught up: %s", why[0].Error)
 		case time.Now().After(end):
-			return false, problem.New(problem.Failed, "the server has not caught up: %s", h.Status)
+			return false, problem.New(problem.Failed, "the server has not caught up: %s", worst(h))
 		}
 		select {
 		case <-ctx.Done():

@@ -522,18 +522,19 @@ func TestTheCopiesAreAskedFor(t *testing.T) {
 		must(t, err)
 		return a.Copies
 	}
+	note := func(copies string) { r.copied.Store(&copies) }
 	if got := is(); !strings.Contains(got, "not looked at yet") {
 		t.Errorf("before the first look: %q", got)
 	}
-	r.note(notCaughtUp, whole)
+	note(whole)
 	if got := is(); got != "" {
 		t.Errorf("whole: %q", got)
 	}
-	r.note(damagedCopy, "OUT_b01-al-me")
+	note(damagedCopy + ": OUT_b01-al-me")
 	if got := is(); !strings.HasPrefix(got, "the server's store is damaged") || !strings.HasSuffix(got, ": OUT_b01-al-me") {
 		t.Errorf("damaged: %q", got)
 	}
-	r.note(notCaughtUp, "3 replicas behind")
+	note(notCaughtUp + ": 3 replicas behind")
 	if got := is(); !strings.HasPrefix(got, "the server has not caught up") {
 		t.Errorf("behind: %q", got)
 	}
