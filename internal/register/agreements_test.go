@@ -55,9 +55,7 @@ func mustOne[T any](t testing.TB, list []T) T {
 func TestAddAgreementRefuses(t *testing.T) {
 	t.Parallel()
 	al := who(t, "al")
-	r := node(t, "al", "me")
-	text := draft(t, "b01", "al,me", someTypes)
-	add(t, r, signAll(t, text))
+	r, text := bilateral(t)
 	bad := strings.Replace(string(sign(t, draft(t, "b05", "al,me", someTypes), "me")), "quota 1GiB", "quota 2GiB", 1)
 	rogue := draft(t, "b02", "al,me", someTypes, al.root.VKey, al.rogue.VKey)
 	twin := draft(t, "b01", "al,me", someTypes, "quota 1GiB", "quota 2GiB")

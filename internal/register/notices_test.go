@@ -122,9 +122,7 @@ func TestAddNoticeRefuses(t *testing.T) {
 func TestARetiredNoticeKeySignsNothingNew(t *testing.T) {
 	t.Parallel()
 	me := who(t, "me")
-	r := node(t, "al", "me")
-	text := draft(t, "b01", "al,me", someTypes)
-	add(t, r, signAll(t, text))
+	r, text := bilateral(t)
 	before := me.noticeFile(t, 1, notice.Suspend, text, start)
 	must(t, r.AddNotice(before))
 	other, err := keysOf(me)

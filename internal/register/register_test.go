@@ -77,9 +77,7 @@ func TestAWriterIsKilled(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			one := node(t, "al", "me")
-			text := draft(t, "b01", "al,me", someTypes)
-			add(t, one, signAll(t, text))
+			one, text := bilateral(t)
 			waiting, err := Open(one.dir, "al")
 			must(t, err)
 			file := who(t, "me").noticeFile(t, 1, notice.Suspend, text, start)
@@ -132,9 +130,7 @@ func TestOpenWaitsForNobody(t *testing.T) {
 // TestAnEarlierChangeCannotBeTold: then nothing of the next one is made, and it says so.
 func TestAnEarlierChangeCannotBeTold(t *testing.T) {
 	t.Parallel()
-	one := node(t, "al", "me")
-	text := draft(t, "b01", "al,me", someTypes)
-	add(t, one, signAll(t, text))
+	one, text := bilateral(t)
 	must(t, (&editor{dir: one.dir}).begin())
 	path := filepath.Join(one.dir, generationFile)
 	aside := filepath.Join(t.TempDir(), "generation")
@@ -157,9 +153,7 @@ func TestAnEarlierChangeCannotBeTold(t *testing.T) {
 // TestWritersDontLoseChanges lets several writers of several processes write at once.
 func TestWritersDontLoseChanges(t *testing.T) {
 	t.Parallel()
-	one := node(t, "al", "me")
-	text := draft(t, "b01", "al,me", someTypes)
-	add(t, one, signAll(t, text))
+	one, text := bilateral(t)
 	start := one.View().Generation()
 	const writers, each = 4, 5
 	var wg sync.WaitGroup

@@ -204,6 +204,14 @@ func node(t testing.TB, self string, cards ...string) *Register {
 	return r
 }
 
+// bilateral gives al's register with an agreement with me in force, and its text.
+func bilateral(t testing.TB) (r *Register, text []byte) {
+	t.Helper()
+	r, text = node(t, "al", "me"), draft(t, "b01", "al,me", someTypes)
+	add(t, r, signAll(t, text))
+	return r, text
+}
+
 // add takes in an agreement that must be taken in.
 func add(t testing.TB, r *Register, file []byte) AgreementResult {
 	t.Helper()

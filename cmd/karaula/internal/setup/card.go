@@ -189,10 +189,7 @@ func (i *issue) draft(ctx context.Context, o CardOptions) (*card.Card, error) {
 	if err := i.afterRestore(); err != nil {
 		return nil, err
 	}
-	if err := i.upon(o.Upon); err != nil {
-		return nil, err
-	}
-	if err := i.cardFile(); err != nil {
+	if err := i.ready(o.Upon); err != nil {
 		return nil, err
 	}
 	unlock, err := keyring.Exclusive(i.layout.GatewayKeys())
@@ -230,13 +227,14 @@ func (i *issue) draft(ctx context.Context, o CardOptions) (*card.Card, error) {
 	return next, i.loaded(ctx, next, o)
 }
 
-// upon refuses what was decided on another card than the present one.
-func (i *issue) upon(serial uint64) error {
-	if serial == 0 || serial == i.before.Serial {
-		return nil
+// ready refuses what was decided on another card than the present one, and sees to it that
+// the card file is that one.
+func (i *issue) ready(upon uint64) error {
+	if upon != 0 && upon != i.before.Serial {
+		return problem.New(problem.Conflict, "card %d was issued meanwhile, and this was decided on card %d; nothing was changed",
+			i.before.Serial, upon).WithHint("look at it, and say this again: karaula doctor --dir %s", i.layout.Dir)
 	}
-	return problem.New(problem.Conflict, "card %d was issued meanwhile, and this was decided on card %d; nothing was changed",
-		i.before.Serial, serial).WithHint("look at it, and say this again: karaula doctor --dir %s", i.layout.Dir)
+	return i.cardFile()
 }
 
 // fill gives the next card from keys, configuration and the card before.

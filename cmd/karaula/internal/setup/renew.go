@@ -90,10 +90,7 @@ func Finish(ctx context.Context, dir string, o CardOptions, everybody bool) (*Fi
 		return nil, err
 	}
 	defer i.end()
-	if err := i.upon(o.Upon); err != nil {
-		return nil, err
-	}
-	if err := i.cardFile(); err != nil {
+	if err := i.ready(o.Upon); err != nil {
 		return nil, err
 	}
 	out := &Finished{}
